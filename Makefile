@@ -1,0 +1,43 @@
+# Everything runs in an environment of its own, made on first use: make test
+VENV ?= .venv
+PYTHON ?= python3
+
+PIP := $(VENV)/bin/pip --disable-pip-version-check
+
+.PHONY: help test demo clean
+
+help:
+	@echo 'make test    set up $(VENV), then format, lint, types and tests (scripts/check)'
+	@echo 'make demo    set up $(VENV) with the pictures of the demo, then run it'
+	@echo 'make clean   delete $(VENV), caches and builds; stores and demo results stay'
+	@echo
+	@echo 'Another Python or folder: make test PYTHON=python3.12 VENV=/tmp/venv'
+
+test: $(VENV)/.stamp-test
+	VENV='$(VENV)' scripts/check
+
+demo: $(VENV)/.stamp-demo
+	$(VENV)/bin/addapt demo
+
+clean:
+	rm -rf '$(VENV)' build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so a set-up that broke off is taken up again; and it is older
+# than the files it depends on once these change.
+
+$(VENV)/.stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "addapt needs Python 3.10 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1):" \
+			'name another one, as in make test PYTHON=python3.12' >&2; exit 1; }
+	$(PYTHON) -m venv '$(VENV)'
+	touch '$@'
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[test]'
+	touch '$@'
+
+$(VENV)/.stamp-demo: $(VENV)/.stamp-venv pyproject.toml constraints.txt requirements-demo.txt
+	$(PIP) install -c constraints.txt -e '.[demo]'
+	$(PIP) install --no-deps --ignore-requires-python --require-hashes -r requirements-demo.txt
+	touch '$@'
