@@ -1,0 +1,43 @@
+"""addapt: a frozen vision network learns new visual domains, one small adaptor each.
+
+Names are imported when they are first used, so that `addapt --help` need not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from addapt._errors import AddaptError
+    from addapt.backbones import Backbone, load_backbone
+    from addapt.methods import DA3, AdaptedModel, Finetune, Head, Method, attach
+    from addapt.training import Learner
+
+__all__ = [
+    "DA3",
+    "AdaptedModel",
+    "AddaptError",
+    "Backbone",
+    "Finetune",
+    "Head",
+    "Learner",
+    "Method",
+    "attach",
+    "load_backbone",
+]
+
+_ROOMS = {
+    "AddaptError": "addapt._errors",
+    "Backbone": "addapt.backbones",
+    "load_backbone": "addapt.backbones",
+    "Learner": "addapt.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'addapt' has no attribute {name!r}")
+    return getattr(import_module(_ROOMS.get(name, "addapt.methods")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

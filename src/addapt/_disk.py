@@ -1,0 +1,58 @@
+"""Writing files so that a power cut leaves the old one or the new one, never half."""
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+_ELSEWHERE = "choose another folder, or make this one writable"
+_REASONS = {
+    errno.EROFS: ("the disk is mounted read-only", _ELSEWHERE),
+    errno.EACCES: ("permission was denied", _ELSEWHERE),
+    errno.EPERM: ("permission was denied", _ELSEWHERE),
+    errno.ENOSPC: ("the disk is full", "free some space and try again"),
+    errno.EDQUOT: ("your disk quota is used up", "free some space and try again"),
+    errno.ENOENT: ("there is no such file or folder", "check the path"),
+    errno.ENOTDIR: ("a part of this path is a file, not a folder", "choose another folder"),
+    errno.EEXIST: ("something of that name is in the way", "move it away or choose another name"),
+    errno.EISDIR: ("it is a folder", "move it away or choose another name"),
+}
+
+
+def disk_reason(error: OSError) -> str:
+    """Say in plain words why the disk refused, and what to do: "the disk is full: free ..."."""
+    other = (error.strerror or str(error), "check the disk and try again")
+    reason, remedy = _REASONS.get(error.errno or 0, other)
+    return f"{reason}: {remedy}."
+
+
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Write `parts` to `path`: a file that was there stays until the new one is on the disk.
+
+    Raises:
+        OSError: as the system gives it; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to report
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where the platform can sync a folder at all."""
+    with contextlib.suppress(OSError):  # the file itself is whole and in place by now
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

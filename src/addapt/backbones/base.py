@@ -1,0 +1,101 @@
+"""What a backbone is: stem, blocks, tail, and an `info` that describes them."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class InputInfo:
+    """How a picture becomes the backbone's input.
+
+    `px` is the native side of the square input; `mean` and `std` are for pixel
+    values in 0..1; `interpolation` is "bicubic" or "bilinear".
+    """
+
+    px: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """One block: channels, stride, and whether its input is added to its output as it is."""
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    identity_shortcut: bool
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """What a backbone is, for whoever adapts it.
+
+    `weights_sha256` identifies the weights by content, not by file: the same
+    network read from two formats is the same backbone. `weights` says in words
+    where they came from.
+    """
+
+    name: str
+    input: InputInfo
+    features: int
+    blocks: tuple[BlockInfo, ...]
+    weights: str = "random"
+    weights_sha256: str = ""
+
+
+class Backbone(nn.Module):
+    """A frozen feature network, shared by all domains: images in, features out.
+
+    `stem`, then each of `blocks`, then `tail`, which pools. Parameters never ask
+    for gradients and batch norms stay in evaluation mode, whatever mode the
+    module around it is put in.
+    """
+
+    def __init__(
+        self, stem: nn.Module, blocks: Iterable[nn.Module], tail: nn.Module, info: BackboneInfo
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.tail = tail
+        self.info = info
+        if len(self.blocks) != len(info.blocks):
+            raise ValueError(f"{len(self.blocks)} blocks, but info describes {len(info.blocks)}")
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Stay in evaluation mode: a frozen network has frozen statistics."""
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (n, 3, h, w) to features (n, features)."""
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        features: Tensor = self.tail(x)
+        return features
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Hash names, shapes, types and bytes of all tensors of `module`, in hexadecimal.
+
+    Batch counters are left out: they differ between formats and change nothing.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if name.endswith("num_batches_tracked"):
+            continue
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(values.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,162 @@
+"""The backbones by name, and how to load one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from addapt._errors import OptionError, UnknownNameError, WeightsError
+from addapt.backbones.base import Backbone, weights_sha256
+from addapt.backbones.efficientnet_lite import efficientnet_lite, efficientnet_lite_names
+from addapt.backbones.mobilenet_v2 import mobilenet_v2, rename_mobilenet_v2
+from addapt.backbones.pretrained import LITE0, LITE1, LITE2, PretrainedPackage, read_pretrained
+from addapt.backbones.resnet import resnet, resnet_names
+from addapt.backbones.weights import Rename, fits, load_weights, read_state
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """One line of the registry: how to build a backbone and where its weights come from."""
+
+    summary: str
+    build: Callable[[str], Backbone]
+    rename: Rename
+    package: PretrainedPackage | None = None
+
+
+BACKBONES = {
+    "efficientnet_lite0": BackboneEntry(
+        "EfficientNet-Lite0, 224 px, 3.4 M parameters, ImageNet weights",
+        partial(efficientnet_lite, width=1.0, depth=1.0, px=224),
+        efficientnet_lite_names(depth=1.0),
+        LITE0,
+    ),
+    "efficientnet_lite1": BackboneEntry(
+        "EfficientNet-Lite1, 240 px, 4.1 M parameters, ImageNet weights",
+        partial(efficientnet_lite, width=1.0, depth=1.1, px=240),
+        efficientnet_lite_names(depth=1.1),
+        LITE1,
+    ),
+    "efficientnet_lite2": BackboneEntry(
+        "EfficientNet-Lite2, 260 px, 4.8 M parameters, ImageNet weights",
+        partial(efficientnet_lite, width=1.1, depth=1.2, px=260),
+        efficientnet_lite_names(depth=1.2),
+        LITE2,
+    ),
+    "resnet18": BackboneEntry(
+        "ResNet-18, 224 px, 11.2 M parameters, your own weights file",
+        partial(resnet, block="basic", repeats=(2, 2, 2, 2)),
+        resnet_names(repeats=(2, 2, 2, 2)),
+    ),
+    "resnet26": BackboneEntry(
+        "ResNet-26, 224 px, 13.9 M parameters, your own weights file",
+        partial(resnet, block="bottleneck", repeats=(2, 2, 2, 2)),
+        resnet_names(repeats=(2, 2, 2, 2)),
+    ),
+    "resnet50": BackboneEntry(
+        "ResNet-50, 224 px, 23.5 M parameters, your own weights file",
+        partial(resnet, block="bottleneck", repeats=(3, 4, 6, 3)),
+        resnet_names(repeats=(3, 4, 6, 3)),
+    ),
+    "mobilenet_v2": BackboneEntry(
+        "MobileNetV2, 224 px, 2.2 M parameters, your own weights file",
+        mobilenet_v2,
+        rename_mobilenet_v2,
+    ),
+}
+
+
+def load_backbone(
+    name: str, weights: str | Path | None = None, *, seed: int = 0, device: str = "cpu"
+) -> Backbone:
+    """Load a frozen backbone, in channels-last memory format.
+
+    Args:
+        name: one of `BACKBONES`.
+        weights: a weights file, or "random"; by default the ImageNet weights of the
+            installed package where there is one, else random.
+        seed: of random weights; the global random generator is left alone.
+        device: where the backbone goes.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+        MissingPackageError: the package with the ImageNet weights is not installed.
+        WeightsError: the weights cannot be read or do not fit.
+        OptionError: there is no such device here.
+    """
+    entry = _entry(name)
+    if weights is None and entry.package is not None:
+        state = read_pretrained(entry.package)
+        backbone, source = _filled(name, state, str(entry.package)), f"ImageNet ({entry.package})"
+    elif weights is None or weights == "random":
+        backbone, source = _random(name, seed), f"random (seed {seed})"
+    else:
+        path = Path(weights).expanduser()
+        backbone, source = _filled(name, read_state(path), f"file {path}"), f"file {path.name}"
+    sha256 = weights_sha256(backbone)
+    backbone.info = replace(backbone.info, weights=source, weights_sha256=sha256)
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+    try:
+        return backbone.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n", 1)[0].rstrip(".")
+        raise OptionError(
+            f'The device {device!r} cannot be used: {reason}. Give "cpu", or a device that is here.'
+        ) from error
+
+
+def load_classifier(name: str) -> nn.Linear:
+    """Load the ImageNet classifier (1000 classes) that belongs to a backbone's own weights.
+
+    Raises:
+        WeightsError: no package holds weights of this backbone.
+    """
+    package = _entry(name).package
+    if package is None:
+        having = ", ".join(other for other, entry in BACKBONES.items() if entry.package)
+        raise WeightsError(f"No ImageNet classifier is known for {name}. Take one of: {having}.")
+    state = read_pretrained(package)
+    rest = load_weights(_unfilled(name), state, _entry(name).rename, str(package))
+    tensors = {key.rpartition(".")[2]: tensor for key, tensor in rest.items()}
+    classes, features = tensors["weight"].shape
+    with torch.device("meta"):
+        classifier = nn.Linear(features, classes)
+    classifier.load_state_dict(tensors, assign=True)
+    return classifier.requires_grad_(False)
+
+
+def _entry(name: str) -> BackboneEntry:
+    if name not in BACKBONES:
+        raise UnknownNameError("backbone", name, BACKBONES)
+    return BACKBONES[name]
+
+
+def _random(name: str, seed: int) -> Backbone:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return _entry(name).build(name)
+
+
+def _unfilled(name: str) -> Backbone:
+    """Build without memory and without drawing random numbers; weights must follow."""
+    with torch.device("meta"):
+        return _entry(name).build(name)
+
+
+def _filled(name: str, state: dict[str, Tensor], source: str) -> Backbone:
+    backbone = _unfilled(name)
+    try:
+        load_weights(backbone, state, _entry(name).rename, source)
+    except WeightsError as error:
+        fitting = [
+            other
+            for other, entry in BACKBONES.items()
+            if fits(_unfilled(other), state, entry.rename)
+        ]
+        if not fitting or name in fitting:
+            raise
+        raise WeightsError(f"{error} They fit {' and '.join(fitting)}.") from error
+    return backbone

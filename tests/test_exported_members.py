@@ -1,0 +1,24 @@
+"""What a user may touch is pinned: a new public name is a decision, not an accident."""
+
+import addapt
+
+PUBLIC = [
+    "AdaptedModel",
+    "AddaptError",
+    "Backbone",
+    "DA3",
+    "Finetune",
+    "Head",
+    "Learner",
+    "Method",
+    "attach",
+    "load_backbone",
+]
+
+
+def test_public_names_are_pinned() -> None:
+    assert sorted(addapt.__all__) == PUBLIC
+
+
+def test_public_names_resolve() -> None:
+    assert [name for name in addapt.__all__ if getattr(addapt, name, None) is None] == []
