@@ -1,0 +1,155 @@
+"""One picture file becomes one 8-bit RGB picture, or an error that names the file."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from addapt._errors import DataError
+
+IMAGE_SUFFIXES: frozenset[str] = frozenset(
+    ".jpg .jpeg .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm".split()
+)
+
+# Pillow's own limit for a warning: a quarter of a GiB as RGB. Larger than any camera's
+# picture; a few bytes of PNG can declare more and take the whole memory when decoded.
+MAX_PIXELS = 89_478_485
+
+# The suffixes above, as Pillow calls them. Anything else it can read stays closed, among it
+# EPS, for which it would start an interpreter on whatever the file says.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+
+# EXIF orientation -> what brings the picture upright; 1 is upright already
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
+    """Read the picture in `path` as 8-bit RGB, upright; of an animation, the first frame.
+
+    Transparent parts become white. Deeper grey values become 8-bit as `_eight_bits` says.
+
+    Args:
+        path: the file; its content decides what it is, not its suffix.
+        draft_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is cheaper,
+            as long as its shorter side keeps this many pixels.
+
+    Raises:
+        DataError: the file cannot be read as a picture, for whatever reason.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(path, image.size)
+            if draft_px is not None:
+                image.draft(None, (draft_px, draft_px))
+            image.load()
+            turn = TURNS.get(_orientation(image))
+            rgb = _to_rgb(image)
+        return rgb if turn is None else rgb.transpose(turn)
+    except DataError:
+        raise
+    except Exception as error:  # plugins raise whatever a broken file makes them trip over
+        raise DataError(_explain(path, error)) from error
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Read the stored width and height of the picture in `path`, from its header alone.
+
+    Raises:
+        DataError: the file cannot be read as a picture, or is too large.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            size = image.size
+    except Exception as error:
+        raise DataError(_explain(path, error)) from error
+    _check_size(path, size)
+    return size
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise DataError(_too_large(path, f"{width} x {height}"))
+    if width * height == 0:
+        raise DataError(f"The picture {path} has no pixels ({width} x {height}). Remove it.")
+
+
+def _orientation(image: Image.Image) -> int:
+    # Asked for after load(): a PNG may hold it behind its pixels, and for TIFF Pillow has
+    # turned the picture by then and says so here.
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a damaged EXIF block is no reason to refuse a sound picture
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.uint8]:
+    """Scale grey values to 0..255.
+
+    16-bit values, and 32-bit integers that all lie in 0..65535, lose their low byte: some
+    versions of Pillow open a 16-bit file as 32-bit, and the bytes should not depend on that.
+    Floats that all lie in 0..1 are taken as such. Everything else has no agreed range and is
+    stretched from its own minimum..maximum; what is not a finite number becomes its nearest end.
+    """
+    if mode.startswith("I;16"):
+        return (values.astype(np.uint16) >> 8).astype(np.uint8)
+    wide = values.astype(np.float64)
+    finite = wide[np.isfinite(wide)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if mode == "I" and low >= 0 and high <= 65535:
+        return (values.astype(np.uint16) >> 8).astype(np.uint8)
+    wide = np.nan_to_num(wide, nan=low, posinf=high, neginf=low)
+    if mode == "F" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    spread = high - low or 1.0
+    return np.rint((wide - low) / spread * 255).astype(np.uint8)
+
+
+def _explain(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"The picture {path} does not exist."
+    if isinstance(error, IsADirectoryError):
+        return f"{path} is a folder, not a picture."
+    if isinstance(error, PermissionError):
+        return f"The picture {path} may not be read. Give yourself permission to read it."
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return _too_large(path, "more")
+    if isinstance(error, MemoryError):
+        return f"The picture {path} does not fit into memory. Scale it down."
+    if isinstance(error, UnidentifiedImageError):
+        if path.stat().st_size == 0:
+            return f"The picture {path} is empty (0 bytes). Copy it again, or remove it."
+        return (
+            f"{path} is not a picture of a known kind, whatever its name says. "
+            "Save it as JPEG or PNG, or remove it."
+        )
+    return (
+        f"The picture {path} is damaged, cut off, or of a kind that cannot be read "
+        f"({error or type(error).__name__}). Copy it again, save it anew, or remove it."
+    )
+
+
+def _too_large(path: Path, size: str) -> str:
+    return (
+        f"The picture {path} is too large: it declares {size} pixels, "
+        f"and {MAX_PIXELS:,} are the limit. Scale it down."
+    )
