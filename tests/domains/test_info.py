@@ -1,0 +1,119 @@
+"""The description of a domain: round trips, checks, and the backbone it belongs to."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from domain_cases import INFO
+from hypothesis import given
+from hypothesis import strategies as st
+
+from addapt._errors import DomainError
+from addapt.domains.info import SCHEMA, DomainInfo, check_backbone
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | FLOATS | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=5,
+)
+WRONG: list[tuple[str, Any]] = [
+    ("schema", 0),
+    ("schema", True),
+    ("backbone", None),
+    ("hyperparameters", {"sizes": (1, 2)}),
+    ("hyperparameters", {"lr": float("nan")}),
+    ("hyperparameters", {1: "one"}),
+    ("classes", ["a", "b"]),
+    ("classes", ("a", 2)),
+    ("image_px", 128.0),
+    ("mean", (0.5, 0.5)),
+    ("std", (0.5, 0.5, "x")),
+    ("seed", True),
+    ("val_accuracy", float("inf")),
+    ("options", {"folder": Path()}),
+    ("versions", {"torch": 2}),
+    ("date", 20260131),
+]
+
+
+def as_json(**changes: Any) -> str:
+    return json.dumps(json.loads(INFO.to_json()) | changes)
+
+
+@given(
+    classes=st.lists(st.text()).map(tuple),
+    mean=st.tuples(FLOATS, FLOATS, FLOATS),
+    options=st.dictionaries(st.text(), JSON_VALUES, max_size=3),
+    seed=st.integers(),
+)
+def test_round_trip(
+    classes: tuple[str, ...], mean: tuple[float, float, float], options: dict[str, Any], seed: int
+) -> None:
+    info = dataclasses.replace(INFO, classes=classes, mean=mean, options=options, seed=seed)
+    text = info.to_json()
+    assert DomainInfo.from_json(text) == info
+    assert text.isascii()
+    keys = list(json.loads(text))
+    assert keys == sorted(keys) == sorted(field.name for field in dataclasses.fields(DomainInfo))
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+def test_wrong_type_names_the_field(field: str, value: Any) -> None:
+    with pytest.raises(DomainError, match=f"'{field}' should be"):
+        dataclasses.replace(INFO, **{field: value})
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(DomainInfo)])
+def test_every_field_is_checked_and_needed(field: str) -> None:
+    with pytest.raises(DomainError, match=f"'{field}' should be"):
+        DomainInfo.from_json(as_json(**{field: None}))
+    values = json.loads(INFO.to_json())
+    del values[field]
+    with pytest.raises(DomainError, match=f"'{field}' is missing. Restore"):
+        DomainInfo.from_json(json.dumps(values))
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert DomainInfo.from_json(as_json(colour="blue")) == INFO
+
+
+def test_newer_schema_is_named() -> None:
+    message = rf"newer addapt \(schema {SCHEMA + 1}, this one reads up to {SCHEMA}\): update addapt"
+    with pytest.raises(DomainError, match=message):
+        # a newer schema may lack fields of this one, and that is no damage
+        DomainInfo.from_json(json.dumps({"schema": SCHEMA + 1}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000, '{"seed": ' + "9" * 5000])
+def test_damaged_text(text: str) -> None:
+    with pytest.raises(DomainError, match="not valid JSON|not a JSON object"):
+        DomainInfo.from_json(text)
+
+
+def test_long_wrong_values_are_shortened() -> None:
+    with pytest.raises(DomainError) as caught:
+        dataclasses.replace(INFO, epochs="5" * 10_000)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 200
+
+
+def test_the_right_backbone_passes() -> None:
+    check_backbone(INFO, INFO.backbone, INFO.weights_sha256, Path("flowers.safetensors"))
+
+
+def test_another_backbone_is_named() -> None:
+    with pytest.raises(DomainError) as caught:
+        check_backbone(INFO, "resnet50", "ffeedd" + "0" * 58, Path("store/flowers.safetensors"))
+    assert str(caught.value) == (
+        "flowers was learned on efficientnet_lite0 (weights 1a2b3c…), but this backbone is "
+        "resnet50 (weights ffeedd…): load that one with --backbone efficientnet_lite0."
+    )
+
+
+@pytest.mark.parametrize("sha256", ["ffeedd" + "0" * 58, ""])
+def test_other_weights_of_the_same_network_are_refused(sha256: str) -> None:
+    with pytest.raises(DomainError, match="ffeedd|random weights") as caught:
+        check_backbone(INFO, INFO.backbone, sha256, Path("flowers.safetensors"))
+    assert "other weights for the same network" in str(caught.value)
