@@ -1,0 +1,131 @@
+"""What a method of adaptation is, and the model it makes of a backbone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from addapt._errors import DomainError, OptionError
+from addapt.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained unless the user says otherwise; chosen by ablation (LOG.md).
+
+    `lr` is Adam's peak learning rate (warm-up, then cosine to zero), `backbone_lr`
+    that of parameters that started from pre-trained values, where a method has such.
+    Learning ends early after `patience` epochs without better validation.
+    """
+
+    lr: float
+    epochs: int
+    batch: int = 16
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    backbone_lr: float = 0.0
+    patience: int = 6
+
+
+class Adaptor(nn.Module, ABC):
+    """The part of a domain that changes the features. It owns no backbone tensor."""
+
+    @abstractmethod
+    def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
+        """Compute adapted features of images `x` with the help of the shared backbone."""
+
+    def pretrained_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that started from pre-trained values; none, mostly."""
+        return iter(())
+
+
+class AdaptedModel(nn.Module):
+    """A frozen shared backbone, one domain's adaptor, one domain's head: images to logits.
+
+    An ordinary module: only the domain's parameters require gradients, so any
+    training loop may optimise `model.parameters()` or `model.domain_parameters()`.
+    Several models may share one backbone; none ever changes it.
+    """
+
+    def __init__(self, backbone: Backbone, adaptor: Adaptor, classes: int) -> None:
+        super().__init__()
+        if classes < 1:
+            raise OptionError(f"A head for {classes} classes is not possible: give at least 1.")
+        self.backbone = backbone
+        self.adaptor = adaptor
+        self.head = nn.Linear(backbone.info.features, classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        # The domain's part follows the backbone's device and type, so that the whole runs at once.
+        reference = next(backbone.parameters())
+        self.adaptor.to(reference.device, reference.dtype)
+        self.head.to(reference.device, reference.dtype)
+
+    def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+        """Map normalised images to logits."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+    def features(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
+        """Map normalised images to the adapted features that the head reads."""
+        features: Tensor = self.adaptor(self.backbone, x)
+        return features
+
+    def domain_state(self) -> dict[str, Tensor]:
+        """Return what belongs to the domain, parameters and buffers, by name; nothing is copied.
+
+        The one definition of a domain: the file, the optimiser and the meter ask it.
+        """
+        state: dict[str, Tensor] = {}
+        for prefix, part in self._domain_parts():
+            state.update(part.state_dict(prefix=prefix, keep_vars=True))
+        return state
+
+    def domain_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the trained parameters, which are those of `domain_state()`."""
+        for _, part in self._domain_parts():
+            yield from part.parameters()
+
+    def load_domain_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy `state` into the domain's tensors.
+
+        Raises:
+            DomainError: a tensor is missing, unexpected or of another shape; nothing is changed.
+        """
+        own = {name: tensor.detach() for name, tensor in self.domain_state().items()}
+        if missing := sorted(own.keys() - state.keys()):
+            raise DomainError(
+                f"The domain's tensor {missing[0]!r} is missing: the file is not whole."
+            )
+        if unexpected := sorted(state.keys() - own.keys()):
+            raise DomainError(
+                f"The domain's tensor {unexpected[0]!r} is not part of this method: "
+                "the file was made by another one or was damaged."
+            )
+        for name, tensor in own.items():
+            if tensor.shape != state[name].shape:
+                raise DomainError(
+                    f"The domain's tensor {name!r} has shape {tuple(state[name].shape)}, "
+                    f"but {tuple(tensor.shape)} is needed: the file belongs to another model."
+                )
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+    def _domain_parts(self) -> tuple[tuple[str, nn.Module], ...]:
+        return ("adaptor.", self.adaptor), ("head.", self.head)
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A way of adapting: a frozen dataclass of hyper-parameters that builds a model."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    recipe: ClassVar[Recipe]
+
+    @abstractmethod
+    def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
+        """Make a model for `classes` classes that shares `backbone` and never changes it."""

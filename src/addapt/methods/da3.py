@@ -1,0 +1,179 @@
+"""DA3: dynamic additive attention adaption, reconstructed.
+
+Source: Yang, Rakin, Fan, "DA3: Dynamic Additive Attention Adaption for
+Memory-Efficient On-Device Multi-Domain Learning", arXiv 2012.01362. The authors
+published no code; layer order, pooling, insertion points and rates are our own
+design, chosen by ablation (LOG.md).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from addapt._errors import OptionError
+from addapt.backbones import Backbone, BlockInfo
+from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
+
+
+@dataclass(frozen=True)
+class DA3(Method):
+    """Additive spatial and channel attention beside every block, computed on a small grid.
+
+    For block `f` with input `x`:
+
+        y = f(x) + up(S(p) + C(mean(p))),    p = average_pool(x), at most grid x grid
+
+    `S` is a grouped k x k convolution to c_in / reduction channels, ReLU, and a 1 x 1
+    convolution to c_out; `C` is a linear layer, ReLU and a linear layer. The last layer
+    of each starts at zero: before training the features are the backbone's own, bit for bit.
+    There are no batch statistics, so micro-batches give the gradient of the whole batch.
+
+    Args:
+        reduction: the hidden width of `S` and `C` is the input's channels divided by this.
+        kernel: side of the convolution in `S`, odd.
+        groups: groups of that convolution.
+        grid: largest side of the pooled map.
+        biases: also train the shifts of the blocks' batch norms.
+        first_block: adaptors stand beside this block and all later ones.
+
+    *Memory:* being added, the adaptor makes backward keep only its own pooled map and hidden
+    activations, at most n (c_in + hidden) grid^2 floats a block, never the block's output.
+    """
+
+    name: ClassVar[str] = "da3"
+    summary: ClassVar[str] = "additive spatial and channel attention beside every frozen block"
+    recipe: ClassVar[Recipe] = Recipe(lr=2e-3, epochs=10)
+
+    reduction: int = 4
+    kernel: int = 5
+    groups: int = 4
+    grid: int = 8
+    biases: bool = True
+    first_block: int = 0
+    spatial: bool = True
+    channel: bool = True
+    upsample: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        """Check the hyper-parameters.
+
+        Raises:
+            OptionError: one makes no sense.
+        """
+        for field in ("reduction", "groups", "grid"):
+            if getattr(self, field) < 1:
+                raise OptionError(f"DA3's {field} is {getattr(self, field)}: give at least 1.")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise OptionError(f"DA3's kernel is {self.kernel}: give an odd number, such as 5.")
+
+    def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
+        """Make a model with one adaptor beside each block from `first_block` on."""
+        blocks = len(backbone.blocks)
+        if not 0 <= self.first_block < blocks:
+            raise OptionError(
+                f"DA3's first_block is {self.first_block}, but {backbone.info.name} "
+                f"has blocks 0 to {blocks - 1}."
+            )
+        return AdaptedModel(backbone, AdditiveAdaptor(backbone, self), classes)
+
+
+class AdditiveAdaptor(Adaptor):
+    """The adaptors of all blocks, and the blocks' own shifts where they are trained."""
+
+    def __init__(self, backbone: Backbone, method: DA3) -> None:
+        super().__init__()
+        self.first_block = method.first_block
+        self.attentions = nn.ModuleList(
+            AdditiveAttention(info, method) for info in backbone.info.blocks[self.first_block :]
+        )
+        self.shifts = nn.ModuleList(
+            Shifts(block) if method.biases else Shifts()
+            for block in backbone.blocks[self.first_block :]
+        )
+
+    def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
+        """Compute adapted features; blocks before the first adaptor need no backward."""
+        with torch.no_grad():
+            x = backbone.stem(x)
+            for block in backbone.blocks[: self.first_block]:
+                x = block(x)
+        adapted = zip(
+            backbone.blocks[self.first_block :], self.attentions, self.shifts, strict=True
+        )
+        for block, attention, shifts in adapted:
+            x = attention(x, functional_call(block, shifts.by_name(), (x,)))
+        features: Tensor = backbone.tail(x)
+        return features
+
+
+class Shifts(nn.Module):
+    """One block's batch-norm shifts, trained by the domain; they cost nothing in backward."""
+
+    def __init__(self, block: nn.Module | None = None) -> None:
+        super().__init__()
+        norms = (
+            []
+            if block is None
+            else [
+                (name, norm)
+                for name, norm in block.named_modules()
+                if isinstance(norm, nn.BatchNorm2d)
+            ]
+        )
+        self.names = [f"{name}.bias" for name, _ in norms]
+        self.values = nn.ParameterList(norm.bias.detach().clone() for _, norm in norms)
+
+    def by_name(self) -> dict[str, Tensor]:
+        """Return the shifts under the names that they replace in the block."""
+        return dict(zip(self.names, self.values, strict=True))
+
+
+class AdditiveAttention(nn.Module):
+    """The adaptor of one block: attention on a pooled map, added to the block's output."""
+
+    def __init__(self, block: BlockInfo, method: DA3) -> None:
+        super().__init__()
+        self.grid = method.grid
+        self.stride = block.stride
+        self.mode = method.upsample
+        c_in, c_out, groups = block.in_channels, block.out_channels, method.groups
+        groups = math.gcd(groups, c_in)
+        hidden = max(math.ceil(c_in / method.reduction / groups), 2) * groups
+        self.spatial = method.spatial
+        self.channel = method.channel
+        if self.spatial:
+            self.spatial_in = nn.Conv2d(
+                c_in, hidden, method.kernel, padding=method.kernel // 2, groups=groups
+            )
+            self.spatial_out = nn.Conv2d(hidden, c_out, 1)
+            nn.init.zeros_(self.spatial_out.weight)
+            nn.init.zeros_(self.spatial_out.bias)
+        if self.channel:
+            self.channel_in = nn.Linear(c_in, hidden)
+            self.channel_out = nn.Linear(hidden, c_out)
+            nn.init.zeros_(self.channel_out.weight)
+            nn.init.zeros_(self.channel_out.bias)
+
+    def forward(
+        self, x: Float[Tensor, "n c_in h w"], y: Float[Tensor, "n c_out h2 w2"]
+    ) -> Float[Tensor, "n c_out h2 w2"]:
+        """Add the attention computed from the block's input `x` to its output `y`."""
+        pooled = pool_to_grid(x, self.grid)
+        a = 0
+        if self.spatial:
+            a = self.spatial_out(F.relu(self.spatial_in(pooled)))
+        if self.channel:
+            a = a + self.channel_out(F.relu(self.channel_in(pooled.mean((2, 3)))))[:, :, None, None]
+        return y + F.interpolate(a, size=y.shape[2:], mode=self.mode)
+
+
+def pool_to_grid(x: Float[Tensor, "n c h w"], grid: int) -> Float[Tensor, "n c gh gw"]:
+    """Average `x` over equal squares so that neither side is larger than `grid`."""
+    factor = math.ceil(max(x.shape[2:]) / grid)
+    return F.avg_pool2d(x, factor, ceil_mode=True) if factor > 1 else x

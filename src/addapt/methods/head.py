@@ -1,0 +1,37 @@
+"""Head only: a linear classifier on frozen features."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from addapt.backbones import Backbone
+from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
+
+
+class NoAdaptor(Adaptor):
+    """The frozen features as they are."""
+
+    def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
+        """Compute the backbone's features; backward ends here and keeps nothing."""
+        with torch.no_grad():
+            features: Tensor = backbone(x)
+        return features
+
+
+@dataclass(frozen=True)
+class Head(Method):
+    """Train a linear classifier on the frozen features, nothing else.
+
+    *Memory:* the features, 4 n f bytes, and the logits.
+    """
+
+    name: ClassVar[str] = "head"
+    summary: ClassVar[str] = "linear classifier on frozen features; the least that can be trained"
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10)
+
+    def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
+        """Make a model of the backbone and a classifier."""
+        return AdaptedModel(backbone, NoAdaptor(), classes)

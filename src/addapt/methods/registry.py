@@ -1,0 +1,49 @@
+"""The methods there are. Adding one touches its file, its test and one line here."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from addapt._errors import OptionError, UnknownNameError
+from addapt.backbones import Backbone
+from addapt.methods.base import AdaptedModel, Method
+from addapt.methods.da3 import DA3
+from addapt.methods.finetune import Finetune
+from addapt.methods.head import Head
+
+METHODS: dict[str, type[Method]] = {
+    "da3": DA3,
+    "finetune": Finetune,
+    "head": Head,
+}
+
+
+def build_method(name: str, hyperparameters: Mapping[str, Any] | None = None) -> Method:
+    """Build the method called `name`.
+
+    Raises:
+        UnknownNameError: there is no such method.
+        OptionError: the method has no such hyper-parameter, or refuses its value.
+    """
+    if name not in METHODS:
+        raise UnknownNameError("method", name, METHODS)
+    method = METHODS[name]
+    known = [field.name for field in dataclasses.fields(method)]
+    for given in hyperparameters or {}:
+        if given not in known:
+            raise OptionError(
+                f"Method {name!r} has no hyper-parameter {given!r}. "
+                f"It has: {', '.join(known) or 'none'}."
+            )
+    return method(**(hyperparameters or {}))
+
+
+def attach(backbone: Backbone, method: Method, classes: int) -> AdaptedModel:
+    """Make an ordinary module of a frozen backbone and a method's adaptor.
+
+    Args:
+        backbone: shared, never changed.
+        method: e.g. `addapt.DA3()`.
+        classes: number of classes, the width of the logits.
+    """
+    return method.attach(backbone, classes)

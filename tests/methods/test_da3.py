@@ -1,0 +1,115 @@
+"""DA3: the formula of its docstring, its gradients, its promises."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from addapt._errors import OptionError
+from addapt.backbones import Backbone, BlockInfo
+from addapt.methods import DA3
+from addapt.methods.da3 import AdditiveAttention, pool_to_grid
+
+
+def randomised(module: torch.nn.Module) -> torch.nn.Module:
+    """Give every parameter a value: zero-initialised layers would hide the others."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    return module
+
+
+def test_attention_is_the_formula_of_the_docstring() -> None:
+    attention = randomised(AdditiveAttention(BlockInfo(8, 6, 2, False), DA3(grid=4))).double()
+    assert isinstance(attention, AdditiveAttention)
+    x = torch.randn(2, 8, 16, 16, dtype=torch.float64)
+    y = torch.randn(2, 6, 8, 8, dtype=torch.float64)
+    p = x.reshape(2, 8, 4, 4, 4, 4).mean((3, 5))
+    spatial = attention.spatial_out(F.relu(attention.spatial_in(p)))
+    channel = attention.channel_out(F.relu(attention.channel_in(p.mean((2, 3)))))
+    up = F.interpolate(spatial, size=(8, 8), mode="bilinear", align_corners=False)
+    expected = y + up + channel[:, :, None, None]
+    torch.testing.assert_close(attention(x, y), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("side", "grid", "expected"), [(7, 8, 7), (14, 8, 7), (97, 8, 8), (1, 1, 1)]
+)
+def test_pooled_map_is_at_most_the_grid(side: int, grid: int, expected: int) -> None:
+    x = torch.randn(1, 2, side, side)
+    pooled = pool_to_grid(x, grid)
+    assert pooled.shape[2:] == (expected, expected)
+    torch.testing.assert_close(
+        pool_to_grid(torch.ones_like(x), grid), torch.ones(1, 2, expected, expected)
+    )
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(tiny_backbone: Backbone) -> None:
+    model = DA3().attach(tiny_backbone.double(), classes=3)
+    randomised(model.adaptor)
+    randomised(model.head)
+    x, labels = torch.randn(6, 3, 36, 36, dtype=torch.float64), torch.tensor([0, 1, 2, 2, 1, 0])
+
+    def gradients(micro_batch: int) -> list[torch.Tensor]:
+        model.zero_grad()
+        for part in torch.arange(6).reshape(-1, micro_batch):
+            loss = F.cross_entropy(model(x[part]), labels[part], reduction="sum") / 6
+            loss.backward()  # type: ignore[no-untyped-call]
+        return [p.grad for p in model.domain_parameters() if p.grad is not None]
+
+    whole = gradients(6)
+    assert len(whole) == len(list(model.domain_parameters()))
+    for micro_batch in (1, 2, 3):
+        for a, b in zip(gradients(micro_batch), whole, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_gradient_of_attention() -> None:
+    attention = randomised(AdditiveAttention(BlockInfo(4, 3, 1, False), DA3(grid=2))).double()
+    x = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(2, 3, 5, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(attention, (x, y))
+
+
+def test_shifts_are_trained_only_when_asked(tiny_backbone: Backbone) -> None:
+    def names(method: DA3) -> set[str]:
+        return {n for n in method.attach(tiny_backbone, 2).domain_state() if "shifts" in n}
+
+    assert len(names(DA3(biases=True))) == 3
+    assert names(DA3(biases=False)) == set()
+    assert len(names(DA3(biases=True, first_block=2))) == 1
+
+
+def test_blocks_before_the_first_adaptor_need_no_backward(tiny_backbone: Backbone) -> None:
+    model = DA3(first_block=2).attach(tiny_backbone, classes=2)
+    channels: set[int] = set()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dim() == 4 and tensor.shape[0] == 5:
+            channels.add(tensor.shape[1])
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(torch.randn(5, 3, 32, 32))
+    assert 4 not in channels  # width of the stem, the input of block 0
+    assert 12 in channels
+
+
+def test_single_image_trains(tiny_backbone: Backbone) -> None:
+    model = DA3().attach(tiny_backbone, classes=2).train()
+    loss = F.cross_entropy(model(torch.randn(1, 3, 33, 47)), torch.tensor([1]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"kernel": 4}, "kernel is 4"), ({"reduction": 0}, "reduction is 0"), ({"grid": 0}, "grid")],
+)
+def test_impossible_hyperparameters(values: dict[str, int], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        DA3(**values)  # type: ignore[arg-type]
+
+
+def test_first_block_must_exist(tiny_backbone: Backbone) -> None:
+    with pytest.raises(OptionError, match="blocks 0 to 2"):
+        DA3(first_block=3).attach(tiny_backbone, classes=2)
