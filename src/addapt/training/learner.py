@@ -1,0 +1,218 @@
+"""The learner: one frozen backbone, a store of domains, and what one does with them."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from addapt._errors import DataError, DomainError, OptionError
+from addapt.backbones import Backbone, load_backbone
+from addapt.data import Sample, load_images, scan_classes
+from addapt.domains import DomainInfo, Store, check_backbone, check_name
+from addapt.methods import AdaptedModel, Method, attach, build_method
+from addapt.training.loop import predict_logits
+from addapt.training.prepare import prepare_lesson, start_head, survives_mirroring
+from addapt.training.progress import OnProgress, Progress
+from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
+from addapt.training.run import run, training_options
+
+VAL_FRACTION = 0.15
+CACHE_BYTES = 1 << 30
+
+
+class Learner:
+    """Teaches domains to one frozen backbone and keeps them in a store.
+
+    Args:
+        backbone: shared by all domains, or the name of one.
+        store: the folder of the domains.
+    """
+
+    def __init__(
+        self, backbone: Backbone | str = "efficientnet_lite0", store: str | Path = "domains"
+    ) -> None:
+        self.backbone = load_backbone(backbone) if isinstance(backbone, str) else backbone
+        self.store = Store(store)
+
+    def learn(
+        self,
+        name: str,
+        folder: str | Path,
+        *,
+        method: Method | str = "da3",
+        epochs: int | None = None,
+        image_px: int | None = None,
+        batch: int | None = None,
+        lr: float | None = None,
+        seed: int = 0,
+        val_fraction: float = VAL_FRACTION,
+        flip: bool | None = None,
+        restart: bool = False,
+        cache_bytes: int = CACHE_BYTES,
+        on_progress: OnProgress = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> LearnReport:
+        """Learn a domain from a folder of class folders and save it in the store.
+
+        Args:
+            name: of the domain, and of its file.
+            folder: FOLDER/class/*.jpg, or FOLDER/train/class and FOLDER/val/class.
+            method: how to adapt.
+            epochs: passes over the pictures; as the method recommends unless given.
+            batch: pictures a step, likewise.
+            lr: peak learning rate, likewise.
+            image_px: side of the pictures; by default the backbone's native one, or smaller
+                when the pictures themselves are.
+            seed: decides everything random.
+            val_fraction: share held out for validation when FOLDER has no val.
+            flip: mirror pictures in training; by default if that leaves them recognisable.
+            restart: learn anew although the domain, or an unfinished learning of it, exists.
+            cache_bytes: limit of the memory for decoded pictures.
+            on_progress: told how far the work is.
+            should_stop: asked after every step.
+
+        Raises:
+            DataError, DomainError, OptionError: what was asked for is not possible.
+            LearningStopped: `should_stop` said so; the same call goes on later.
+            TrainingError: the loss is not finite, or the state cannot be written.
+        """
+        started = time.perf_counter()
+        if isinstance(method, str):
+            method = build_method(method)
+        check_name(name)
+        if self.store.exists(name) and not restart:
+            raise DomainError(
+                f"There is a domain {name!r} in {self.store.folder} already. Choose another name, "
+                "or learn it anew with --restart; the old one stays until the new one is ready."
+            )
+        # Options are checked before any picture is read.
+        plan = partial(training_options, method, epochs=epochs, batch=batch, lr=lr, seed=seed)
+        plan(flip=False)
+        lesson = prepare_lesson(
+            Path(folder),
+            self.backbone,
+            image_px=image_px,
+            val_fraction=val_fraction,
+            seed=seed,
+            cache_bytes=cache_bytes,
+            on_progress=on_progress,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            model = attach(self.backbone, method, len(lesson.classes))
+        start_head(self.backbone, model.head, lesson.train, method.recipe.label_smoothing)
+        if flip is None:
+            flip = survives_mirroring(self.backbone, model.head, lesson.val)
+        state = run(
+            name,
+            self.store,
+            model,
+            method,
+            lesson,
+            plan(flip=flip),
+            restart=restart,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        path = self.store.path(name)
+        return LearnReport(
+            name=name,
+            method=method.name,
+            classes=lesson.classes,
+            train_images=len(lesson.train),
+            val_images=len(lesson.val),
+            val_accuracy=state.best_accuracy,
+            epochs=len(state.history),
+            best_epoch=state.best_epoch,
+            image_px=lesson.image_px,
+            flip=flip,
+            file=path,
+            file_bytes=path.stat().st_size,
+            learn_s=time.perf_counter() - started,
+            unreadable=lesson.unreadable,
+        )
+
+    def load(self, domain: str) -> tuple[DomainInfo, AdaptedModel]:
+        """Read a domain and make its model, ready to predict.
+
+        Raises:
+            UnknownNameError: there is no such domain.
+            DomainError: it is damaged or was learned on another backbone.
+        """
+        info, tensors = self.store.read(domain)
+        own = self.backbone.info
+        check_backbone(info, own.name, own.weights_sha256, self.store.path(domain))
+        method = build_method(info.method, info.hyperparameters)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+            model = attach(self.backbone, method, len(info.classes))
+        model.load_domain_state(tensors)
+        return info, model.eval()
+
+    def predict(
+        self, images: Sequence[str | Path], domain: str, *, top: int = 3
+    ) -> list[Prediction]:
+        """Recognise pictures with a domain's model; the most probable class first.
+
+        Raises:
+            DataError: a picture cannot be read.
+            UnknownNameError, DomainError: as `load`.
+        """
+        if top < 1:
+            raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
+        info, model = self.load(domain)
+        samples = [Sample(Path(image), 0) for image in images]
+        pictures, unreadable = load_images(samples, info.image_px, info.interpolation)
+        if unreadable:
+            raise DataError(" ".join(unreadable))
+        probabilities = predict_logits(model, pictures).softmax(1)
+        best = probabilities.topk(min(top, len(info.classes)), dim=1)
+        predictions = []
+        for sample, values, indices in zip(
+            samples, best.values.tolist(), best.indices.tolist(), strict=True
+        ):
+            ranked = tuple((info.classes[i], p) for i, p in zip(indices, values, strict=True))
+            predictions.append(Prediction(sample.path, *ranked[0], ranked))
+        return predictions
+
+    def evaluate(
+        self,
+        domain: str,
+        folder: str | Path,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        on_progress: OnProgress = lambda progress: None,
+    ) -> Evaluation:
+        """Measure a domain's accuracy on a folder of class folders.
+
+        Raises:
+            DataError: the folder cannot be used, or has classes the domain does not know.
+            UnknownNameError, DomainError: as `load`.
+        """
+        from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+        info, model = self.load(domain)
+        samples = scan_classes(Path(folder), info.classes)
+        pictures, unreadable = load_images(
+            samples,
+            info.image_px,
+            info.interpolation,
+            cache_bytes,
+            lambda done, total: on_progress(Progress("reading pictures", done, total)),
+        )
+        predicted = predict_logits(model, pictures).argmax(1)
+        confusion = multiclass_confusion_matrix(predicted, pictures.labels, len(info.classes))
+        correct = confusion.diag().tolist()
+        images = confusion.sum(1).tolist()
+        return Evaluation(
+            domain=domain,
+            accuracy=sum(correct) / len(pictures),
+            images=len(pictures),
+            per_class=tuple(
+                ClassScore(label, n, right, right / n if n else None)
+                for label, n, right in zip(info.classes, images, correct, strict=True)
+            ),
+            confusion=confusion,
+            unreadable=unreadable,
+        )

@@ -1,0 +1,217 @@
+"""The training loop: plain PyTorch, deterministic given the seed, resumable at any step.
+
+Nothing random is carried from step to step: the order of an epoch and the augmentation
+of a batch are drawn from generators seeded by (seed, purpose, number). A state is therefore
+only the tensors and the number of the next step.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from addapt._errors import TrainingError
+from addapt.data import Augmentation, ImageSet, normalise
+from addapt.methods import AdaptedModel
+from addapt.training.state import EpochRecord, TrainingState
+
+WARM_UP_SHARE = 0.1
+EVALUATION_BATCH = 32
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a run does; together with the data and the model it decides every bit of the result.
+
+    `micro_batch` images are in memory at once; gradients of `batch` images make one step.
+    """
+
+    epochs: int
+    batch: int
+    micro_batch: int
+    lr: float
+    backbone_lr: float
+    weight_decay: float
+    label_smoothing: float
+    patience: int
+    seed: int
+    augmentation: Augmentation
+
+
+def train(
+    model: AdaptedModel,
+    pictures: ImageSet,
+    validation: ImageSet,
+    options: TrainingOptions,
+    state: TrainingState,
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[TrainingState], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train until the epochs are over or validation stops improving; keep the best epoch.
+
+    `state` is updated in place and always resumable; after the last step
+    `state.best` holds the domain's tensors of the best validation epoch.
+
+    Args:
+        model: its domain parameters are trained.
+        pictures: training images.
+        validation: images on which epochs are compared.
+        options: everything that decides the result.
+        state: `TrainingState()` for a new run, or a loaded one to go on with.
+        on_step: told how many of how many steps are done.
+        on_epoch: called when an epoch has been validated, e.g. to save the state.
+        should_stop: asked after every step; True ends the run early.
+
+    Returns:
+        True when the run is complete, False when `should_stop` ended it.
+
+    Raises:
+        TrainingError: the loss is not finite. `state` is then that of the last good epoch.
+    """
+    optimiser = _build_optimiser(model, options)
+    state.restore(model, optimiser)
+    steps_per_epoch = math.ceil(len(pictures) / options.batch)
+    steps = options.epochs * steps_per_epoch
+    model.train()
+    while state.step < steps and not _is_stale(state, options):
+        epoch, position = divmod(state.step, steps_per_epoch)
+        order = torch.randperm(len(pictures), generator=_generator(options.seed, 0, epoch))
+        loss_sum = state.epoch_loss_sum
+        for indices in order.tensor_split(steps_per_epoch)[position:]:
+            started = time.perf_counter()
+            _set_lr(optimiser, options, state.step, steps)
+            loss = _step(model, optimiser, pictures, indices, options, state.step)
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"The loss became {loss} at step {state.step + 1} of {steps} "
+                    f"(epoch {epoch + 1}). Try a smaller --lr than {options.lr:g}, with --restart."
+                )
+            loss_sum += loss
+            state.step += 1
+            state.epoch_loss_sum = loss_sum
+            state.train_s += time.perf_counter() - started
+            if on_step is not None:
+                on_step(state.step, steps)
+            if state.step % steps_per_epoch and should_stop():
+                state.capture(model, optimiser)
+                return False
+        accuracy, validation_loss = evaluate(model, validation)
+        model.train()
+        state.end_epoch(
+            EpochRecord(
+                epoch=epoch + 1,
+                train_loss=loss_sum / steps_per_epoch,
+                val_loss=validation_loss,
+                val_accuracy=accuracy,
+                lr=options.lr * lr_factor(state.step - 1, steps),
+                train_s=round(state.train_s, 3),
+            ),
+            model,
+            optimiser,
+        )
+        if on_epoch is not None:
+            on_epoch(state)
+        if state.step < steps and should_stop():
+            return False
+    model.eval()
+    return True
+
+
+def lr_factor(step: int, steps: int) -> float:
+    """Return the share of the peak learning rate at `step`: linear warm-up, cosine to zero."""
+    warm_up = max(1, round(steps * WARM_UP_SHARE))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+@torch.no_grad()
+def predict_logits(model: AdaptedModel, pictures: ImageSet) -> Tensor:
+    """Compute the logits of all pictures, (n, classes), in evaluation mode, on the CPU."""
+    model.eval()
+    logits = [
+        model(_to_input(model, pictures.batch(indices))).float().cpu()
+        for indices in torch.split(torch.arange(len(pictures)), EVALUATION_BATCH)
+    ]
+    return torch.cat(logits)
+
+
+def evaluate(model: AdaptedModel, pictures: ImageSet) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy of `model` on `pictures`."""
+    logits = predict_logits(model, pictures)
+    correct = int((logits.argmax(1) == pictures.labels).sum())
+    return correct / len(pictures), F.cross_entropy(logits, pictures.labels).item()
+
+
+def _step(
+    model: AdaptedModel,
+    optimiser: torch.optim.Optimizer,
+    pictures: ImageSet,
+    indices: Tensor,
+    options: TrainingOptions,
+    step: int,
+) -> float:
+    """Make one optimiser step from one batch; return the batch's mean loss."""
+    x = options.augmentation(pictures.batch(indices), _generator(options.seed, 1, step))
+    labels = pictures.labels[indices]
+    optimiser.zero_grad(set_to_none=True)
+    loss_sum = 0.0
+    for part, part_labels in zip(
+        torch.split(x, options.micro_batch),
+        torch.split(labels, options.micro_batch),
+        strict=True,
+    ):
+        logits = model(_to_input(model, part))
+        loss = F.cross_entropy(
+            logits,
+            part_labels.to(logits.device),
+            label_smoothing=options.label_smoothing,
+            reduction="sum",
+        ) / len(indices)
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss_sum += loss.item()
+    if math.isfinite(loss_sum):
+        optimiser.step()
+    return loss_sum
+
+
+def _to_input(model: AdaptedModel, x: Tensor) -> Tensor:
+    parameter = next(model.backbone.parameters())
+    info = model.backbone.info.input
+    return normalise(x, info.mean, info.std).to(parameter.device, parameter.dtype)
+
+
+def _build_optimiser(model: AdaptedModel, options: TrainingOptions) -> torch.optim.Optimizer:
+    pretrained = list(model.adaptor.pretrained_parameters())
+    known = {id(parameter) for parameter in pretrained}
+    fresh = [p for p in model.domain_parameters() if id(p) not in known]
+    groups = [{"params": fresh, "peak_lr": options.lr}]
+    if pretrained:
+        groups.append({"params": pretrained, "peak_lr": options.backbone_lr})
+    return torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
+
+
+def _set_lr(
+    optimiser: torch.optim.Optimizer, options: TrainingOptions, step: int, steps: int
+) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak_lr"] * lr_factor(step, steps)
+
+
+def _is_stale(state: TrainingState, options: TrainingOptions) -> bool:
+    """Say whether validation has not improved for `patience` epochs."""
+    done = len(state.history)
+    return done - state.best_epoch >= options.patience
+
+
+def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
+    """Make a generator that depends on nothing but its arguments."""
+    generator = torch.Generator()
+    generator.manual_seed((seed * 1_000_003 + purpose) * 1_000_003 + number)
+    return generator

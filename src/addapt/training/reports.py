@@ -1,0 +1,58 @@
+"""What learning, predicting and evaluating give back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LearnReport:
+    """A domain that was learned. `unreadable` are messages about pictures left out."""
+
+    name: str
+    method: str
+    classes: tuple[str, ...]
+    train_images: int
+    val_images: int
+    val_accuracy: float
+    epochs: int
+    best_epoch: int
+    image_px: int
+    flip: bool
+    file: Path
+    file_bytes: int
+    learn_s: float
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of one picture, best first."""
+
+    image: Path
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class did: `accuracy` is the share of its pictures that were recognised."""
+
+    label: str
+    images: int
+    correct: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A domain's accuracy on a folder; `confusion[i, j]` counts pictures of i taken for j."""
+
+    domain: str
+    accuracy: float
+    images: int
+    per_class: tuple[ClassScore, ...]
+    confusion: Tensor
+    unreadable: tuple[str, ...]

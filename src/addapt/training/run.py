@@ -1,0 +1,175 @@
+"""One run of learning: from a prepared lesson to a domain in the store, resumable in between."""
+
+import contextlib
+import dataclasses
+import datetime
+import platform
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from addapt._disk import write_atomically
+from addapt._errors import OptionError, TrainingError
+from addapt.backbones import Backbone
+from addapt.data import Augmentation
+from addapt.domains import SCHEMA, DomainInfo, Store
+from addapt.methods import AdaptedModel, Method
+from addapt.training.loop import TrainingOptions, train
+from addapt.training.prepare import Lesson
+from addapt.training.progress import OnProgress, Progress
+from addapt.training.run_file import history_lines, load_run, save_run
+from addapt.training.state import TrainingState
+
+
+class LearningStopped(TrainingError):
+    """Learning was asked to stop; what was learned so far is kept, to go on with."""
+
+    exit_code = 130  # what a shell reports for an interrupted command
+
+
+def training_options(
+    method: Method,
+    *,
+    epochs: int | None,
+    batch: int | None,
+    lr: float | None,
+    seed: int,
+    flip: bool,
+) -> TrainingOptions:
+    """Fill in what the method recommends where the user said nothing.
+
+    Raises:
+        OptionError: a value makes no sense.
+    """
+    recipe = method.recipe
+    epochs = recipe.epochs if epochs is None else epochs
+    batch = recipe.batch if batch is None else batch
+    for option, value in (("--epochs", epochs), ("--batch", batch)):
+        if value < 1:
+            raise OptionError(f"{option} is {value}: give at least 1.")
+    if lr is not None and not lr > 0:
+        raise OptionError(f"--lr is {lr}: give a number above 0, such as {recipe.lr:g}.")
+    lr_scale = 1.0 if lr is None else lr / recipe.lr
+    return TrainingOptions(
+        epochs=epochs,
+        batch=batch,
+        micro_batch=batch,
+        lr=recipe.lr * lr_scale,
+        backbone_lr=recipe.backbone_lr * lr_scale,
+        weight_decay=recipe.weight_decay,
+        label_smoothing=recipe.label_smoothing,
+        patience=max(recipe.patience, 1),
+        seed=seed,
+        augmentation=Augmentation(flip=flip),
+    )
+
+
+def run_fingerprint(
+    backbone: Backbone, method: Method, lesson: Lesson, options: TrainingOptions
+) -> dict[str, Any]:
+    """Return everything that decides the result, to recognise an unfinished run by."""
+    return {
+        "backbone": backbone.info.name,
+        "weights": backbone.info.weights_sha256,
+        "method": method.name,
+        "method's hyper-parameters": dataclasses.asdict(method),
+        "image size": lesson.image_px,
+        **dataclasses.asdict(options),
+        "list of classes": list(lesson.classes),
+        "set of pictures": lesson.fingerprint,
+    }
+
+
+def run(
+    name: str,
+    store: Store,
+    model: AdaptedModel,
+    method: Method,
+    lesson: Lesson,
+    options: TrainingOptions,
+    *,
+    restart: bool,
+    on_progress: OnProgress,
+    should_stop: Callable[[], bool],
+) -> TrainingState:
+    """Train, going on with an unfinished run if there is one, and save the domain.
+
+    Raises:
+        LearningStopped: `should_stop` said so.
+        TrainingError: the loss is not finite, an unfinished run is another one, or the disk
+            refused. The last good state stays on the disk.
+        DomainError: the domain could not be written.
+    """
+    folder = store.state_path(name)
+    fingerprint = run_fingerprint(model.backbone, method, lesson, options)
+    if restart:
+        shutil.rmtree(folder, ignore_errors=True)
+    state = load_run(folder, fingerprint) or TrainingState()
+
+    def save(state: TrainingState) -> None:
+        save_run(folder, state, fingerprint)
+
+    save(state)  # a full or read-only disk should be known before the work, not after it
+    complete = train(
+        model,
+        lesson.train,
+        lesson.val,
+        options,
+        state,
+        on_step=lambda done, total: on_progress(
+            Progress("learning", done, total, state.best_accuracy if state.history else None)
+        ),
+        on_epoch=save,
+        should_stop=should_stop,
+    )
+    if not complete:
+        save(state)
+        raise LearningStopped(
+            f"Learning {name!r} stopped after {len(state.history)} of {options.epochs} epochs "
+            f"(best accuracy {state.best_accuracy:.1%}). What was learned is kept: "
+            "give the same command again to go on, with --restart to begin anew."
+        )
+    store.save(name, _describe(model.backbone, method, lesson, options, state), state.best)
+    with contextlib.suppress(OSError):  # the domain is saved; its history is a courtesy
+        write_atomically(store.history_path(name), history_lines(state))
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another domain may be half learned
+        folder.parent.rmdir()
+    return state
+
+
+def _describe(
+    backbone: Backbone,
+    method: Method,
+    lesson: Lesson,
+    options: TrainingOptions,
+    state: TrainingState,
+) -> DomainInfo:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return DomainInfo(
+        schema=SCHEMA,
+        backbone=backbone.info.name,
+        weights_sha256=backbone.info.weights_sha256,
+        method=method.name,
+        hyperparameters=dataclasses.asdict(method),
+        classes=lesson.classes,
+        image_px=lesson.image_px,
+        mean=backbone.info.input.mean,
+        std=backbone.info.input.std,
+        interpolation=backbone.info.input.interpolation,
+        seed=options.seed,
+        train_images=len(lesson.train),
+        val_images=len(lesson.val),
+        val_accuracy=state.best_accuracy,
+        epochs=len(state.history),
+        options=dataclasses.asdict(options),
+        versions={
+            "addapt": version("addapt"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        date=now.isoformat(timespec="seconds"),
+    )

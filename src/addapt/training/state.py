@@ -1,0 +1,84 @@
+"""What a run needs to go on: tensors, the number of the next step, the best epoch so far."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from addapt.methods import AdaptedModel
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One finished epoch, one line of the history."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    train_s: float
+
+
+@dataclass
+class TrainingState:
+    """A run between two steps.
+
+    `domain` and `optimiser` are those of step `step`; `best` is the domain's
+    state after the epoch with the best validation accuracy (ties: lower loss).
+    """
+
+    step: int = 0
+    epoch_loss_sum: float = 0.0
+    train_s: float = 0.0
+    best_epoch: int = 0
+    best_accuracy: float = 0.0
+    best_loss: float = float("inf")
+    history: list[EpochRecord] = field(default_factory=list)
+    domain: dict[str, Tensor] = field(default_factory=dict)
+    optimiser: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def restore(self, model: AdaptedModel, optimiser: torch.optim.Optimizer) -> None:
+        """Put the tensors of this state into `model` and `optimiser`; a new state does nothing."""
+        if not self.domain:
+            return
+        model.load_domain_state(self.domain)
+        names = _parameter_names(model, optimiser)
+        for parameter, name in names.items():
+            optimiser.state[parameter] = {
+                key: self.optimiser[f"{name}.{key}"].clone()
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{name}.{key}" in self.optimiser
+            }
+
+    def capture(self, model: AdaptedModel, optimiser: torch.optim.Optimizer) -> None:
+        """Copy the tensors of `model` and `optimiser` into this state."""
+        self.domain = _copy(model.domain_state())
+        self.optimiser = {
+            f"{name}.{key}": value.detach().cpu().clone()
+            for parameter, name in _parameter_names(model, optimiser).items()
+            for key, value in optimiser.state[parameter].items()
+        }
+
+    def end_epoch(
+        self, record: EpochRecord, model: AdaptedModel, optimiser: torch.optim.Optimizer
+    ) -> None:
+        """Take note of a finished epoch, and of its tensors when it is the best so far."""
+        self.history.append(record)
+        self.epoch_loss_sum = 0.0
+        self.capture(model, optimiser)
+        if (record.val_accuracy, -record.val_loss) > (self.best_accuracy, -self.best_loss):
+            self.best_epoch = record.epoch
+            self.best_accuracy = record.val_accuracy
+            self.best_loss = record.val_loss
+            self.best = dict(self.domain)
+
+
+def _parameter_names(model: AdaptedModel, optimiser: torch.optim.Optimizer) -> dict[Tensor, str]:
+    names = {tensor: name for name, tensor in model.domain_state().items()}
+    return {p: names[p] for group in optimiser.param_groups for p in group["params"]}
+
+
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
