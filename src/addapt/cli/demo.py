@@ -1,0 +1,61 @@
+"""`addapt demo`: four real domains, one after another."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from addapt.cli import options
+from addapt.cli.output import add_row, command, make_table, print_json, print_table, progress_bar
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Option(help="Gets the pictures, the domains and report.html.")
+    ] = Path("demo"),
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="Folder that keeps the domains; FOLDER/domains by default."),
+    ] = None,
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """Learn four real domains one after another and show that none is forgotten."""
+    with command(as_json=as_json, debug=debug, threads=threads):
+        from addapt.backbones import load_backbone
+        from addapt.demo.report import check_packages, write_report
+        from addapt.demo.run import run_demo, summary
+
+        check_packages()
+        backbone = load_backbone("efficientnet_lite0")
+        with progress_bar() as show:
+            domains = run_demo(
+                backbone,
+                folder,
+                store or folder / "domains",
+                announce=lambda text: typer.echo(text, err=True),
+                on_progress=show,
+            )
+        backbone_bytes = sum(p.numel() * p.element_size() for p in backbone.parameters())
+        write_report(domains, backbone_bytes, folder / "report.html")
+        result = summary(domains)
+        if as_json:
+            print_json(result)
+            return
+        table = make_table(
+            None, "domain", ">classes", ">head only", ">DA3", ">file, MB", ">seconds"
+        )
+        for domain in domains:
+            add_row(
+                table,
+                domain.source.name,
+                f"{len(domain.report.classes)}",
+                f"{domain.head_accuracy:.1%}",
+                f"{domain.da3_accuracy:.1%}",
+                f"{domain.report.file_bytes / 1e6:.2f}",
+                f"{domain.report.learn_s:.0f}",
+            )
+        print_table(table)
+        typer.echo(f"Logits of earlier domains that changed: {result['changed_logits']}")
+        typer.echo(f"Report: {folder / 'report.html'}")

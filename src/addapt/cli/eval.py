@@ -1,0 +1,73 @@
+"""`addapt eval NAME FOLDER`: measure a domain's accuracy."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from addapt.cli import options
+from addapt.cli.output import (
+    add_row,
+    command,
+    make_table,
+    print_json,
+    print_table,
+    progress_bar,
+    warn_unreadable,
+)
+
+
+def evaluate(
+    name: options.DomainName,
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Folder of class folders; its test/ or val/ if it has such."),
+    ],
+    store: options.Store = options.DEFAULT_STORE,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(help="Write the confusion matrix as a picture to this .png, .svg or .pdf."),
+    ] = None,
+    weights: options.Weights = None,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """Measure a domain's accuracy on a folder of pictures."""
+    with command(as_json=as_json, debug=debug, threads=threads):
+        from addapt.domains import Store
+
+        info = Store(store).info(name)
+        from addapt.backbones import load_backbone
+        from addapt.cli.confusion import check_drawing, draw_confusion
+        from addapt.training import Learner
+
+        if confusion is not None:
+            check_drawing(confusion)
+        learner = Learner(load_backbone(info.backbone, weights, device=device), store)
+        with progress_bar() as show:
+            evaluation = learner.evaluate(name, folder, on_progress=show)
+        warn_unreadable(evaluation.unreadable)
+        if confusion is not None:
+            draw_confusion(evaluation, confusion)
+        if as_json:
+            print_json(
+                {
+                    "domain": name,
+                    "accuracy": evaluation.accuracy,
+                    "images": evaluation.images,
+                    "per_class": [vars(score) for score in evaluation.per_class],
+                    "confusion": evaluation.confusion.tolist(),
+                    "unreadable": list(evaluation.unreadable),
+                }
+            )
+            return
+        title = f"{name}: {evaluation.accuracy:.1%} of {evaluation.images} pictures recognised"
+        table = make_table(title, "class", ">pictures", ">recognised", ">accuracy")
+        for score in evaluation.per_class:
+            accuracy = "–" if score.accuracy is None else f"{score.accuracy:.1%}"
+            add_row(table, score.label, f"{score.images}", f"{score.correct}", accuracy)
+        print_table(table)
+        if confusion is not None:
+            typer.echo(f"Wrote {confusion}.")

@@ -1,0 +1,59 @@
+"""The `addapt` command: gathers the commands and starts the one asked for."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from addapt.cli.backbones import backbones
+from addapt.cli.demo import demo
+from addapt.cli.domains import domains
+from addapt.cli.eval import evaluate
+from addapt.cli.learn import learn
+from addapt.cli.methods import methods
+from addapt.cli.predict import predict
+from addapt.cli.remove import remove
+from addapt.cli.rename import rename
+from addapt.cli.show import show
+
+app = typer.Typer(
+    name="addapt",
+    help="Teach a frozen vision network new visual domains on this machine, forgetting nothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(learn)
+app.command()(predict)
+app.command("eval")(evaluate)
+app.command()(domains)
+app.command()(show)
+app.command()(remove)
+app.command()(rename)
+app.command()(methods)
+app.command()(backbones)
+app.command()(demo)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"addapt {version('addapt')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _global_options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

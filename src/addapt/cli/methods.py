@@ -1,0 +1,34 @@
+"""`addapt methods`: the ways of adapting that can be chosen."""
+
+import dataclasses
+
+from addapt.cli import options
+from addapt.cli.output import add_row, command, make_table, print_json, print_table
+
+
+def methods(
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """List the methods of adaptation, one line each."""
+    with command(as_json=as_json, debug=debug, threads=threads):
+        from addapt.methods import METHODS
+
+        if as_json:
+            rows = [
+                {
+                    "name": name,
+                    "summary": method.summary,
+                    "hyperparameters": dataclasses.asdict(method()),
+                    "recipe": dataclasses.asdict(method.recipe),
+                }
+                for name, method in METHODS.items()
+            ]
+            print_json({"methods": rows})
+            return
+        table = make_table(None, "method", "what it does")
+        for name, method in METHODS.items():
+            add_row(table, name, method.summary)
+        print_table(table)

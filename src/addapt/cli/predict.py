@@ -1,0 +1,50 @@
+"""`addapt predict IMAGE... --domain NAME`: recognise pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from addapt.cli import options
+from addapt.cli.output import add_row, command, make_table, print_json, print_table
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    domain: Annotated[str, typer.Option(help="The domain that the pictures belong to.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    store: options.Store = options.DEFAULT_STORE,
+    weights: options.Weights = None,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """Recognise pictures with a domain."""
+    with command(as_json=as_json, debug=debug, threads=threads):
+        from addapt.domains import Store
+
+        info = Store(store).info(domain)  # an unknown domain is told before torch is loaded
+        from addapt.backbones import load_backbone
+        from addapt.training import Learner
+
+        learner = Learner(load_backbone(info.backbone, weights, device=device), store)
+        predictions = learner.predict(images, domain, top=top)
+        if as_json:
+            print_json(
+                [
+                    {
+                        "image": str(p.image),
+                        "label": p.label,
+                        "probability": p.probability,
+                        "top": [{"label": label, "probability": value} for label, value in p.top],
+                    }
+                    for p in predictions
+                ]
+            )
+            return
+        table = make_table(None, "picture", *("class", ">probability") * len(predictions[0].top))
+        for p in predictions:
+            cells = (cell for label, value in p.top for cell in (label, f"{value:.1%}"))
+            add_row(table, str(p.image), *cells)
+        print_table(table)

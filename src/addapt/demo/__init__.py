@@ -1,0 +1,1 @@
+"""The demo: four real domains, learned one after another."""

@@ -1,0 +1,122 @@
+"""The demo's report: one self-contained page with the table, the curves and example pictures."""
+
+import base64
+import io
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from addapt._disk import write_atomically
+from addapt._errors import MissingPackageError
+from addapt.data import ImageSet
+
+if TYPE_CHECKING:
+    from addapt.demo.run import DemoDomain
+
+EXAMPLES = 12
+THUMBNAIL_PX = 96
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test picture with what was recognised in it."""
+
+    picture: str
+    label: str
+    predicted: str
+    probability: float
+
+
+def check_packages() -> None:
+    """Refuse before minutes of learning what could not be drawn after them.
+
+    Raises:
+        MissingPackageError: a package for the report is not installed.
+    """
+    for package in ("matplotlib", "jinja2"):
+        if find_spec(package) is None:
+            raise MissingPackageError(
+                f"The demo's report needs {package}, which is not installed: "
+                "pip install 'addapt[demo]'."
+            )
+
+
+def write_report(domains: "list[DemoDomain]", backbone_bytes: int, path: Path) -> None:
+    """Write the page; it refers to nothing outside itself.
+
+    Args:
+        domains: the result of the demo.
+        backbone_bytes: size of the frozen network, to compare a domain's file with.
+        path: the page's file.
+    """
+    import jinja2
+
+    template = files("addapt.demo").joinpath("report.html.j2").read_text(encoding="utf-8")
+    page = jinja2.Environment(autoescape=True).from_string(template)
+    html = page.render(
+        domains=domains,
+        curves=_curves(domains),
+        examples={domain.source.name: _examples(domain) for domain in domains},
+        backbone_bytes=backbone_bytes,
+        changed_logits=sum(domain.changed_logits for domain in domains),
+        checked_logits=sum(
+            domain.logits.numel() * len(domain.later_accuracy) for domain in domains
+        ),
+        versions={"addapt": version("addapt"), "torch": torch.__version__},
+        threads=torch.get_num_threads(),
+    )
+    write_atomically(path, html.encode())
+
+
+def _curves(domains: "list[DemoDomain]") -> str:
+    """Draw validation accuracy by epoch, one line a domain, as an SVG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    for domain in domains:
+        epochs = [record["epoch"] for record in domain.history]
+        accuracy = [100 * record["val_accuracy"] for record in domain.history]
+        axes.plot(epochs, accuracy, marker="o", markersize=3, label=domain.source.name)
+    axes.set(xlabel="epoch", ylabel="accuracy on held-out pictures, %")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    drawing = io.BytesIO()
+    figure.savefig(drawing, format="svg")
+    return _data_uri(drawing.getvalue(), "image/svg+xml")
+
+
+def _examples(domain: "DemoDomain") -> list[Example]:
+    """Choose pictures spread over the fixed ones, mistakes first: they teach most."""
+    predicted = domain.logits.softmax(1).max(1)
+    wrong = (predicted.indices != domain.fixed.labels).nonzero().flatten().tolist()
+    right = [i for i in range(len(domain.fixed)) if i not in set(wrong)]
+    wrong = wrong[: EXAMPLES // 3]
+    step = max(1, len(right) // (EXAMPLES - len(wrong)))
+    classes = domain.report.classes
+    return [
+        Example(
+            picture=_thumbnail(domain.fixed, i),
+            label=classes[int(domain.fixed.labels[i])],
+            predicted=classes[int(predicted.indices[i])],
+            probability=float(predicted.values[i]),
+        )
+        for i in (wrong + right[::step])[:EXAMPLES]
+    ]
+
+
+def _thumbnail(pictures: ImageSet, index: int) -> str:
+    pixels = pictures.batch([index])[0].permute(1, 2, 0).contiguous().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((THUMBNAIL_PX, THUMBNAIL_PX)).save(buffer, format="PNG")
+    return _data_uri(buffer.getvalue(), "image/png")
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

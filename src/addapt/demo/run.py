@@ -1,0 +1,122 @@
+"""Learn the demo's domains one after another and check that no earlier one has changed."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from addapt.backbones import Backbone
+from addapt.data import ImageSet, load_images, scan_classes
+from addapt.demo.pictures import SOURCES, PictureSource, build_pictures
+from addapt.training import Learner, LearnReport, OnProgress
+from addapt.training.loop import predict_logits
+
+FIXED_IMAGES = 64
+
+
+@dataclass
+class DemoDomain:
+    """One learned domain of the demo.
+
+    `logits` are those of `fixed`, computed right after learning; `later_accuracy` is what
+    re-evaluation gave after each later domain, `changed_logits` how many numbers differed then.
+    """
+
+    source: PictureSource
+    report: LearnReport
+    head_accuracy: float
+    da3_accuracy: float
+    history: list[dict[str, float]]
+    fixed: ImageSet
+    logits: Tensor
+    later_accuracy: list[float] = field(default_factory=list)
+    changed_logits: int = 0
+
+
+def run_demo(
+    backbone: Backbone,
+    folder: Path,
+    store: Path,
+    *,
+    announce: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress = lambda progress: None,
+) -> list[DemoDomain]:
+    """Teach all demo domains, through the same code as `addapt learn`.
+
+    Args:
+        backbone: shared by all.
+        folder: gets the pictures, and the head-only domains to compare with.
+        store: gets the domains.
+        announce: told in words what begins.
+        on_progress: told how far it is.
+    """
+    # All pictures first: a missing package should be known before minutes of learning.
+    pictures = {source.name: build_pictures(source, folder / "pictures") for source in SOURCES}
+    learner = Learner(backbone, store)
+    head_learner = Learner(backbone, folder / "head-only")
+    done: list[DemoDomain] = []
+    for source in SOURCES:
+        where = pictures[source.name]
+        announce(f"{source.name}: {source.what}")
+        head_learner.learn(
+            source.name, where, method="head", image_px=source.image_px, restart=True
+        )
+        report = learner.learn(
+            source.name, where, image_px=source.image_px, restart=True, on_progress=on_progress
+        )
+        fixed = _fixed_images(backbone, where, report)
+        done.append(
+            DemoDomain(
+                source=source,
+                report=report,
+                head_accuracy=head_learner.evaluate(source.name, where).accuracy,
+                da3_accuracy=learner.evaluate(source.name, where).accuracy,
+                history=_history(learner, source.name),
+                fixed=fixed,
+                logits=_logits(learner, source.name, fixed),
+            )
+        )
+        for earlier in done[:-1]:
+            name = earlier.source.name
+            earlier.later_accuracy.append(learner.evaluate(name, pictures[name]).accuracy)
+            logits = _logits(learner, name, earlier.fixed)
+            earlier.changed_logits += int((logits != earlier.logits).sum())
+    return done
+
+
+def summary(domains: list[DemoDomain]) -> dict[str, object]:
+    """Return the result as JSON fields."""
+    rows = [
+        {
+            "name": domain.source.name,
+            "classes": len(domain.report.classes),
+            "head_accuracy": domain.head_accuracy,
+            "da3_accuracy": domain.da3_accuracy,
+            "file_bytes": domain.report.file_bytes,
+            "learn_s": round(domain.report.learn_s, 1),
+        }
+        for domain in domains
+    ]
+    return {"domains": rows, "changed_logits": sum(domain.changed_logits for domain in domains)}
+
+
+def _fixed_images(backbone: Backbone, folder: Path, report: LearnReport) -> ImageSet:
+    samples = scan_classes(folder, report.classes)
+    places = torch.linspace(0, len(samples) - 1, min(FIXED_IMAGES, len(samples))).long().tolist()
+    interpolation = backbone.info.input.interpolation
+    images, _ = load_images([samples[i] for i in places], report.image_px, interpolation)
+    return images
+
+
+def _logits(learner: Learner, name: str, images: ImageSet) -> Tensor:
+    """Compute logits with the domain as it is on the disk now."""
+    _, model = learner.load(name)
+    return predict_logits(model, images)
+
+
+def _history(learner: Learner, name: str) -> list[dict[str, float]]:
+    lines = learner.store.history_path(name).read_text().splitlines()
+    return [json.loads(line) for line in lines]
