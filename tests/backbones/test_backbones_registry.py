@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference_networks import images
 from safetensors.torch import save_file
 from torch import nn
 
@@ -18,6 +17,7 @@ from addapt.backbones import (
     load_classifier,
     weights_sha256,
 )
+from tests.backbones.reference_networks import images
 
 PARAMETERS = {
     "efficientnet_lite0": 3_371_008,

@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_networks import LITE0_STAGES, TimmNetwork, images, randomised, sorted_state
 from torch import nn
 
 from addapt.backbones.efficientnet_lite import (
@@ -13,6 +12,13 @@ from addapt.backbones.efficientnet_lite import (
     efficientnet_lite_names,
 )
 from addapt.backbones.weights import load_weights
+from tests.backbones.reference_networks import (
+    LITE0_STAGES,
+    TimmNetwork,
+    images,
+    randomised,
+    sorted_state,
+)
 
 # (kernel, stride, whether the side is even) -> zeros (before, after), as TensorFlow pads
 SAME_PADDING = {

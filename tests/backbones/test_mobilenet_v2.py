@@ -2,7 +2,11 @@
 
 import pytest
 import torch
-from reference_networks import (
+from torch import nn
+
+from addapt.backbones.mobilenet_v2 import mobilenet_v2, rename_mobilenet_v2
+from addapt.backbones.weights import load_weights
+from tests.backbones.reference_networks import (
     MOBILENET_STAGES,
     TimmNetwork,
     TorchvisionMobileNetV2,
@@ -10,10 +14,6 @@ from reference_networks import (
     randomised,
     sorted_state,
 )
-from torch import nn
-
-from addapt.backbones.mobilenet_v2 import mobilenet_v2, rename_mobilenet_v2
-from addapt.backbones.weights import load_weights
 
 
 @pytest.mark.parametrize("px", [64, 75])

@@ -4,10 +4,10 @@ from typing import Literal
 
 import pytest
 import torch
-from reference_networks import TorchvisionResNet, images, randomised, sorted_state
 
 from addapt.backbones.resnet import resnet, resnet_names
 from addapt.backbones.weights import load_weights
+from tests.backbones.reference_networks import TorchvisionResNet, images, randomised, sorted_state
 
 
 @pytest.mark.parametrize("px", [64, 75])

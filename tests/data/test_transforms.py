@@ -164,3 +164,11 @@ def test_brightness_multiplies_and_contrast_keeps_the_mean() -> None:
 def test_values_out_of_range(name: str, value: float) -> None:
     with pytest.raises(OptionError, match=f"augmentation's {name} is {value}; it must lie"):
         Augmentation(**{name: value})  # type: ignore[arg-type]
+
+
+def test_strength_scales_all_ranges() -> None:
+    assert Augmentation.of_strength(1.0, flip=True) == Augmentation(flip=True)
+    half = Augmentation.of_strength(0.5, flip=False)
+    assert (half.zoom, half.rotate_degrees) == (0.075, 4.0)
+    none = Augmentation.of_strength(0.0, flip=False)
+    assert (none.zoom, none.shift, none.brightness, none.contrast) == (0, 0, 0, 0)

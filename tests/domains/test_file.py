@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from domain_cases import INFO, tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -24,6 +23,7 @@ from addapt._errors import DomainError
 from addapt.domains.file import HEADER_LIMIT_BYTES, read_domain, read_info
 from addapt.domains.file import write_domain as write
 from addapt.domains.info import SCHEMA
+from tests.domains.domain_cases import INFO, tensors
 
 DTYPES = st.sampled_from(
     [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from domain_cases import INFO
 from hypothesis import given
 from hypothesis import strategies as st
 
 from addapt._errors import DomainError
 from addapt.domains.info import SCHEMA, DomainInfo, check_backbone
+from tests.domains.domain_cases import INFO
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 JSON_VALUES = st.recursive(

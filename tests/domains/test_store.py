@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from domain_cases import INFO, tensors
 from hypothesis import given
 from hypothesis import strategies as st
 
 from addapt._errors import DomainError, UnknownNameError
 from addapt.domains.store import Store, check_name
+from tests.domains.domain_cases import INFO, tensors
 
 
 def fill(folder: Path, *names: str) -> Store:

@@ -25,11 +25,12 @@ def learner(tiny_backbone: Backbone, tmp_path: Path) -> Learner:
 def test_learn_predict_evaluate(learner: Learner, make_folder: MakeFolder) -> None:
     folder = make_folder()
     events: list[Progress] = []
-    report = learner.learn("colours", folder, epochs=4, image_px=32, on_progress=events.append)
+    report = learner.learn("colours", folder, image_px=32, on_progress=events.append)
     assert report.classes == ("blue", "green", "red")
     assert (report.train_images, report.val_images) == (21, 3)
     assert report.file == learner.store.path("colours")
     assert report.file_bytes == report.file.stat().st_size
+    assert report.epochs > 10  # few pictures need more passes
     assert {event.phase for event in events} == {"reading pictures", "learning"}
     assert events[-1].done == events[-1].total
 

@@ -29,40 +29,40 @@ class BackboneEntry:
 
 BACKBONES = {
     "efficientnet_lite0": BackboneEntry(
-        "EfficientNet-Lite0, 224 px, 3.4 M parameters, ImageNet weights",
+        "224 px, 3.4 M parameters, ImageNet weights",
         partial(efficientnet_lite, width=1.0, depth=1.0, px=224),
         efficientnet_lite_names(depth=1.0),
         LITE0,
     ),
     "efficientnet_lite1": BackboneEntry(
-        "EfficientNet-Lite1, 240 px, 4.1 M parameters, ImageNet weights",
+        "240 px, 4.1 M parameters, ImageNet weights",
         partial(efficientnet_lite, width=1.0, depth=1.1, px=240),
         efficientnet_lite_names(depth=1.1),
         LITE1,
     ),
     "efficientnet_lite2": BackboneEntry(
-        "EfficientNet-Lite2, 260 px, 4.8 M parameters, ImageNet weights",
+        "260 px, 4.8 M parameters, ImageNet weights",
         partial(efficientnet_lite, width=1.1, depth=1.2, px=260),
         efficientnet_lite_names(depth=1.2),
         LITE2,
     ),
     "resnet18": BackboneEntry(
-        "ResNet-18, 224 px, 11.2 M parameters, your own weights file",
+        "224 px, 11.2 M parameters, your own weights file",
         partial(resnet, block="basic", repeats=(2, 2, 2, 2)),
         resnet_names(repeats=(2, 2, 2, 2)),
     ),
     "resnet26": BackboneEntry(
-        "ResNet-26, 224 px, 13.9 M parameters, your own weights file",
+        "224 px, 13.9 M parameters, your own weights file",
         partial(resnet, block="bottleneck", repeats=(2, 2, 2, 2)),
         resnet_names(repeats=(2, 2, 2, 2)),
     ),
     "resnet50": BackboneEntry(
-        "ResNet-50, 224 px, 23.5 M parameters, your own weights file",
+        "224 px, 23.5 M parameters, your own weights file",
         partial(resnet, block="bottleneck", repeats=(3, 4, 6, 3)),
         resnet_names(repeats=(3, 4, 6, 3)),
     ),
     "mobilenet_v2": BackboneEntry(
-        "MobileNetV2, 224 px, 2.2 M parameters, your own weights file",
+        "224 px, 2.2 M parameters, your own weights file",
         mobilenet_v2,
         rename_mobilenet_v2,
     ),

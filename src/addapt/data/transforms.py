@@ -57,6 +57,12 @@ class Augmentation:
     brightness: float = 0.15
     contrast: float = 0.15
 
+    @classmethod
+    def of_strength(cls, strength: float, *, flip: bool) -> "Augmentation":
+        """Scale all default ranges by `strength`."""
+        ranges = {name: strength * value for name, value in vars(cls()).items() if name != "flip"}
+        return cls(flip=flip, **ranges)
+
     def __post_init__(self) -> None:
         limits = {"zoom": 0.9, "shift": 1, "rotate_degrees": 180, "brightness": 1, "contrast": 1}
         for name, limit in limits.items():

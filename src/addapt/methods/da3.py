@@ -40,25 +40,23 @@ class DA3(Method):
         groups: groups of that convolution.
         grid: largest side of the pooled map.
         biases: also train the shifts of the blocks' batch norms.
-        first_block: adaptors stand beside this block and all later ones.
+        first_block: adaptors stand beside this block and all later ones; None means after the
+            first fifth of the blocks, which are general and, their maps being large, slow.
 
     *Memory:* being added, the adaptor makes backward keep only its own pooled map and hidden
     activations, at most n (c_in + hidden) grid^2 floats a block, never the block's output.
     """
 
     name: ClassVar[str] = "da3"
-    summary: ClassVar[str] = "additive spatial and channel attention beside every frozen block"
-    recipe: ClassVar[Recipe] = Recipe(lr=2e-3, epochs=10)
+    summary: ClassVar[str] = "additive spatial and channel attention beside frozen blocks"
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=7)
 
-    reduction: int = 4
+    reduction: int = 8
     kernel: int = 5
     groups: int = 4
     grid: int = 8
     biases: bool = True
-    first_block: int = 0
-    spatial: bool = True
-    channel: bool = True
-    upsample: str = "bilinear"
+    first_block: int | None = None
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters.
@@ -75,39 +73,39 @@ class DA3(Method):
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model with one adaptor beside each block from `first_block` on."""
         blocks = len(backbone.blocks)
-        if not 0 <= self.first_block < blocks:
+        first_block = blocks // 5 if self.first_block is None else self.first_block
+        if not 0 <= first_block < blocks:
             raise OptionError(
-                f"DA3's first_block is {self.first_block}, but {backbone.info.name} "
+                f"DA3's first_block is {first_block}, but {backbone.info.name} "
                 f"has blocks 0 to {blocks - 1}."
             )
-        return AdaptedModel(backbone, AdditiveAdaptor(backbone, self), classes)
+        return AdaptedModel(backbone, AdditiveAdaptor(backbone, self, first_block), classes)
 
 
 class AdditiveAdaptor(Adaptor):
     """The adaptors of all blocks, and the blocks' own shifts where they are trained."""
 
-    def __init__(self, backbone: Backbone, method: DA3) -> None:
+    def __init__(self, backbone: Backbone, method: DA3, first_block: int) -> None:
         super().__init__()
-        self.first_block = method.first_block
+        self.first_block = first_block
         self.attentions = nn.ModuleList(
-            AdditiveAttention(info, method) for info in backbone.info.blocks[self.first_block :]
+            AdditiveAttention(info, method) for info in backbone.info.blocks[first_block:]
         )
         self.shifts = nn.ModuleList(
-            Shifts(block) if method.biases else Shifts()
-            for block in backbone.blocks[self.first_block :]
+            Shifts(block, trained=method.biases) for block in backbone.blocks[first_block:]
         )
 
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute adapted features; blocks before the first adaptor need no backward."""
+        blocks = list(backbone.blocks)
         with torch.no_grad():
             x = backbone.stem(x)
-            for block in backbone.blocks[: self.first_block]:
+            for block in blocks[: self.first_block]:
                 x = block(x)
-        adapted = zip(
-            backbone.blocks[self.first_block :], self.attentions, self.shifts, strict=True
-        )
+        adapted = zip(blocks[self.first_block :], self.attentions, self.shifts, strict=True)
         for block, attention, shifts in adapted:
-            x = attention(x, functional_call(block, shifts.by_name(), (x,)))
+            assert isinstance(shifts, Shifts)
+            x = attention(x, functional_call(block, shifts.by_name(), x))
         features: Tensor = backbone.tail(x)
         return features
 
@@ -115,17 +113,13 @@ class AdditiveAdaptor(Adaptor):
 class Shifts(nn.Module):
     """One block's batch-norm shifts, trained by the domain; they cost nothing in backward."""
 
-    def __init__(self, block: nn.Module | None = None) -> None:
+    def __init__(self, block: nn.Module, trained: bool) -> None:
         super().__init__()
-        norms = (
-            []
-            if block is None
-            else [
-                (name, norm)
-                for name, norm in block.named_modules()
-                if isinstance(norm, nn.BatchNorm2d)
-            ]
-        )
+        norms = [
+            (name, norm)
+            for name, norm in block.named_modules()
+            if trained and isinstance(norm, nn.BatchNorm2d)
+        ]
         self.names = [f"{name}.bias" for name, _ in norms]
         self.values = nn.ParameterList(norm.bias.detach().clone() for _, norm in norms)
 
@@ -140,37 +134,30 @@ class AdditiveAttention(nn.Module):
     def __init__(self, block: BlockInfo, method: DA3) -> None:
         super().__init__()
         self.grid = method.grid
-        self.stride = block.stride
-        self.mode = method.upsample
-        c_in, c_out, groups = block.in_channels, block.out_channels, method.groups
-        groups = math.gcd(groups, c_in)
+        c_in, c_out = block.in_channels, block.out_channels
+        groups = math.gcd(method.groups, c_in)
+        # Two channels a group at least, so that narrow blocks are not strangled.
         hidden = max(math.ceil(c_in / method.reduction / groups), 2) * groups
-        self.spatial = method.spatial
-        self.channel = method.channel
-        if self.spatial:
-            self.spatial_in = nn.Conv2d(
-                c_in, hidden, method.kernel, padding=method.kernel // 2, groups=groups
-            )
-            self.spatial_out = nn.Conv2d(hidden, c_out, 1)
-            nn.init.zeros_(self.spatial_out.weight)
-            nn.init.zeros_(self.spatial_out.bias)
-        if self.channel:
-            self.channel_in = nn.Linear(c_in, hidden)
-            self.channel_out = nn.Linear(hidden, c_out)
-            nn.init.zeros_(self.channel_out.weight)
-            nn.init.zeros_(self.channel_out.bias)
+        self.spatial_in = nn.Conv2d(
+            c_in, hidden, method.kernel, padding=method.kernel // 2, groups=groups
+        )
+        self.spatial_out = nn.Conv2d(hidden, c_out, 1)
+        self.channel_in = nn.Linear(c_in, hidden)
+        self.channel_out = nn.Linear(hidden, c_out)
+        for last in (self.spatial_out, self.channel_out):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self, x: Float[Tensor, "n c_in h w"], y: Float[Tensor, "n c_out h2 w2"]
     ) -> Float[Tensor, "n c_out h2 w2"]:
         """Add the attention computed from the block's input `x` to its output `y`."""
-        pooled = pool_to_grid(x, self.grid)
-        a = 0
-        if self.spatial:
-            a = self.spatial_out(F.relu(self.spatial_in(pooled)))
-        if self.channel:
-            a = a + self.channel_out(F.relu(self.channel_in(pooled.mean((2, 3)))))[:, :, None, None]
-        return y + F.interpolate(a, size=y.shape[2:], mode=self.mode)
+        p = pool_to_grid(x, self.grid)
+        spatial = self.spatial_out(F.relu(self.spatial_in(p)))
+        channel = self.channel_out(F.relu(self.channel_in(p.mean((2, 3)))))
+        # Upsampling leaves constants as they are: the channel part is added while it is small.
+        attention = spatial + channel[:, :, None, None]
+        return y + F.interpolate(attention, size=y.shape[2:], mode="bilinear")
 
 
 def pool_to_grid(x: Float[Tensor, "n c h w"], grid: int) -> Float[Tensor, "n c gh gw"]:

@@ -29,8 +29,8 @@ class Head(Method):
     """
 
     name: ClassVar[str] = "head"
-    summary: ClassVar[str] = "linear classifier on frozen features; the least that can be trained"
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10)
+    summary: ClassVar[str] = "a linear classifier on the frozen features"
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=7)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model of the backbone and a classifier."""

@@ -13,7 +13,8 @@ from addapt.data import Sample, load_images, scan_classes
 from addapt.domains import DomainInfo, Store, check_backbone, check_name
 from addapt.methods import AdaptedModel, Method, attach, build_method
 from addapt.training.loop import predict_logits
-from addapt.training.prepare import prepare_lesson, start_head, survives_mirroring
+from addapt.training.mirror import survives_mirroring
+from addapt.training.prepare import prepare_lesson
 from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
 from addapt.training.run import run, training_options
@@ -89,7 +90,7 @@ class Learner:
             )
         # Options are checked before any picture is read.
         plan = partial(training_options, method, epochs=epochs, batch=batch, lr=lr, seed=seed)
-        plan(flip=False)
+        plan(train_images=1, flip=False)
         lesson = prepare_lesson(
             Path(folder),
             self.backbone,
@@ -102,16 +103,15 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = attach(self.backbone, method, len(lesson.classes))
-        start_head(self.backbone, model.head, lesson.train, method.recipe.label_smoothing)
         if flip is None:
-            flip = survives_mirroring(self.backbone, model.head, lesson.val)
+            flip = survives_mirroring(self.backbone, lesson.train, lesson.val)
         state = run(
             name,
             self.store,
             model,
             method,
             lesson,
-            plan(flip=flip),
+            plan(train_images=len(lesson.train), flip=flip),
             restart=restart,
             on_progress=on_progress,
             should_stop=should_stop,

@@ -1,11 +1,8 @@
-"""From a folder to what a run needs: pictures in memory, their size, whether mirroring is safe."""
+"""From a folder to what a run needs: pictures decoded, split, and recognisable later."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone
@@ -14,17 +11,12 @@ from addapt.data import (
     Sample,
     auto_image_px,
     load_images,
-    normalise,
     scan_folder,
     split_validation,
 )
 from addapt.training.progress import OnProgress, Progress
-from addapt.training.warm_start import fit_head
 
 MIN_IMAGE_PX = 32
-FEATURE_BATCH = 32
-# A domain may be mirrored if a classifier of its pictures reads mirrored ones nearly as well.
-MIRROR_LOSS_ALLOWED = 0.1
 
 
 @dataclass(frozen=True)
@@ -82,44 +74,6 @@ def prepare_lesson(
         fingerprint=_fingerprint(contents.root, (*train, *val)),
         unreadable=unreadable + unreadable_val,
     )
-
-
-@torch.no_grad()
-def frozen_features(backbone: Backbone, pictures: ImageSet, mirrored: bool = False) -> Tensor:
-    """Compute the backbone's own features of all pictures, (n, f)."""
-    reference = next(backbone.parameters())
-    info = backbone.info.input
-    features = []
-    for indices in torch.split(torch.arange(len(pictures)), FEATURE_BATCH):
-        x = pictures.batch(indices)
-        x = normalise(x.flip(3) if mirrored else x, info.mean, info.std)
-        features.append(backbone(x.to(reference.device, reference.dtype)))
-    return torch.cat(features)
-
-
-def survives_mirroring(backbone: Backbone, head: nn.Linear, pictures: ImageSet) -> bool:
-    """Say whether mirrored pictures are still recognised, so that training may mirror them.
-
-    Digits and letters are not, flowers and faces are.
-
-    Args:
-        backbone: gives the features.
-        head: fitted to the frozen features of the training pictures.
-        pictures: others than those the head was fitted to.
-    """
-    correct = []
-    for mirrored in (False, True):
-        predicted = head(frozen_features(backbone, pictures, mirrored)).argmax(1).cpu()
-        correct.append(int((predicted == pictures.labels).sum()))
-    return correct[1] >= correct[0] - MIRROR_LOSS_ALLOWED * len(pictures)
-
-
-def start_head(
-    backbone: Backbone, head: nn.Linear, pictures: ImageSet, label_smoothing: float
-) -> None:
-    """Fit `head` to the frozen features of the training pictures."""
-    features = frozen_features(backbone, pictures)
-    fit_head(head, features, pictures.labels.to(features.device), label_smoothing)
 
 
 def _fingerprint(root: Path, samples: tuple[Sample, ...]) -> str:

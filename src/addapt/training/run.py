@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import math
 import platform
 import shutil
 from collections.abc import Callable
@@ -33,23 +34,26 @@ class LearningStopped(TrainingError):
 def training_options(
     method: Method,
     *,
+    train_images: int,
     epochs: int | None,
     batch: int | None,
     lr: float | None,
     seed: int,
     flip: bool,
 ) -> TrainingOptions:
-    """Fill in what the method recommends where the user said nothing.
+    """Fill in what the method recommends for so many pictures where the user said nothing.
 
     Raises:
         OptionError: a value makes no sense.
     """
     recipe = method.recipe
-    epochs = recipe.epochs if epochs is None else epochs
-    batch = recipe.batch if batch is None else batch
     for option, value in (("--epochs", epochs), ("--batch", batch)):
-        if value < 1:
+        if value is not None and value < 1:
             raise OptionError(f"{option} is {value}: give at least 1.")
+    batch = recipe.batch if batch is None else batch
+    if epochs is None:
+        steps_per_epoch = math.ceil(train_images / batch)
+        epochs = max(recipe.epochs, math.ceil(recipe.min_steps / steps_per_epoch))
     if lr is not None and not lr > 0:
         raise OptionError(f"--lr is {lr}: give a number above 0, such as {recipe.lr:g}.")
     lr_scale = 1.0 if lr is None else lr / recipe.lr
@@ -61,9 +65,9 @@ def training_options(
         backbone_lr=recipe.backbone_lr * lr_scale,
         weight_decay=recipe.weight_decay,
         label_smoothing=recipe.label_smoothing,
-        patience=max(recipe.patience, 1),
+        patience=max(1, math.ceil(recipe.patience * epochs)),
         seed=seed,
-        augmentation=Augmentation(flip=flip),
+        augmentation=Augmentation.of_strength(recipe.augmentation, flip=flip),
     )
 
 

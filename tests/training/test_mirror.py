@@ -1,4 +1,4 @@
-"""Preparation: mirroring is allowed only where it leaves pictures recognisable."""
+"""Mirroring is allowed only where it leaves pictures recognisable."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from addapt.backbones import Backbone, BackboneInfo, InputInfo
 from addapt.data import load_images, scan_folder
-from addapt.training.prepare import frozen_features, start_head, survives_mirroring
+from addapt.training.mirror import class_means, frozen_features, survives_mirroring
 from tests.conftest import MakeFolder
 
 
@@ -22,7 +22,7 @@ def left_and_right_backbone() -> Backbone:
         nn.Conv2d(3, 3, 1, bias=False), [], tail, BackboneInfo("halves", plain, 6, ())
     )
     with torch.no_grad():
-        backbone.stem.weight.copy_(torch.eye(3)[:, :, None, None])  # type: ignore[operator, union-attr]
+        backbone.stem.weight.copy_(torch.eye(3)[:, :, None, None])  # type: ignore[operator]
     return backbone
 
 
@@ -40,10 +40,7 @@ def test_mirroring_is_chosen_from_the_pictures(tmp_path: Path, bright: str, expe
             Image.fromarray(pixels).save(tmp_path / label / f"{i}.png")
     backbone = left_and_right_backbone()
     pictures, _ = load_images(scan_folder(tmp_path).train, 32, "bilinear")
-    head = nn.Linear(6, 2)
-    start_head(backbone, head, pictures, 0.0)
-    assert torch.equal(head(frozen_features(backbone, pictures)).argmax(1), pictures.labels)
-    assert survives_mirroring(backbone, head, pictures) is expected
+    assert survives_mirroring(backbone, pictures, pictures) is expected
 
 
 def test_mirrored_features_are_those_of_mirrored_pictures(make_folder: MakeFolder) -> None:
@@ -51,3 +48,10 @@ def test_mirrored_features_are_those_of_mirrored_pictures(make_folder: MakeFolde
     plain = frozen_features(left_and_right_backbone(), pictures).reshape(-1, 3, 2)
     mirrored = frozen_features(left_and_right_backbone(), pictures, mirrored=True)
     torch.testing.assert_close(mirrored.reshape(-1, 3, 2), plain.flip(2))
+
+
+def test_class_without_pictures_is_never_nearest() -> None:
+    features = torch.tensor([[0.0, 1.0], [0.0, 3.0], [5.0, 5.0]])
+    means = class_means(features, torch.tensor([0, 0, 2]))
+    assert torch.equal(means[[0, 2]], torch.tensor([[0.0, 2.0], [5.0, 5.0]]))
+    assert torch.cdist(features, means).argmin(1).tolist() == [0, 0, 2]

@@ -1,0 +1,92 @@
+"""The demo's run and report, with tiny pictures and a tiny backbone."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from addapt.backbones import Backbone
+from addapt.demo import run as demo_run
+from addapt.demo.pictures import PictureSource
+from addapt.demo.report import write_report
+from addapt.demo.run import DemoDomain, run_demo, summary
+from addapt.methods import DA3, Head, Recipe
+from addapt.training import Learner
+from tests.conftest import MakeFolder
+
+
+@pytest.fixture
+def sources(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(name: str, classes: tuple[str, ...]) -> PictureSource:
+        def write(target: Path, val_images: int) -> None:
+            target.mkdir(parents=True)
+            for split, seed in (("train", 0), ("test", 1)):
+                folder = make_folder(f"{name}-{split}", classes, images=6, px=32, seed=seed)
+                folder.rename(target / split)
+
+        return PictureSource(name, "package", "MIT <tag>", f"what {name} is", write, image_px=32)
+
+    monkeypatch.setattr(
+        demo_run, "SOURCES", (build("one", ("a", "b")), build("two", ("c", "d", "e<script>")))
+    )
+
+
+@pytest.fixture(autouse=True)
+def quick_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for method in (DA3, Head):
+        monkeypatch.setattr(method, "recipe", Recipe(lr=0.05, epochs=6, min_steps=1, batch=4))
+
+
+@pytest.fixture
+def domains(sources: None, tiny_backbone: Backbone, tmp_path: Path) -> list[DemoDomain]:
+    return run_demo(tiny_backbone, tmp_path / "demo", tmp_path / "demo" / "domains")
+
+
+def test_summary(domains: list[DemoDomain]) -> None:
+    fields = json.loads(json.dumps(summary(domains)))
+    assert fields["changed_logits"] == 0
+    assert [row["name"] for row in fields["domains"]] == ["one", "two"]
+    assert [row["classes"] for row in fields["domains"]] == [2, 3]
+    for row in fields["domains"]:
+        assert 0.5 < row["head_accuracy"] <= 1
+        assert 0.5 < row["da3_accuracy"] <= 1
+        assert row["file_bytes"] > 0
+        assert row["learn_s"] > 0
+    assert domains[0].later_accuracy == [domains[0].da3_accuracy]
+    assert domains[1].later_accuracy == []
+
+
+def test_changed_domain_is_noticed(
+    sources: None, tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of the demo can fail: here learning the second domain spoils the backbone."""
+    learn = Learner.learn
+
+    def spoiling(self: Learner, name: str, *words: object, **options: object) -> object:
+        report = learn(self, name, *words, **options)  # type: ignore[arg-type]
+        if name == "two" and options.get("method") != "head":
+            with torch.no_grad():
+                next(self.backbone.parameters()).mul_(1.001)
+        return report
+
+    monkeypatch.setattr(Learner, "learn", spoiling)
+    done = run_demo(tiny_backbone, tmp_path / "demo", tmp_path / "demo" / "domains")
+    assert done[0].changed_logits > 0
+
+
+def test_report_is_one_self_contained_page(domains: list[DemoDomain], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(domains, backbone_bytes=10_000, path=path)
+    page = path.read_text(encoding="utf-8")
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(links) > 10
+    assert all(link.startswith("data:image/") for link in links)
+    assert "Nothing." in page
+    assert "e&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "MIT &lt;tag&gt;" in page
+    domains[0].changed_logits = 3
+    write_report(domains, backbone_bytes=10_000, path=path)
+    assert "This should never happen" in path.read_text(encoding="utf-8")
