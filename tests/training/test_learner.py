@@ -189,6 +189,7 @@ def test_unreadable_pictures_are_reported_and_left_out(
     [
         ({"epochs": 0}, "--epochs is 0"),
         ({"batch": 0}, "--batch is 0"),
+        ({"micro_batch": 0}, "--micro-batch is 0"),
         ({"lr": -1.0}, "--lr is -1"),
         ({"lr": float("nan")}, "--lr is nan"),
         ({"image_px": 8}, "8 px"),
@@ -201,6 +202,17 @@ def test_options_that_make_no_sense(
     with pytest.raises(OptionError, match=message):
         learner.learn("colours", make_folder(), **options)  # type: ignore[arg-type]
     assert not learner.store.folder.exists()
+
+
+def test_store_that_cannot_be_written(
+    tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    learner = Learner(tiny_backbone, tmp_path / "file" / "store")
+    steps: list[Progress] = []
+    with pytest.raises(TrainingError, match=r"could not be written to .*file/store"):
+        learner.learn("colours", make_folder(), on_progress=steps.append, **QUICK)  # type: ignore[arg-type]
+    assert not [step for step in steps if step.phase == "learning"]  # told before the work
 
 
 def test_unknown_names(learner: Learner, make_folder: MakeFolder) -> None:

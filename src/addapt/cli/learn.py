@@ -35,6 +35,9 @@ def learn(
     batch: Annotated[
         int | None, typer.Option(help="Pictures a training step; by default the method's.")
     ] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option(help="Pictures in memory at once; by default the whole batch.")
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate; by default the method's.")
     ] = None,
@@ -43,13 +46,8 @@ def learn(
         float, typer.Option(help="Share held out for validation unless FOLDER has val/.")
     ] = 0.15,
     flip: Annotated[
-        bool | None,
-        typer.Option(
-            "--flip/--no-flip",
-            help="Mirror pictures in training; by default if they stay recognisable.",
-            show_default=False,
-        ),
-    ] = None,
+        bool, typer.Option("--flip", help="Mirror pictures in training; not for digits, letters.")
+    ] = False,
     cache_mb: Annotated[
         int, typer.Option("--cache-mb", min=0, help="Memory for decoded pictures, in MB.")
     ] = 1000,
@@ -67,7 +65,14 @@ def learn(
         from addapt.backbones import load_backbone
         from addapt.training import Learner
 
-        learner = Learner(load_backbone(backbone, weights, device=device), store)
+        network = load_backbone(backbone, weights, device=device)
+        if network.info.weights.startswith("random"):
+            typer.echo(
+                f"Warning: {backbone} has random weights, and what is learned on them will be "
+                "poor. Give trained ones with --weights FILE.",
+                err=True,
+            )
+        learner = Learner(network, store)
         with progress_bar() as show, _StopOnInterrupt() as stop:
 
             def watch(progress: "Progress") -> None:
@@ -81,6 +86,7 @@ def learn(
                 epochs=epochs,
                 image_px=px,
                 batch=batch,
+                micro_batch=micro_batch,
                 lr=lr,
                 seed=seed,
                 val_fraction=val_fraction,

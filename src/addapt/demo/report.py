@@ -3,7 +3,6 @@
 import base64
 import io
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,7 +67,7 @@ def write_report(domains: "list[DemoDomain]", backbone_bytes: int, path: Path) -
         checked_logits=sum(
             domain.logits.numel() * len(domain.later_accuracy) for domain in domains
         ),
-        versions={"addapt": version("addapt"), "torch": torch.__version__},
+        versions=domains[0].versions,
         threads=torch.get_num_threads(),
     )
     write_atomically(path, html.encode())

@@ -30,6 +30,7 @@ class DemoDomain:
     head_accuracy: float
     da3_accuracy: float
     history: list[dict[str, float]]
+    versions: dict[str, str]
     fixed: ImageSet
     logits: Tensor
     later_accuracy: list[float] = field(default_factory=list)
@@ -75,6 +76,7 @@ def run_demo(
                 head_accuracy=head_learner.evaluate(source.name, where).accuracy,
                 da3_accuracy=learner.evaluate(source.name, where).accuracy,
                 history=_history(learner, source.name),
+                versions=learner.store.info(source.name).versions,
                 fixed=fixed,
                 logits=_logits(learner, source.name, fixed),
             )
@@ -100,7 +102,12 @@ def summary(domains: list[DemoDomain]) -> dict[str, object]:
         }
         for domain in domains
     ]
-    return {"domains": rows, "changed_logits": sum(domain.changed_logits for domain in domains)}
+    return {
+        "domains": rows,
+        "changed_logits": sum(domain.changed_logits for domain in domains),
+        "threads": torch.get_num_threads(),
+        "versions": domains[0].versions,
+    }
 
 
 def _fixed_images(backbone: Backbone, folder: Path, report: LearnReport) -> ImageSet:

@@ -93,7 +93,7 @@ def check_backbone(info: DomainInfo, name: str, weights_sha256: str, path: Path)
     if (info.backbone, info.weights_sha256) == (name, weights_sha256):
         return
     remedy = (
-        "these are other weights for the same network: load the ones it was learned on."
+        "these are other weights for the same network: give those it was learned on with --weights."
         if info.backbone == name
         else f"load that one with --backbone {info.backbone}."
     )

@@ -13,7 +13,6 @@ from addapt.data import Sample, load_images, scan_classes
 from addapt.domains import DomainInfo, Store, check_backbone, check_name
 from addapt.methods import AdaptedModel, Method, attach, build_method
 from addapt.training.loop import predict_logits
-from addapt.training.mirror import survives_mirroring
 from addapt.training.prepare import prepare_lesson
 from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
@@ -46,10 +45,11 @@ class Learner:
         epochs: int | None = None,
         image_px: int | None = None,
         batch: int | None = None,
+        micro_batch: int | None = None,
         lr: float | None = None,
         seed: int = 0,
         val_fraction: float = VAL_FRACTION,
-        flip: bool | None = None,
+        flip: bool = False,
         restart: bool = False,
         cache_bytes: int = CACHE_BYTES,
         on_progress: OnProgress = lambda progress: None,
@@ -63,12 +63,14 @@ class Learner:
             method: how to adapt.
             epochs: passes over the pictures; as the method recommends unless given.
             batch: pictures a step, likewise.
-            lr: peak learning rate, likewise.
+            micro_batch: pictures in memory at once; their gradients add up to the batch's.
+            lr: peak learning rate, as the method recommends unless given.
             image_px: side of the pictures; by default the backbone's native one, or smaller
                 when the pictures themselves are.
             seed: decides everything random.
             val_fraction: share held out for validation when FOLDER has no val.
-            flip: mirror pictures in training; by default if that leaves them recognisable.
+            flip: mirror half of the pictures in training. Off, for it harms digits and letters
+                and the backbone, trained with it, hardly tells mirrored pictures apart.
             restart: learn anew although the domain, or an unfinished learning of it, exists.
             cache_bytes: limit of the memory for decoded pictures.
             on_progress: told how far the work is.
@@ -89,8 +91,17 @@ class Learner:
                 "or learn it anew with --restart; the old one stays until the new one is ready."
             )
         # Options are checked before any picture is read.
-        plan = partial(training_options, method, epochs=epochs, batch=batch, lr=lr, seed=seed)
-        plan(train_images=1, flip=False)
+        plan = partial(
+            training_options,
+            method,
+            epochs=epochs,
+            batch=batch,
+            micro_batch=micro_batch,
+            lr=lr,
+            seed=seed,
+            flip=flip,
+        )
+        plan(train_images=1)
         lesson = prepare_lesson(
             Path(folder),
             self.backbone,
@@ -103,15 +114,13 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = attach(self.backbone, method, len(lesson.classes))
-        if flip is None:
-            flip = survives_mirroring(self.backbone, lesson.train, lesson.val)
         state = run(
             name,
             self.store,
             model,
             method,
             lesson,
-            plan(train_images=len(lesson.train), flip=flip),
+            plan(train_images=len(lesson.train)),
             restart=restart,
             on_progress=on_progress,
             should_stop=should_stop,

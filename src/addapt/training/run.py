@@ -37,6 +37,7 @@ def training_options(
     train_images: int,
     epochs: int | None,
     batch: int | None,
+    micro_batch: int | None,
     lr: float | None,
     seed: int,
     flip: bool,
@@ -47,7 +48,8 @@ def training_options(
         OptionError: a value makes no sense.
     """
     recipe = method.recipe
-    for option, value in (("--epochs", epochs), ("--batch", batch)):
+    counts = {"--epochs": epochs, "--batch": batch, "--micro-batch": micro_batch}
+    for option, value in counts.items():
         if value is not None and value < 1:
             raise OptionError(f"{option} is {value}: give at least 1.")
     batch = recipe.batch if batch is None else batch
@@ -60,7 +62,7 @@ def training_options(
     return TrainingOptions(
         epochs=epochs,
         batch=batch,
-        micro_batch=batch,
+        micro_batch=min(micro_batch or batch, batch),
         lr=recipe.lr * lr_scale,
         backbone_lr=recipe.backbone_lr * lr_scale,
         weight_decay=recipe.weight_decay,
@@ -169,7 +171,7 @@ def _describe(
         val_images=len(lesson.val),
         val_accuracy=state.best_accuracy,
         epochs=len(state.history),
-        options=dataclasses.asdict(options),
+        options={"weights": backbone.info.weights, **dataclasses.asdict(options)},
         versions={
             "addapt": version("addapt"),
             "torch": torch.__version__,
