@@ -1,11 +1,11 @@
-"""Ablation of DA3's defaults: one thing changed at a time, three domains, unseen pictures.
+"""Ablation of DA3's defaults: one thing changed at a time, four domains, unseen pictures.
 
     python benchmarks/da3_ablation.py run [--domain digits] [--variant base] [--threads 1]
     python benchmarks/da3_ablation.py table
 
 Each run learns through the same code as `addapt learn`, from the demo's 1,000 training pictures,
-and is judged on 1,000 others that are neither in the demo's training nor in its test set (its
-last epoch counts, so that nothing is chosen by what it is judged on). A run that is in
+and is judged on 1,000 others that are neither in the demo's training nor in its test set (faces: on
+80 of the 240 training pictures). The last epoch counts, not the best. A run that is in
 `results/da3_ablation.jsonl` already is not done again.
 """
 
@@ -27,8 +27,21 @@ from addapt.demo.pictures import SOURCES, build_pictures
 from addapt.methods import METHODS, Method
 
 RESULTS = Path(__file__).parent / "results" / "da3_ablation.jsonl"
-DOMAINS = ("digits", "silhouettes", "solar-cells")
+DOMAINS = ("digits", "silhouettes", "solar-cells", "faces")
+# Few pictures, nearly all recognised by any method: shown, but no part of the mean.
+SATURATED = "faces"
 VAL_IMAGES = 1000
+
+# What variants are compared with, spelt out, so that rows keep their meaning when defaults change.
+BASE: dict[str, Any] = {
+    "reduction": 8,
+    "kernel": 5,
+    "groups": 4,
+    "grid": 8,
+    "biases": True,
+    "first_block": 3,
+}
+BASE_RECIPE: dict[str, Any] = {"lr": 1e-3, "epochs": 7, "min_steps": 400, "batch": 16}
 
 # variant -> (method, its hyper-parameters, changes of its recipe, options of learn)
 Variant = tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]
@@ -86,7 +99,7 @@ def run(backbone: addapt.Backbone, variant: str, domain: str, pictures: Path) ->
         report = learner.learn(
             domain,
             folder,
-            method=_with_recipe(METHODS[name], recipe)(**hyperparameters),
+            method=_build(name, hyperparameters, recipe),
             **{"image_px": source.image_px, **options},
         )
         history = learner.store.history_path(domain).read_text().splitlines()
@@ -116,9 +129,13 @@ def run(backbone: addapt.Backbone, variant: str, domain: str, pictures: Path) ->
     print(f"{variant:24} {domain:12} {row['accuracy']:.3f}  {row['learn_s']:.0f} s", flush=True)
 
 
-def _with_recipe(method: type[Method], changes: dict[str, Any]) -> type[Method]:
-    recipe = dataclasses.replace(method.recipe, **changes)
-    return type(method.__name__, (method,), {"recipe": recipe})
+def _build(name: str, hyperparameters: dict[str, Any], recipe: dict[str, Any]) -> Method:
+    method = METHODS[name]
+    if name == "da3":
+        hyperparameters, recipe = BASE | hyperparameters, BASE_RECIPE | recipe
+    changed = dataclasses.replace(method.recipe, **recipe)
+    variant: type[Method] = type(method.__name__, (method,), {"recipe": changed})
+    return variant(**hyperparameters)
 
 
 def rows() -> list[dict[str, Any]]:
@@ -128,20 +145,21 @@ def rows() -> list[dict[str, Any]]:
 
 
 def table() -> str:
-    """Render the results as Markdown, variants in their order here."""
+    """Render the results as Markdown, variants in their order here, where all were run."""
     lines = [
         f"| variant | {' | '.join(DOMAINS)} | mean | parameters | seconds |",
         f"|---|{'---:|' * (len(DOMAINS) + 3)}",
     ]
     for variant in VARIANTS:
         found = {row["domain"]: row for row in rows() if row["variant"] == variant}
-        if len(found) < len(DOMAINS):
+        judged = [found[domain] for domain in DOMAINS if domain in found and domain != SATURATED]
+        if len(judged) < len(DOMAINS) - 1:
             continue
-        accuracies = [found[domain]["accuracy"] for domain in DOMAINS]
-        cells = [f"{accuracy:.3f}" for accuracy in accuracies]
-        seconds = sum(found[domain]["learn_s"] for domain in DOMAINS)
+        cells = [f"{found[d]['accuracy']:.3f}" if d in found else "–" for d in DOMAINS]
+        mean = statistics.mean(row["accuracy"] for row in judged)
+        seconds = sum(row["learn_s"] for row in judged)
         lines.append(
-            f"| {variant} | {' | '.join(cells)} | {statistics.mean(accuracies):.3f} "
+            f"| {variant} | {' | '.join(cells)} | {mean:.3f} "
             f"| {found['digits']['parameters']:,} | {seconds:.0f} |"
         )
     return "\n".join(lines)

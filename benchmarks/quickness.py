@@ -53,6 +53,7 @@ def main() -> None:
             "python": platform.python_version(),
         },
     }
+    RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(RESULT.read_text())
 

@@ -1,7 +1,7 @@
 """One error tree. A message names the thing, the value and the way out.
 
 Every error here is something the user can mend; the command line prints the
-message without a traceback and exits with code 2.
+message without a traceback and exits with `exit_code`.
 """
 
 import difflib

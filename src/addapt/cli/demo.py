@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from addapt._errors import DomainError
 from addapt.cli import options
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, progress_bar
 
@@ -28,6 +29,8 @@ def demo(
         from addapt.demo.run import run_demo, summary
 
         check_packages()
+        if store is not None:
+            _refuse_taken_names(store)
         backbone = load_backbone("efficientnet_lite0")
         with progress_bar() as show:
             domains = run_demo(
@@ -40,22 +43,38 @@ def demo(
         backbone_bytes = sum(p.numel() * p.element_size() for p in backbone.parameters())
         write_report(domains, backbone_bytes, folder / "report.html")
         result = summary(domains)
+        changed = result["changed_logits"]
         if as_json:
             print_json(result)
-            return
+            raise typer.Exit(1 if changed else 0)
         table = make_table(
-            None, "domain", ">classes", ">head only", ">DA3", ">file, MB", ">seconds"
+            None, "domain", ">classes", ">px", ">head only", ">DA3", ">file, MB", ">seconds"
         )
         for domain in domains:
             add_row(
                 table,
                 domain.source.name,
-                f"{len(domain.report.classes)}",
+                len(domain.report.classes),
+                domain.report.image_px,
                 f"{domain.head_accuracy:.1%}",
                 f"{domain.da3_accuracy:.1%}",
                 f"{domain.report.file_bytes / 1e6:.2f}",
                 f"{domain.report.learn_s:.0f}",
             )
         print_table(table)
-        typer.echo(f"Logits of earlier domains that changed: {result['changed_logits']}")
+        typer.echo(f"Logits of earlier domains that changed: {changed}")
         typer.echo(f"Report: {folder / 'report.html'}")
+        raise typer.Exit(1 if changed else 0)  # it never should: see the report
+
+
+def _refuse_taken_names(store: Path) -> None:
+    """Refuse to learn the demo's domains over the user's own of the same names."""
+    from addapt.demo.pictures import SOURCES
+    from addapt.domains import Store
+
+    taken = {source.name for source in SOURCES} & set(Store(store).names())
+    if taken:
+        raise DomainError(
+            f"The store {store} has domains that the demo would replace: "
+            f"{', '.join(sorted(taken))}. Give another --store, or none."
+        )

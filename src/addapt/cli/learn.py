@@ -1,5 +1,6 @@
 """`addapt learn NAME FOLDER`: teach a domain."""
 
+import dataclasses
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,21 +114,10 @@ def learn(
 def report_fields(report: "LearnReport") -> dict[str, object]:
     """Return a report as JSON fields."""
     return {
-        "name": report.name,
-        "method": report.method,
+        **dataclasses.asdict(report),
         "classes": len(report.classes),
-        "class_names": list(report.classes),
-        "train_images": report.train_images,
-        "val_images": report.val_images,
-        "val_accuracy": report.val_accuracy,
-        "epochs": report.epochs,
-        "best_epoch": report.best_epoch,
-        "image_px": report.image_px,
-        "flip": report.flip,
-        "file": str(report.file),
-        "file_bytes": report.file_bytes,
+        "class_names": report.classes,
         "learn_s": round(report.learn_s, 3),
-        "unreadable": list(report.unreadable),
     }
 
 

@@ -8,7 +8,8 @@ import typer
 Store = Annotated[Path, typer.Option("--store", help="Folder that keeps the domains.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Processor threads; all cores by default.")
+    int | None,
+    typer.Option("--threads", min=1, max=1024, help="Processor threads; all cores by default."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Device = Annotated[str, typer.Option("--device", help='Where to compute: "cpu", "cuda", ...')]

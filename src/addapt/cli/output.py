@@ -1,7 +1,7 @@
 """What all commands do around their work: errors, progress, JSON, threads."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from addapt.training import OnProgress
 
-USER_MISTAKE = 2
 INTERRUPTED = 130  # what a shell reports for SIGINT
 
 
@@ -36,7 +35,7 @@ def command(*, as_json: bool, debug: bool, threads: int | None = None) -> Iterat
     except AddaptError as error:
         if debug:
             raise
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(_printable(f"Error: {error}"), err=True)
         if as_json:
             print_json({"error": str(error)})
         raise typer.Exit(error.exit_code) from None
@@ -44,7 +43,7 @@ def command(*, as_json: bool, debug: bool, threads: int | None = None) -> Iterat
 
 def print_json(value: Any) -> None:
     """Print `value` as the only thing on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    typer.echo(json.dumps(value, default=str))
 
 
 def print_table(table: "Table") -> None:
@@ -71,18 +70,23 @@ def add_row(table: "Table", *cells: object) -> None:
     """Add a row of plain text: brackets in a class's name are not mark-up."""
     from rich.text import Text
 
-    table.add_row(*(Text(str(cell)) for cell in cells))
+    table.add_row(*(Text(_printable(str(cell))) for cell in cells))
 
 
-def warn_unreadable(messages: tuple[str, ...]) -> None:
+def warn_unreadable(messages: Iterable[str]) -> None:
     """Tell which pictures were left out."""
     for message in messages:
-        typer.echo(f"Left out: {message}", err=True)
+        typer.echo(_printable(f"Left out: {message}"), err=True)
+
+
+def _printable(text: str) -> str:
+    """Replace what no encoding can express, such as bytes of a file name that is not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 @contextmanager
 def progress_bar() -> "Iterator[OnProgress]":
-    """Show a bar on standard error with time left and the best accuracy so far."""
+    """Show a bar on standard error with time left and the current accuracy."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
@@ -99,10 +103,15 @@ def progress_bar() -> "Iterator[OnProgress]":
     with Progress(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, Any] = {}
 
+        done: dict[str, int] = {}
+
         def show(event: Event) -> None:
-            accuracy = "" if event.accuracy is None else f"best accuracy {event.accuracy:.1%}"
+            accuracy = "" if event.accuracy is None else f"accuracy {event.accuracy:.1%}"
             if event.phase not in tasks:
                 tasks[event.phase] = bar.add_task(event.phase, total=event.total, accuracy="")
+            elif event.done < done[event.phase]:  # the next domain of several
+                bar.reset(tasks[event.phase])
+            done[event.phase] = event.done
             bar.update(
                 tasks[event.phase], completed=event.done, total=event.total, accuracy=accuracy
             )

@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
+from addapt._errors import DataError
 from addapt.cli import options
-from addapt.cli.output import add_row, command, make_table, print_json, print_table
+from addapt.cli.output import (
+    add_row,
+    command,
+    make_table,
+    print_json,
+    print_table,
+    warn_unreadable,
+)
 
 
 def predict(
@@ -29,7 +37,11 @@ def predict(
         from addapt.training import Learner
 
         learner = Learner(load_backbone(info.backbone, weights, device=device), store)
-        predictions = learner.predict(images, domain, top=top)
+        unreadable: list[str] = []
+        predictions = learner.predict(images, domain, top=top, on_unreadable=unreadable.append)
+        warn_unreadable(unreadable)
+        if not predictions:
+            raise DataError("None of the pictures can be read: nothing was recognised.")
         if as_json:
             print_json(
                 [
@@ -42,9 +54,12 @@ def predict(
                     for p in predictions
                 ]
             )
-            return
-        table = make_table(None, "picture", *("class", ">probability") * len(predictions[0].top))
-        for p in predictions:
-            cells = (cell for label, value in p.top for cell in (label, f"{value:.1%}"))
-            add_row(table, str(p.image), *cells)
-        print_table(table)
+        else:
+            headings = ("class", ">probability") * len(predictions[0].top)
+            table = make_table(None, "picture", *headings)
+            for p in predictions:
+                cells = (cell for label, value in p.top for cell in (label, f"{value:.1%}"))
+                add_row(table, p.image, *cells)
+            print_table(table)
+        if unreadable:
+            raise typer.Exit(DataError.exit_code)

@@ -1,8 +1,8 @@
 """All pictures of a set, decoded and resized once, and kept as far as the memory given allows."""
 
 import math
-import os
 import statistics
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,8 +34,8 @@ class ImageSet:
     The whole picture is squeezed into the square and nothing is cropped: people frame what
     they photograph by hand, and what tells one class from another may touch the border.
 
-    `cache` holds the first pictures as (pictures, px, px, 3); the others are decoded anew
-    each time they are asked for.
+    `cache` holds pictures as (pictures, px, px, 3), `rows[i]` the place of picture i in it; a
+    picture whose row is -1 is decoded anew each time it is asked for.
     """
 
     def __init__(
@@ -43,18 +43,27 @@ class ImageSet:
         samples: Sequence[Sample],
         px: int,
         interpolation: str,
-        cache: UInt8[Tensor, "n h w c"],
+        cache: UInt8[Tensor, "m h w c"],
+        rows: Int64[Tensor, " n"],
     ) -> None:
+        self.samples = tuple(samples)
         self.paths: tuple[Path, ...] = tuple(sample.path for sample in samples)
         self.labels: Int64[Tensor, " n"] = torch.tensor(
             [sample.label for sample in samples], dtype=torch.int64
         )
         self.px = px
-        self._resampling = RESAMPLING[interpolation]
+        self._interpolation = interpolation
         self._cache = cache
+        self._rows = rows
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def select(self, indices: Sequence[int]) -> "ImageSet":
+        """Give a set of some of the pictures; the memory that keeps them is shared."""
+        samples = [self.samples[i] for i in indices]
+        rows = self._rows[list(indices)]
+        return ImageSet(samples, self.px, self._interpolation, self._cache, rows)
 
     def batch(self, indices: Tensor | Sequence[int]) -> UInt8[Tensor, "n 3 px px"]:
         """Give the pictures at `indices`, in that order, channels last in memory.
@@ -66,12 +75,13 @@ class ImageSet:
         wanted = torch.as_tensor(indices, dtype=torch.int64, device="cpu")
         if bool(((wanted < 0) | (wanted >= len(self))).any()):
             raise IndexError(f"indices {wanted.tolist()}, but there are {len(self)} pictures")
-        cached = wanted < len(self._cache)
+        rows = self._rows[wanted]
+        cached = rows >= 0
         pictures = torch.empty((len(wanted), self.px, self.px, 3), dtype=torch.uint8)
-        pictures[cached] = self._cache[wanted[cached]]
+        pictures[cached] = self._cache[rows[cached]]
         places = (~cached).nonzero().flatten().tolist()
         paths = [self.paths[int(wanted[place])] for place in places]
-        decoded = _decode_in_order(paths, self.px, self._resampling)
+        decoded = _decode_in_order(paths, self.px, RESAMPLING[self._interpolation])
         for place, picture in zip(places, decoded, strict=True):
             if isinstance(picture, DataError):
                 raise picture
@@ -83,7 +93,8 @@ def load_images(
     samples: Sequence[Sample],
     px: int,
     interpolation: str,
-    cache_bytes: int = 1 << 30,
+    cache_bytes: int = 1_000_000_000,
+    refuse_many_unreadable: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """Decode all pictures once; give those that can be read, and what is wrong with the others.
@@ -93,11 +104,12 @@ def load_images(
         px: side of the square each picture is resized to.
         interpolation: "bicubic" or "bilinear", both with antialiasing.
         cache_bytes: memory for decoded pictures, the first ones; 3 * px * px bytes each.
+        refuse_many_unreadable: see Raises; otherwise the set may even be empty.
         on_progress: called with how many of how many are done, in the calling thread.
 
     Raises:
         DataError: more than `MAX_UNREADABLE_SHARE` of the pictures, or all of one class,
-            cannot be read.
+            cannot be read, and that is to be refused.
         OptionError: `px` or `cache_bytes` is out of range.
         UnknownNameError: no such interpolation.
     """
@@ -114,17 +126,22 @@ def load_images(
     kept: list[Sample] = []
     messages: list[str] = []
     decoded = _decode_in_order((sample.path for sample in samples), px, RESAMPLING[interpolation])
-    for done, (sample, picture) in enumerate(zip(samples, decoded, strict=True), start=1):
-        if isinstance(picture, DataError):
-            messages.append(str(picture))
-        else:
-            if len(kept) < slots:
-                cache[len(kept)] = torch.from_numpy(picture)
-            kept.append(sample)
-        if on_progress is not None:
-            on_progress(done, len(samples))
-    _check_unreadable(samples, kept, messages)
-    return ImageSet(kept, px, interpolation, cache[: len(kept)]), tuple(messages)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # what matters becomes a message of ours
+        for done, (sample, picture) in enumerate(zip(samples, decoded, strict=True), start=1):
+            if isinstance(picture, DataError):
+                messages.append(str(picture))
+            else:
+                if len(kept) < slots:
+                    cache[len(kept)] = torch.from_numpy(picture)
+                kept.append(sample)
+            if on_progress is not None:
+                on_progress(done, len(samples))
+    if refuse_many_unreadable:
+        _check_unreadable(samples, kept, messages)
+    rows = torch.arange(len(kept))
+    rows[slots:] = -1
+    return ImageSet(kept, px, interpolation, cache, rows), tuple(messages)
 
 
 def auto_image_px(samples: Sequence[Sample], native_px: int, floor_px: int = 96) -> int:
@@ -149,7 +166,7 @@ def _decode_in_order(
     paths: Iterable[Path], px: int, resampling: Image.Resampling
 ) -> Iterator[Pixels | DataError]:
     """Decode on several threads (Pillow releases the interpreter), a few pictures ahead."""
-    threads = min(os.cpu_count() or 1, MAX_THREADS)
+    threads = min(torch.get_num_threads(), MAX_THREADS)
     waiting: deque[Future[Pixels | DataError]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for path in paths:

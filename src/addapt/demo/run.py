@@ -63,7 +63,12 @@ def run_demo(
         where = pictures[source.name]
         announce(f"{source.name}: {source.what}")
         head_learner.learn(
-            source.name, where, method="head", image_px=source.image_px, restart=True
+            source.name,
+            where,
+            method="head",
+            image_px=source.image_px,
+            restart=True,
+            on_progress=on_progress,
         )
         report = learner.learn(
             source.name, where, image_px=source.image_px, restart=True, on_progress=on_progress

@@ -95,7 +95,7 @@ def check_backbone(info: DomainInfo, name: str, weights_sha256: str, path: Path)
     remedy = (
         "these are other weights for the same network: give those it was learned on with --weights."
         if info.backbone == name
-        else f"load that one with --backbone {info.backbone}."
+        else f"use that one: load_backbone({info.backbone!r})."
     )
     raise DomainError(
         f"{path.stem} was learned on {info.backbone} ({_weights(info.weights_sha256)}), "

@@ -109,7 +109,7 @@ class Store:
     def save(self, name: str, info: DomainInfo, tensors: "Mapping[str, Tensor]") -> None:
         """Write a domain, over an older one of the same name; makes the folder if needed."""
         path = self.path(name)
-        self._refuse_case_twin(name)
+        self.refuse_case_twin(name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -119,18 +119,21 @@ class Store:
         write_domain(path, info, tensors)
 
     def remove(self, name: str) -> None:
-        """Delete a domain, its history and what an unfinished learning left.
+        """Delete a domain, its history and what an unfinished learning left; or only the latter.
 
         Raises:
-            UnknownNameError: there is no such domain.
+            UnknownNameError: there is neither.
             DomainError: the disk refused; whatever is left can be removed again.
         """
-        path = self.require(name)
+        if not (_may_be_name(name) and self.state_path(name).exists()):
+            self.require(name)
+        path = self.path(name)
         try:
             if self.state_path(name).exists():
                 shutil.rmtree(self.state_path(name))
             self.history_path(name).unlink(missing_ok=True)
-            path.unlink()  # last: until then the domain is listed and can be removed again
+            # Last: until then the domain is listed and can be removed again.
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise DomainError(
                 f"Domain {name!r} could not be removed from {self.folder} because "
@@ -154,7 +157,7 @@ class Store:
                 f"choose another name, or remove it before {old!r} is renamed."
             )
         if new.lower() != old.lower():  # else the file system may show `old` under both names
-            self._refuse_case_twin(new)
+            self.refuse_case_twin(new)
             self._refuse_leftovers(new)
         moved: list[tuple[Path, Path]] = []
         try:
@@ -180,7 +183,8 @@ class Store:
                     f"{path}: finish it, delete that, or choose another name."
                 )
 
-    def _refuse_case_twin(self, name: str) -> None:
+    def refuse_case_twin(self, name: str) -> None:
+        """Raise a DomainError if another domain's name differs from `name` only in letter case."""
         for other in self.names():
             if other != name and other.lower() == name.lower():
                 raise DomainError(

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from addapt._errors import DomainError, OptionError
 from addapt.backbones import Backbone
@@ -130,6 +131,11 @@ class Method(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     recipe: ClassVar[Recipe]
+    batch_statistics: ClassVar[bool] = False  # whether training needs more than one picture
+
+    def for_backbone(self, backbone: Backbone) -> Self:
+        """Return this method with every default that depends on the backbone spelt out."""
+        return self
 
     @abstractmethod
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:

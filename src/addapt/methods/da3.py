@@ -7,7 +7,7 @@ design, chosen by ablation (LOG.md).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from typing_extensions import Self
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
@@ -70,10 +71,17 @@ class DA3(Method):
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise OptionError(f"DA3's kernel is {self.kernel}: give an odd number, such as 5.")
 
+    def for_backbone(self, backbone: Backbone) -> Self:
+        """Spell out `first_block`: a file must not depend on how it is chosen today."""
+        if self.first_block is not None:
+            return self
+        return replace(self, first_block=len(backbone.blocks) // 5)
+
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model with one adaptor beside each block from `first_block` on."""
         blocks = len(backbone.blocks)
-        first_block = blocks // 5 if self.first_block is None else self.first_block
+        first_block = self.for_backbone(backbone).first_block
+        assert first_block is not None
         if not 0 <= first_block < blocks:
             raise OptionError(
                 f"DA3's first_block is {first_block}, but {backbone.info.name} "

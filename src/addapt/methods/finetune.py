@@ -40,6 +40,7 @@ class Finetune(Method):
 
     name: ClassVar[str] = "finetune"
     summary: ClassVar[str] = "a trained copy of the whole backbone, batch norms included"
+    batch_statistics: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, backbone_lr=3e-4)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:

@@ -35,7 +35,12 @@ def build_method(name: str, hyperparameters: Mapping[str, Any] | None = None) ->
                 f"Method {name!r} has no hyper-parameter {given!r}. "
                 f"It has: {', '.join(known) or 'none'}."
             )
-    return method(**(hyperparameters or {}))
+    try:
+        return method(**(hyperparameters or {}))
+    except TypeError as error:  # a text where a number belongs, in a file from elsewhere
+        raise OptionError(
+            f"The hyper-parameters {hyperparameters} of method {name!r} have wrong types: {error}."
+        ) from error
 
 
 def attach(backbone: Backbone, method: Method, classes: int) -> AdaptedModel:

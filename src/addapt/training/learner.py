@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from addapt._errors import DataError, DomainError, OptionError
-from addapt.backbones import Backbone, load_backbone
+from addapt._errors import AddaptError, DataError, DomainError, OptionError
+from addapt.backbones import Backbone, load_backbone, weights_sha256
 from addapt.data import Sample, load_images, scan_classes
-from addapt.domains import DomainInfo, Store, check_backbone, check_name
+from addapt.domains import DomainInfo, Store, check_backbone
 from addapt.methods import AdaptedModel, Method, attach, build_method
 from addapt.training.loop import predict_logits
 from addapt.training.prepare import prepare_lesson
@@ -19,7 +20,7 @@ from addapt.training.reports import ClassScore, Evaluation, LearnReport, Predict
 from addapt.training.run import run, training_options
 
 VAL_FRACTION = 0.15
-CACHE_BYTES = 1 << 30
+CACHE_BYTES = 1_000_000_000
 
 
 class Learner:
@@ -34,6 +35,9 @@ class Learner:
         self, backbone: Backbone | str = "efficientnet_lite0", store: str | Path = "domains"
     ) -> None:
         self.backbone = load_backbone(backbone) if isinstance(backbone, str) else backbone
+        if not self.backbone.info.weights_sha256:  # one that was not made by `load_backbone`
+            sha256 = weights_sha256(self.backbone)
+            self.backbone.info = replace(self.backbone.info, weights_sha256=sha256)
         self.store = Store(store)
 
     def learn(
@@ -69,8 +73,7 @@ class Learner:
                 when the pictures themselves are.
             seed: decides everything random.
             val_fraction: share held out for validation when FOLDER has no val.
-            flip: mirror half of the pictures in training. Off, for it harms digits and letters
-                and the backbone, trained with it, hardly tells mirrored pictures apart.
+            flip: mirror half of the pictures in training; it harms digits, letters and the like.
             restart: learn anew although the domain, or an unfinished learning of it, exists.
             cache_bytes: limit of the memory for decoded pictures.
             on_progress: told how far the work is.
@@ -84,12 +87,7 @@ class Learner:
         started = time.perf_counter()
         if isinstance(method, str):
             method = build_method(method)
-        check_name(name)
-        if self.store.exists(name) and not restart:
-            raise DomainError(
-                f"There is a domain {name!r} in {self.store.folder} already. Choose another name, "
-                "or learn it anew with --restart; the old one stays until the new one is ready."
-            )
+        method = method.for_backbone(self.backbone)
         # Options are checked before any picture is read.
         plan = partial(
             training_options,
@@ -102,6 +100,7 @@ class Learner:
             flip=flip,
         )
         plan(train_images=1)
+        self._refuse_place(name, Path(folder), restart)
         lesson = prepare_lesson(
             Path(folder),
             self.backbone,
@@ -143,6 +142,21 @@ class Learner:
             unreadable=lesson.unreadable,
         )
 
+    def _refuse_place(self, name: str, folder: Path, restart: bool) -> None:
+        """Refuse before any work a domain that could not be saved after it."""
+        unfinished = self.store.state_path(name).exists()
+        if self.store.exists(name) and not restart and not unfinished:
+            raise DomainError(
+                f"There is a domain {name!r} in {self.store.folder} already. Choose another name, "
+                "or learn it anew with --restart; the old one stays until the new one is ready."
+            )
+        self.store.refuse_case_twin(name)
+        if self.store.folder.resolve().is_relative_to(folder.resolve()):
+            raise OptionError(
+                f"The store {self.store.folder} lies inside the folder of pictures {folder}, where "
+                "it would be taken for a class. Give another one with --store."
+            )
+
     def load(self, domain: str) -> tuple[DomainInfo, AdaptedModel]:
         """Read a domain and make its model, ready to predict.
 
@@ -153,33 +167,54 @@ class Learner:
         info, tensors = self.store.read(domain)
         own = self.backbone.info
         check_backbone(info, own.name, own.weights_sha256, self.store.path(domain))
-        method = build_method(info.method, info.hyperparameters)
+        try:
+            method = build_method(info.method, info.hyperparameters)
+        except AddaptError as error:
+            path = self.store.path(domain)
+            raise DomainError(f"{path} cannot be used. {error}") from error
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
             model = attach(self.backbone, method, len(info.classes))
         model.load_domain_state(tensors)
         return info, model.eval()
 
     def predict(
-        self, images: Sequence[str | Path], domain: str, *, top: int = 3
+        self,
+        images: Sequence[str | Path],
+        domain: str,
+        *,
+        top: int = 3,
+        on_unreadable: Callable[[str], None] | None = None,
     ) -> list[Prediction]:
         """Recognise pictures with a domain's model; the most probable class first.
 
+        Args:
+            images: picture files.
+            domain: which of the store's.
+            top: how many classes to name.
+            on_unreadable: told about pictures that cannot be read, which are then left out.
+
         Raises:
-            DataError: a picture cannot be read.
+            DataError: a picture cannot be read and there is no `on_unreadable`.
             UnknownNameError, DomainError: as `load`.
         """
         if top < 1:
             raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
         info, model = self.load(domain)
         samples = [Sample(Path(image), 0) for image in images]
-        pictures, unreadable = load_images(samples, info.image_px, info.interpolation)
-        if unreadable:
+        pictures, unreadable = load_images(
+            samples, info.image_px, info.interpolation, refuse_many_unreadable=False
+        )
+        if unreadable and on_unreadable is None:
             raise DataError(" ".join(unreadable))
+        for message in unreadable:
+            on_unreadable(message)  # type: ignore[misc]  # it is there, or we would not be here
+        if not pictures.samples:
+            return []
         probabilities = predict_logits(model, pictures).softmax(1)
         best = probabilities.topk(min(top, len(info.classes)), dim=1)
         predictions = []
         for sample, values, indices in zip(
-            samples, best.values.tolist(), best.indices.tolist(), strict=True
+            pictures.samples, best.values.tolist(), best.indices.tolist(), strict=True
         ):
             ranked = tuple((info.classes[i], p) for i, p in zip(indices, values, strict=True))
             predictions.append(Prediction(sample.path, *ranked[0], ranked))
@@ -208,7 +243,7 @@ class Learner:
             info.image_px,
             info.interpolation,
             cache_bytes,
-            lambda done, total: on_progress(Progress("reading pictures", done, total)),
+            on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
         )
         predicted = predict_logits(model, pictures).argmax(1)
         confusion = multiclass_confusion_matrix(predicted, pictures.labels, len(info.classes))

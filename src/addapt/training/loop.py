@@ -79,29 +79,25 @@ def train(
     steps_per_epoch = math.ceil(len(pictures) / options.batch)
     steps = options.epochs * steps_per_epoch
     model.train()
-    while state.step < steps and not _is_stale(state, options):
-        epoch, position = divmod(state.step, steps_per_epoch)
+    step, loss_sum = state.step, state.epoch_loss_sum
+    while step < steps and not _is_stale(state, options):
+        epoch, position = divmod(step, steps_per_epoch)
         order = torch.randperm(len(pictures), generator=_generator(options.seed, 0, epoch))
-        loss_sum = state.epoch_loss_sum
         for indices in order.tensor_split(steps_per_epoch)[position:]:
             started = time.perf_counter()
-            _set_lr(optimiser, options, state.step, steps)
-            loss = _step(model, optimiser, pictures, indices, options, state.step)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"The loss became {loss} at step {state.step + 1} of {steps} "
-                    f"(epoch {epoch + 1}). Try a smaller --lr than {options.lr:g}, with --restart."
-                )
+            _set_lr(optimiser, options, step, steps)
+            loss = _step(model, optimiser, pictures, indices, options, step)
+            _refuse_divergence(loss, "loss", step, steps, options)
             loss_sum += loss
-            state.step += 1
-            state.epoch_loss_sum = loss_sum
+            step += 1
             state.train_s += time.perf_counter() - started
             if on_step is not None:
-                on_step(state.step, steps)
-            if state.step % steps_per_epoch and should_stop():
-                state.capture(model, optimiser)
+                on_step(step, steps)
+            if step % steps_per_epoch and should_stop():
+                state.capture(model, optimiser, step, loss_sum)
                 return False
         accuracy, validation_loss = evaluate(model, validation)
+        _refuse_divergence(validation_loss, "validation loss", step - 1, steps, options)
         model.train()
         state.end_epoch(
             EpochRecord(
@@ -109,15 +105,17 @@ def train(
                 train_loss=loss_sum / steps_per_epoch,
                 val_loss=validation_loss,
                 val_accuracy=accuracy,
-                lr=options.lr * lr_factor(state.step - 1, steps),
+                lr=options.lr * lr_factor(step - 1, steps),
                 train_s=round(state.train_s, 3),
             ),
             model,
             optimiser,
+            step,
         )
+        loss_sum = 0.0
         if on_epoch is not None:
             on_epoch(state)
-        if state.step < steps and should_stop():
+        if step < steps and should_stop():
             return False
     model.eval()
     return True
@@ -187,6 +185,16 @@ def _to_input(model: AdaptedModel, x: Tensor) -> Tensor:
     return normalise(x, info.mean, info.std).to(parameter.device, parameter.dtype)
 
 
+def _refuse_divergence(
+    value: float, what: str, step: int, steps: int, options: TrainingOptions
+) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"The {what} became {value} at step {step + 1} of {steps}. The last good epoch is "
+            f"kept. Try a smaller --lr than {options.lr:g}, with --restart."
+        )
+
+
 def _build_optimiser(model: AdaptedModel, options: TrainingOptions) -> torch.optim.Optimizer:
     pretrained = list(model.adaptor.pretrained_parameters())
     known = {id(parameter) for parameter in pretrained}
@@ -213,5 +221,6 @@ def _is_stale(state: TrainingState, options: TrainingOptions) -> bool:
 def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
     """Make a generator that depends on nothing but its arguments."""
     generator = torch.Generator()
-    generator.manual_seed((seed * 1_000_003 + purpose) * 1_000_003 + number)
+    # Large primes keep the products of different triples apart; torch takes 63 bits.
+    generator.manual_seed(((seed * 1_000_003 + purpose) * 1_000_003 + number) % 2**63)
     return generator

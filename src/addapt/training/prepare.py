@@ -1,14 +1,14 @@
 """From a folder to what a run needs: pictures decoded, split, and recognisable later."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from addapt._errors import OptionError
+from addapt._errors import DataError, OptionError
 from addapt.backbones import Backbone
 from addapt.data import (
     ImageSet,
-    Sample,
     auto_image_px,
     load_images,
     scan_folder,
@@ -17,6 +17,7 @@ from addapt.data import (
 from addapt.training.progress import OnProgress, Progress
 
 MIN_IMAGE_PX = 32
+MAX_IMAGE_PX = 2048
 
 
 @dataclass(frozen=True)
@@ -47,41 +48,60 @@ def prepare_lesson(
         DataError: the folder cannot be learned from.
         OptionError: the size or the fraction makes no sense.
     """
-    if image_px is not None and image_px < MIN_IMAGE_PX:
-        raise OptionError(f"Image size {image_px} px is too small: give {MIN_IMAGE_PX} or more.")
+    if image_px is not None and not MIN_IMAGE_PX <= image_px <= MAX_IMAGE_PX:
+        raise OptionError(
+            f"Image size {image_px} px is not possible: give {MIN_IMAGE_PX} to {MAX_IMAGE_PX}."
+        )
+    if not 0 < val_fraction < 1:
+        raise OptionError(
+            f"The share held out for validation is {val_fraction}: give a number between 0 and 1."
+        )
     contents = scan_folder(folder)
-    train, val = contents.train, contents.val
-    if not val:
-        train, val = split_validation(train, val_fraction, seed)
     info = backbone.info.input
-    px = image_px or auto_image_px(train, info.px)
-    total = len(train) + len(val)
-
-    def report(done: int, _: int, offset: int = 0) -> None:
-        on_progress(Progress("reading pictures", offset + done, total))
-
-    def report_val(done: int, part: int) -> None:
-        report(done, part, len(train))
-
-    train_set, unreadable = load_images(train, px, info.interpolation, cache_bytes, report)
-    left = max(0, cache_bytes - 3 * px * px * len(train_set))
-    val_set, unreadable_val = load_images(val, px, info.interpolation, left, report_val)
+    px = image_px or auto_image_px(contents.train, info.px)
+    pictures, unreadable = load_images(
+        (*contents.train, *contents.val),
+        px,
+        info.interpolation,
+        cache_bytes,
+        on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
+    )
+    val = set(contents.val) or set(split_validation(pictures.samples, val_fraction, seed)[1])
+    places: tuple[list[int], list[int]] = ([], [])
+    for i, sample in enumerate(pictures.samples):
+        places[sample in val].append(i)
+    train_set, val_set = (pictures.select(chosen) for chosen in places)
+    _refuse_gaps(contents.classes, train_set, val_set)
     return Lesson(
         classes=contents.classes,
         train=train_set,
         val=val_set,
         image_px=px,
-        fingerprint=_fingerprint(contents.root, (*train, *val)),
-        unreadable=unreadable + unreadable_val,
+        fingerprint=_fingerprint(contents.root, train_set, val_set),
+        unreadable=unreadable,
     )
 
 
-def _fingerprint(root: Path, samples: tuple[Sample, ...]) -> str:
+def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> None:
+    for label in sorted(set(range(len(classes))) - set(train.labels.tolist())):
+        raise DataError(
+            f"No picture of the class {classes[label]!r} that can be read is left to learn from. "
+            "Mend or add some, or remove the class."
+        )
+    if not len(val):
+        raise DataError(
+            "None of the pictures to validate with can be read. Mend or add some, or remove their "
+            "folder, so that a part of the others is held out."
+        )
+
+
+def _fingerprint(root: Path, train: ImageSet, val: ImageSet) -> str:
+    """Hash which pictures there are, by place, class, size and time of change."""
     digest = hashlib.sha256()
-    for sample in samples:
-        try:
-            size = sample.path.stat().st_size
-        except OSError:  # unreadable pictures are left out, and that is told elsewhere
-            size = -1
-        digest.update(f"{sample.path.relative_to(root)}\0{sample.label}\0{size}\n".encode())
+    for part in (train, val):
+        digest.update(f"{len(part)} pictures\n".encode())
+        for sample in part.samples:
+            stat = sample.path.stat()
+            digest.update(os.fsencode(sample.path.relative_to(root)))
+            digest.update(f"\0{sample.label} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Progress:
     """How far one phase of the work is: `done` of `total` pictures or steps.
 
-    `accuracy` is the best validation accuracy so far, None before the first.
+    `accuracy` is that of the last epoch on validation pictures, None before the first.
     """
 
     phase: str

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from addapt._disk import write_atomically
+from addapt._disk import disk_reason, write_atomically
 from addapt._errors import OptionError, TrainingError
 from addapt.backbones import Backbone
 from addapt.data import Augmentation
@@ -53,16 +53,24 @@ def training_options(
         if value is not None and value < 1:
             raise OptionError(f"{option} is {value}: give at least 1.")
     batch = recipe.batch if batch is None else batch
+    micro_batch = min(micro_batch or batch, batch)
+    if method.batch_statistics and micro_batch == 1:
+        raise OptionError(
+            f"Method {method.name!r} needs statistics of several pictures: give --batch and "
+            "--micro-batch of at least 2."
+        )
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"--seed is {seed}: give a number from 0 to 2^63 - 1.")
     if epochs is None:
         steps_per_epoch = math.ceil(train_images / batch)
         epochs = max(recipe.epochs, math.ceil(recipe.min_steps / steps_per_epoch))
-    if lr is not None and not lr > 0:
+    if lr is not None and not 0 < lr < math.inf:
         raise OptionError(f"--lr is {lr}: give a number above 0, such as {recipe.lr:g}.")
     lr_scale = 1.0 if lr is None else lr / recipe.lr
     return TrainingOptions(
         epochs=epochs,
         batch=batch,
-        micro_batch=min(micro_batch or batch, batch),
+        micro_batch=micro_batch,
         lr=recipe.lr * lr_scale,
         backbone_lr=recipe.backbone_lr * lr_scale,
         weight_decay=recipe.weight_decay,
@@ -111,8 +119,14 @@ def run(
     """
     folder = store.state_path(name)
     fingerprint = run_fingerprint(model.backbone, method, lesson, options)
-    if restart:
-        shutil.rmtree(folder, ignore_errors=True)
+    if restart and folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise TrainingError(
+                f"The unfinished learning in {folder} could not be removed because "
+                f"{disk_reason(error)}"
+            ) from error
     state = load_run(folder, fingerprint) or TrainingState()
 
     def save(state: TrainingState) -> None:
@@ -126,7 +140,9 @@ def run(
         options,
         state,
         on_step=lambda done, total: on_progress(
-            Progress("learning", done, total, state.best_accuracy if state.history else None)
+            Progress(
+                "learning", done, total, state.history[-1].val_accuracy if state.history else None
+            )
         ),
         on_epoch=save,
         should_stop=should_stop,
@@ -136,7 +152,7 @@ def run(
         raise LearningStopped(
             f"Learning {name!r} stopped after {len(state.history)} of {options.epochs} epochs "
             f"(best accuracy {state.best_accuracy:.1%}). What was learned is kept: "
-            "give the same command again to go on, with --restart to begin anew."
+            "give the same command again to go on (without --restart, which begins anew)."
         )
     store.save(name, _describe(model.backbone, method, lesson, options, state), state.best)
     with contextlib.suppress(OSError):  # the domain is saved; its history is a courtesy

@@ -47,13 +47,22 @@ class TrainingState:
         names = _parameter_names(model, optimiser)
         for parameter, name in names.items():
             optimiser.state[parameter] = {
-                key: self.optimiser[f"{name}.{key}"].clone()
+                # Adam counts steps on the CPU, whatever the device.
+                key: saved.clone() if key == "step" else saved.to(parameter.device, copy=True)
                 for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"{name}.{key}" in self.optimiser
+                if (saved := self.optimiser.get(f"{name}.{key}")) is not None
             }
 
-    def capture(self, model: AdaptedModel, optimiser: torch.optim.Optimizer) -> None:
-        """Copy the tensors of `model` and `optimiser` into this state."""
+    def capture(
+        self,
+        model: AdaptedModel,
+        optimiser: torch.optim.Optimizer,
+        step: int,
+        epoch_loss_sum: float,
+    ) -> None:
+        """Copy the tensors of `model` and `optimiser` as they are before step `step`."""
+        self.step = step
+        self.epoch_loss_sum = epoch_loss_sum
         self.domain = _copy(model.domain_state())
         self.optimiser = {
             f"{name}.{key}": value.detach().cpu().clone()
@@ -62,12 +71,15 @@ class TrainingState:
         }
 
     def end_epoch(
-        self, record: EpochRecord, model: AdaptedModel, optimiser: torch.optim.Optimizer
+        self,
+        record: EpochRecord,
+        model: AdaptedModel,
+        optimiser: torch.optim.Optimizer,
+        step: int,
     ) -> None:
         """Take note of a finished epoch, and of its tensors when it is the best so far."""
         self.history.append(record)
-        self.epoch_loss_sum = 0.0
-        self.capture(model, optimiser)
+        self.capture(model, optimiser, step, 0.0)
         if (record.val_accuracy, -record.val_loss) > (self.best_accuracy, -self.best_loss):
             self.best_epoch = record.epoch
             self.best_accuracy = record.val_accuracy
