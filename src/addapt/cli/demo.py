@@ -27,11 +27,14 @@ def demo(
         from addapt.backbones import load_backbone
         from addapt.demo.report import check_packages, write_report
         from addapt.demo.run import run_demo, summary
+        from addapt.training import use_fastest_threads
 
         check_packages()
         if store is not None:
             _refuse_taken_names(store)
         backbone = load_backbone("efficientnet_lite0")
+        if threads is None:
+            use_fastest_threads(backbone)
         with progress_bar() as show:
             domains = run_demo(
                 backbone,

@@ -64,7 +64,7 @@ def learn(
     with command(as_json=as_json, debug=debug, threads=threads):
         px = _parse_px(image_px)
         from addapt.backbones import load_backbone
-        from addapt.training import Learner
+        from addapt.training import Learner, use_fastest_threads
 
         network = load_backbone(backbone, weights, device=device)
         if network.info.weights.startswith("random"):
@@ -73,6 +73,8 @@ def learn(
                 "poor. Give trained ones with --weights FILE.",
                 err=True,
             )
+        if threads is None:
+            use_fastest_threads(network)
         learner = Learner(network, store)
         with progress_bar() as show, _StopOnInterrupt() as stop:
 

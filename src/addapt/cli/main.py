@@ -1,6 +1,5 @@
 """The `addapt` command: gathers the commands and starts the one asked for."""
 
-import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -57,7 +56,4 @@ def _global_options(
 
 def main() -> None:
     """Run the command line."""
-    # Read when torch is loaded, which is later. Threads that wait by spinning take the processor
-    # from the very threads they wait for when others need it too: learning then was half as fast.
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     app()

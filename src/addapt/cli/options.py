@@ -9,7 +9,7 @@ Store = Annotated[Path, typer.Option("--store", help="Folder that keeps the doma
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=1024, help="Processor threads; all cores by default."),
+    typer.Option("--threads", min=1, max=1024, help="Processor threads; by default the fastest."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Device = Annotated[str, typer.Option("--device", help='Where to compute: "cpu", "cuda", ...')]

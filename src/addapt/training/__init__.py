@@ -4,6 +4,7 @@ from addapt.training.learner import Learner
 from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
 from addapt.training.run import LearningStopped
+from addapt.training.threads import use_fastest_threads
 
 __all__ = [
     "ClassScore",
@@ -14,4 +15,5 @@ __all__ = [
     "OnProgress",
     "Prediction",
     "Progress",
+    "use_fastest_threads",
 ]
