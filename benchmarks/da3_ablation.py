@@ -3,9 +3,9 @@
     python benchmarks/da3_ablation.py run [--domain digits] [--variant base] [--threads 1]
     python benchmarks/da3_ablation.py table
 
-Each run learns through the same code as `addapt learn`, from the demo's 1,000 training pictures,
-and is judged on 1,000 others that are neither in the demo's training nor in its test set (faces: on
-80 of the 240 training pictures). The last epoch counts, not the best. A run that is in
+Each run trains with the loop of `addapt learn` on the demo's 1,000 training pictures and is judged,
+after its last epoch, on 1,000 others that are neither in the demo's training nor in its test set
+(faces: trains on 160 and is judged on 80 of the 240). A run that is in
 `results/da3_ablation.jsonl` already is not done again.
 """
 
@@ -15,16 +15,20 @@ import json
 import platform
 import statistics
 import sys
-import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import addapt
+from addapt.data import auto_image_px, load_images, scan_folder
 from addapt.demo.pictures import SOURCES, build_pictures
 from addapt.methods import METHODS, Method
+from addapt.training.loop import evaluate, train
+from addapt.training.run import training_options
+from addapt.training.state import TrainingState
 
 RESULTS = Path(__file__).parent / "results" / "da3_ablation.jsonl"
 DOMAINS = ("digits", "silhouettes", "solar-cells", "faces")
@@ -41,31 +45,36 @@ BASE: dict[str, Any] = {
     "biases": True,
     "first_block": 3,
 }
-BASE_RECIPE: dict[str, Any] = {"lr": 1e-3, "epochs": 7, "min_steps": 400, "batch": 16}
+BASE_RECIPE: dict[str, Any] = {
+    "lr": 1e-3,
+    "epochs": 5,
+    "min_steps": 250,
+    "batch": 16,
+    "label_smoothing": 0.1,
+}
 
 # variant -> (method, its hyper-parameters, changes of its recipe, options of learn)
 Variant = tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]
 VARIANTS: dict[str, Variant] = {
     "base": ("da3", {}, {}, {}),
+    "base, seed 1": ("da3", {}, {}, {"seed": 1}),
+    "no label smoothing": ("da3", {}, {"label_smoothing": 0.0}, {}),
     "mirroring": ("da3", {}, {}, {"flip": True}),
-    "lr 2e-3": ("da3", {}, {"lr": 2e-3}, {}),
-    "head only": ("head", {}, {}, {}),
-    "12 epochs": ("da3", {}, {}, {"epochs": 12}),
-    "label smoothing 0.1": ("da3", {}, {"label_smoothing": 0.1}, {}),
-    "stronger augmentation": ("da3", {}, {"augmentation": 2.0}, {}),
     "no biases": ("da3", {"biases": False}, {}, {}),
+    "all blocks": ("da3", {"first_block": 0}, {}, {}),
     "blocks from 6": ("da3", {"first_block": 6}, {}, {}),
     "reduction 4, kernel 3": ("da3", {"reduction": 4, "kernel": 3}, {}, {}),
-    "no augmentation": ("da3", {}, {"augmentation": 0.0}, {}),
-    "all blocks": ("da3", {"first_block": 0}, {}, {}),
-    "kernel 3": ("da3", {"kernel": 3}, {}, {}),
-    "grid 4": ("da3", {"grid": 4}, {}, {}),
-    "base, seed 1": ("da3", {}, {}, {"seed": 1}),
-    "lr 5e-4": ("da3", {}, {"lr": 5e-4}, {}),
-    "batch 32, lr 2e-3": ("da3", {}, {"lr": 2e-3}, {"batch": 32}),
-    "weight decay 0.05": ("da3", {}, {"weight_decay": 0.05}, {}),
-    "head only, lr 1e-2": ("head", {}, {"lr": 1e-2}, {}),
     "reduction 16": ("da3", {"reduction": 16}, {}, {}),
+    "lr 2e-3": ("da3", {}, {"lr": 2e-3}, {}),
+    "lr 5e-4": ("da3", {}, {"lr": 5e-4}, {}),
+    "stronger augmentation": ("da3", {}, {"augmentation": 2.0}, {}),
+    "no augmentation": ("da3", {}, {"augmentation": 0.0}, {}),
+    "grid 4": ("da3", {"grid": 4}, {}, {}),
+    "weight decay 0.1": ("da3", {}, {"weight_decay": 0.1}, {}),
+    "batch 32, lr 2e-3": ("da3", {}, {"lr": 2e-3}, {"batch": 32}),
+    "10 epochs": ("da3", {}, {}, {"epochs": 10}),
+    "head only": ("head", {}, {}, {}),
+    "head only, lr 1e-2": ("head", {}, {"lr": 1e-2}, {}),
     "fine-tuning": ("finetune", {}, {}, {}),
 }
 
@@ -91,33 +100,39 @@ def main() -> None:
 
 def run(backbone: addapt.Backbone, variant: str, domain: str, pictures: Path) -> None:
     """Learn one domain with one variant and append the result."""
-    name, hyperparameters, recipe, options = VARIANTS[variant]
+    name, hyperparameters, recipe, changes = VARIANTS[variant]
+    method = _build(name, hyperparameters, recipe)
     source = next(source for source in SOURCES if source.name == domain)
-    folder = build_pictures(source, pictures, VAL_IMAGES)
-    with tempfile.TemporaryDirectory() as store:
-        learner = addapt.Learner(backbone, store)
-        report = learner.learn(
-            domain,
-            folder,
-            method=_build(name, hyperparameters, recipe),
-            **{"image_px": source.image_px, **options},
-        )
-        history = learner.store.history_path(domain).read_text().splitlines()
-        info = dataclasses.asdict(learner.store.info(domain))
-        parameters = sum(p.numel() for p in learner.load(domain)[1].domain_parameters())
+    contents = scan_folder(build_pictures(source, pictures, VAL_IMAGES))
+    px = source.image_px or auto_image_px(contents.train, backbone.info.input.px)
+    train_set, _ = load_images(contents.train, px, backbone.info.input.interpolation)
+    val_set, _ = load_images(contents.val, px, backbone.info.input.interpolation)
+    given: dict[str, Any] = {
+        "epochs": None,
+        "batch": None,
+        "lr": None,
+        "seed": 0,
+        "flip": False,
+    } | changes
+    options = training_options(method, train_images=len(train_set), micro_batch=None, **given)
+    torch.manual_seed(options.seed)
+    model = addapt.attach(backbone, method, len(contents.classes))
+    started = time.perf_counter()
+    # The loop validates every epoch; a few pictures do, since only the end counts here.
+    few = val_set.select(range(min(32, len(val_set))))
+    train(model, train_set, few, replace(options, patience=options.epochs), TrainingState())
+    train_s = time.perf_counter() - started
+    accuracy, _ = evaluate(model, val_set)
     row = {
         "variant": variant,
         "domain": domain,
-        "hyperparameters": info["hyperparameters"],
-        "options": info["options"],
-        "accuracy": json.loads(history[-1])["val_accuracy"],
-        "best_accuracy": report.val_accuracy,
-        "epochs": report.epochs,
-        "flip": report.flip,
-        "image_px": report.image_px,
-        "parameters": parameters,
-        "file_bytes": report.file_bytes,
-        "learn_s": round(report.learn_s, 1),
+        "accuracy": accuracy,
+        "method": name,
+        "hyperparameters": dataclasses.asdict(method),
+        "options": dataclasses.asdict(options),
+        "image_px": px,
+        "parameters": sum(p.numel() for p in model.domain_parameters()),
+        "train_s": round(train_s, 1),
         "threads": torch.get_num_threads(),
         "command": " ".join(["python", *sys.argv]),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
@@ -126,7 +141,7 @@ def run(backbone: addapt.Backbone, variant: str, domain: str, pictures: Path) ->
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("a") as file:
         file.write(json.dumps(row) + "\n")
-    print(f"{variant:24} {domain:12} {row['accuracy']:.3f}  {row['learn_s']:.0f} s", flush=True)
+    print(f"{variant:24} {domain:12} {accuracy:.3f}  {train_s:.0f} s", flush=True)
 
 
 def _build(name: str, hyperparameters: dict[str, Any], recipe: dict[str, Any]) -> Method:
@@ -157,7 +172,7 @@ def table() -> str:
             continue
         cells = [f"{found[d]['accuracy']:.3f}" if d in found else "–" for d in DOMAINS]
         mean = statistics.mean(row["accuracy"] for row in judged)
-        seconds = sum(row["learn_s"] for row in judged)
+        seconds = sum(row["train_s"] for row in judged)
         lines.append(
             f"| {variant} | {' | '.join(cells)} | {mean:.3f} "
             f"| {found['digits']['parameters']:,} | {seconds:.0f} |"
