@@ -45,7 +45,7 @@ def learn(
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     val_fraction: Annotated[
         float, typer.Option(help="Share held out for validation unless FOLDER has val/.")
-    ] = 0.15,
+    ] = 0.1,
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror pictures in training; not for digits, letters.")
     ] = False,

@@ -50,7 +50,7 @@ class DA3(Method):
 
     name: ClassVar[str] = "da3"
     summary: ClassVar[str] = "additive spatial and channel attention beside frozen blocks"
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=7)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=6, min_steps=300, label_smoothing=0.1)
 
     reduction: int = 8
     kernel: int = 5

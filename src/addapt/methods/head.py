@@ -30,7 +30,7 @@ class Head(Method):
 
     name: ClassVar[str] = "head"
     summary: ClassVar[str] = "a linear classifier on the frozen features"
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=5, min_steps=250)
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=6, min_steps=300)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model of the backbone and a classifier."""

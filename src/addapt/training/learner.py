@@ -19,7 +19,7 @@ from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
 from addapt.training.run import run, training_options
 
-VAL_FRACTION = 0.15
+VAL_FRACTION = 0.1
 CACHE_BYTES = 1_000_000_000
 
 
