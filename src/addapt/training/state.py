@@ -25,7 +25,7 @@ class TrainingState:
     """A run between two steps.
 
     `domain` and `optimiser` are those of step `step`; `best` is the domain's
-    state after the epoch with the best validation accuracy (ties: lower loss).
+    state after the epoch with the lowest validation loss.
     """
 
     step: int = 0
@@ -80,7 +80,8 @@ class TrainingState:
         """Take note of a finished epoch, and of its tensors when it is the best so far."""
         self.history.append(record)
         self.capture(model, optimiser, step, 0.0)
-        if (record.val_accuracy, -record.val_loss) > (self.best_accuracy, -self.best_loss):
+        # By loss: on few pictures accuracy is so coarse that its best epoch is one by chance.
+        if record.val_loss < self.best_loss:
             self.best_epoch = record.epoch
             self.best_accuracy = record.val_accuracy
             self.best_loss = record.val_loss
