@@ -8,7 +8,7 @@ import torch
 from addapt.backbones import Backbone
 
 TURNS = 3
-BATCH, PX = 8, 96
+BATCH, PX = 16, 96
 
 
 @torch.no_grad()
