@@ -64,7 +64,7 @@ def test_same_seed_same_bits(tiny_backbone: Backbone, pictures: ImageSet) -> Non
 
 
 def test_learns(tiny_backbone: Backbone, pictures: ImageSet) -> None:
-    state = learned(tiny_backbone, pictures, replace(OPTIONS, epochs=8, patience=8))
+    state = learned(tiny_backbone, pictures, replace(OPTIONS, epochs=30, patience=30))
     model = new_model(tiny_backbone)
     before, _ = evaluate(model, pictures)
     model.load_domain_state(state.best)
