@@ -1,6 +1,7 @@
 """Things many tests need: a tiny backbone and folders of easy pictures."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,6 @@ def build_tiny_backbone(name: str = "tiny", seed: int = 0) -> Backbone:
                 blocks=blocks,
             ),
         )
-    from dataclasses import replace
-
     backbone.info = replace(backbone.info, weights_sha256=weights_sha256(backbone))
     return backbone
 

@@ -15,7 +15,7 @@ from addapt.backbones import Backbone
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained unless the user says otherwise; chosen by ablation (LOG.md).
+    """How a method is trained unless the user says otherwise; LOG.md tells which were tried.
 
     `lr` is Adam's peak learning rate (warm-up, then cosine to zero), `backbone_lr`
     that of parameters that started from pre-trained values, where a method has such.

@@ -3,7 +3,7 @@
 Source: Yang, Rakin, Fan, "DA3: Dynamic Additive Attention Adaption for
 Memory-Efficient On-Device Multi-Domain Learning", arXiv 2012.01362. The authors
 published no code; layer order, pooling, insertion points and rates are our own
-design, chosen by ablation (LOG.md).
+design, chosen by the trials in LOG.md.
 """
 
 import math
@@ -45,7 +45,8 @@ class DA3(Method):
             first fifth of the blocks, which are general and, their maps being large, slow.
 
     *Memory:* being added, the adaptor makes backward keep only its own pooled map and hidden
-    activations, at most n (c_in + hidden) grid^2 floats a block, never the block's output.
+    activations, at most n (c_in + hidden) grid^2 floats a block, never the block's output. Plain
+    PyTorch keeps activations of the frozen blocks all the same.
     """
 
     name: ClassVar[str] = "da3"
@@ -119,7 +120,7 @@ class AdditiveAdaptor(Adaptor):
 
 
 class Shifts(nn.Module):
-    """One block's batch-norm shifts, trained by the domain; they cost nothing in backward."""
+    """One block's batch-norm shifts, trained by the domain; their gradient needs no activation."""
 
     def __init__(self, block: nn.Module, trained: bool) -> None:
         super().__init__()

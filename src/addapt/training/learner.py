@@ -204,10 +204,10 @@ class Learner:
         pictures, unreadable = load_images(
             samples, info.image_px, info.interpolation, refuse_many_unreadable=False
         )
-        if unreadable and on_unreadable is None:
-            raise DataError(" ".join(unreadable))
         for message in unreadable:
-            on_unreadable(message)  # type: ignore[misc]  # it is there, or we would not be here
+            if on_unreadable is None:
+                raise DataError(" ".join(unreadable))
+            on_unreadable(message)
         if not pictures.samples:
             return []
         probabilities = predict_logits(model, pictures).softmax(1)

@@ -190,7 +190,7 @@ def _refuse_divergence(
 ) -> None:
     if not math.isfinite(value):
         raise TrainingError(
-            f"The {what} became {value} at step {step + 1} of {steps}. The last good epoch is "
+            f"The {what} became {value} at step {step + 1} of {steps}. The last good state is "
             f"kept. Try a smaller --lr than {options.lr:g}, with --restart."
         )
 

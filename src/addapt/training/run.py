@@ -71,7 +71,7 @@ def training_options(
         epochs=epochs,
         batch=batch,
         micro_batch=micro_batch,
-        lr=recipe.lr * lr_scale,
+        lr=recipe.lr if lr is None else lr,
         backbone_lr=recipe.backbone_lr * lr_scale,
         weight_decay=recipe.weight_decay,
         label_smoothing=recipe.label_smoothing,
