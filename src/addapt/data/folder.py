@@ -156,7 +156,7 @@ def _refuse_unknown_split(root: Path, folders: Sequence[Path]) -> None:
 
 def _class_folders(root: Path) -> list[Path]:
     if not root.exists():
-        raise DataError(f"The folder {root} does not exist.")
+        raise DataError(f"The folder {root} does not exist: check the path.")
     if not root.is_dir():
         raise DataError(f"{root} is a file. Give the folder that holds one folder per class.")
     entries = _entries(root)
