@@ -1,0 +1,1 @@
+"""Operations that keep almost nothing for backward; torch only."""
