@@ -40,6 +40,10 @@ class WeightsError(AddaptError):
     """A weights file that cannot be read or does not fit the backbone."""
 
 
+class FreezeError(AddaptError):
+    """A network that cannot be frozen: not traceable, in training mode, or with broken weights."""
+
+
 class DataError(AddaptError):
     """An image or a folder of images that cannot be used."""
 

@@ -1,0 +1,120 @@
+"""The modules that a frozen network is made of."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from addapt.ops.activation import LEAN_ACTIVATIONS, Activation
+from addapt.ops.affine import channel_affine
+from addapt.ops.conv import (
+    ConvGeometry,
+    PackedWeight,
+    can_pack,
+    frozen_conv2d,
+    output_size,
+    pack_weight,
+)
+
+
+class FrozenConv2d(nn.Module):
+    """Convolution with a folded batch norm, a residual sum and an activation; see `frozen_conv2d`.
+
+    `bias` asks for no gradient by itself; a method may put a trained one in its place.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> None:
+        super().__init__()
+        self.weight: nn.Parameter | None = nn.Parameter(weight, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        self.geometry = geometry
+        self.channels, self.kernel = weight.shape[0], tuple(weight.shape[2:])
+        self.packs = False
+        self._packed: PackedWeight | None = None
+
+    def forward(
+        self, x: Float[Tensor, "n c_in h w"], residual: Float[Tensor, "n c_out h2 w2"] | None = None
+    ) -> Float[Tensor, "n c_out h2 w2"]:
+        """Compute activation(weight * x + bias + residual)."""
+        if self.packs and self._packed is None and can_pack(x):
+            assert self.weight is not None
+            self._packed = pack_weight(self.weight, self.geometry, x.shape)
+            self.weight = None  # the packed copies take its place
+        weight: Tensor | PackedWeight | None = self.weight
+        if self._packed is not None:  # it does not serve everywhere, such as for an empty batch
+            weight = self._packed if can_pack(x) else self._packed.forward.to_dense()
+        assert weight is not None
+        if residual is not None and residual.shape != self._output_shape(x):  # it is broadcast
+            plain = self.geometry._replace(activation="none")
+            y = frozen_conv2d(x, weight, self.bias, None, plain) + residual
+            return LEAN_ACTIVATIONS[self.geometry.activation](y)
+        return frozen_conv2d(x, weight, self.bias, residual, self.geometry)
+
+    def _output_shape(self, x: Tensor) -> torch.Size:
+        size = output_size(x.shape[2:], self.kernel, self.geometry)
+        return torch.Size((x.shape[0], self.channels, *size))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Let a copy start with the plain weight: oneDNN's order cannot be copied."""
+        state = self.__dict__.copy()
+        if self._packed is not None:
+            weight = nn.Parameter(self._packed.forward.to_dense(), requires_grad=False)
+            state |= {"_packed": None, "_parameters": {**self._parameters, "weight": weight}}
+        return state
+
+    def unpack(self) -> None:
+        """Give back the plain weight, which files and other devices need, and stop packing."""
+        self.packs = False
+        if self._packed is not None:
+            self.weight = nn.Parameter(self._packed.forward.to_dense(), requires_grad=False)
+            self._packed = None
+
+    def extra_repr(self) -> str:
+        """Say what the geometry is."""
+        return ", ".join(f"{name}={value}" for name, value in self.geometry._asdict().items())
+
+
+class FrozenAffine(nn.Module):
+    """A batch norm that follows no convolution: x * scale + bias by channel, and an activation."""
+
+    def __init__(self, scale: Tensor, bias: Tensor, activation: Activation) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(scale, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Compute activation(x * scale + bias)."""
+        return channel_affine(x, self.scale, self.bias, self.activation)
+
+
+def pack_weights(module: nn.Module) -> None:
+    """Let every frozen convolution keep its weight in oneDNN's order from its next call on.
+
+    A step then reorders no weights, which matters for small micro-batches; two packed copies
+    (for forward and for the input's gradient) take the place of the plain weight.
+    """
+    for layer in module.modules():
+        if isinstance(layer, FrozenConv2d):
+            layer.packs = True
+
+
+def unpack_weights(module: nn.Module) -> None:
+    """Put plain weights back in the place of packed ones."""
+    for layer in module.modules():
+        if isinstance(layer, FrozenConv2d):
+            layer.unpack()
+
+
+def trained_biases(module: nn.Module) -> dict[str, Tensor]:
+    """Return, by name, the biases in `module` whose training costs nothing in backward.
+
+    They are those of frozen layers, or the shifts of batch norms in a network that is not frozen.
+    """
+    layers = (FrozenConv2d, FrozenAffine, nn.BatchNorm2d)
+    return {
+        f"{name}.bias" if name else "bias": layer.bias.detach()
+        for name, layer in module.named_modules()
+        if isinstance(layer, layers) and isinstance(layer.bias, torch.Tensor)
+    }
