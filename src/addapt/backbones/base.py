@@ -1,11 +1,15 @@
 """What a backbone is: stem, blocks, tail, and an `info` that describes them."""
 
+import copy
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from addapt._errors import OptionError
+from addapt.freeze import FrozenConv2d, freeze
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -55,9 +59,10 @@ class BackboneInfo:
 class Backbone(nn.Module):
     """A frozen feature network, shared by all domains: images in, features out.
 
-    `stem`, then each of `blocks`, then `tail`, which pools. Parameters never ask
-    for gradients and batch norms stay in evaluation mode, whatever mode the
-    module around it is put in.
+    `stem`, then each of `blocks`, then `tail`, which pools. It is either lean, made of frozen
+    operations (what `load_backbone` gives), or plain, with batch norms apart from convolutions.
+    Parameters never ask for gradients and batch norms stay in evaluation mode, whatever mode
+    the module around it is put in.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.tail = tail
         self.info = info
+        self.load_plain: Callable[[], Backbone] | None = None
         if len(self.blocks) != len(info.blocks):
             raise ValueError(f"{len(self.blocks)} blocks, but info describes {len(info.blocks)}")
         self.requires_grad_(False)
@@ -76,6 +82,41 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> "Backbone":
         """Stay in evaluation mode: a frozen network has frozen statistics."""
         return super().train(False)
+
+    def plain_copy(self) -> "Backbone":
+        """Return the same network with batch norms apart from convolutions, as training them needs.
+
+        A copy of this one, or, as a lean one cannot be taken apart, the same weights loaded again.
+
+        Raises:
+            OptionError: this one is lean and was not made by `load_backbone`.
+            WeightsError: the weights are no longer to be had.
+        """
+        if any(isinstance(layer, FrozenConv2d) for layer in self.modules()):
+            if self.load_plain is None:
+                raise OptionError(
+                    f"The backbone {self.info.name} has its batch norms folded into its "
+                    "convolutions, and what is asked for trains them. Make the model of the "
+                    "backbone as it was before lean()."
+                )
+            return self.load_plain()
+        return copy.deepcopy(self)
+
+    def lean(self, *, consume: bool = False) -> "Backbone":
+        """Return the same network made of operations that keep almost nothing for backward.
+
+        Args:
+            consume: use this one's memory for it, which makes this one unusable; by default
+                this one stays as it is, and the lean one has weights of its own.
+
+        Raises:
+            FreezeError: a weight is not a number.
+        """
+        parts = (self.stem, *self.blocks, self.tail)
+        stem, *blocks, tail = (freeze(part, consume=consume) for part in parts)
+        lean = Backbone(stem, blocks, tail, self.info)
+        lean.load_plain = self.load_plain
+        return lean
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (n, 3, h, w) to features (n, features)."""

@@ -8,6 +8,8 @@ import math
 import re
 from functools import partial
 
+import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,20 +50,27 @@ PACKAGE_LAYERS = {
 }
 
 
-class SameConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's "SAME" padding: output side = ceil(input side / stride).
+class SamePad(nn.Module):
+    """Zeros around a map as TensorFlow's "SAME" has them: output side = ceil(input side / stride).
 
     With stride 2 and an even side, one more row of zeros stands below than above.
     """
 
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, c_in, h, w) to (n, c_out, ceil(h / stride), ceil(w / stride))."""
-        top, bottom = _same_padding(x.shape[-2], self.kernel_size[0], self.stride[0])
-        left, right = _same_padding(x.shape[-1], self.kernel_size[1], self.stride[1])
-        if top == bottom and left == right:
-            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
-        x = F.pad(x, (left, right, top, bottom))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+        """Pad (n, c, h, w) for a convolution that pads nothing itself."""
+        return pad_same(x, self.kernel, self.stride)
+
+
+@torch.fx.wrap  # it decides by the map's size, which torch.fx cannot record
+def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Pad both sides of (n, c, h, w) as TensorFlow does."""
+    top, bottom = _same_padding(x.shape[-2], kernel, stride)
+    left, right = _same_padding(x.shape[-1], kernel, stride)
+    return F.pad(x, (left, right, top, bottom))
 
 
 def _same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -115,8 +124,11 @@ def _rename_package_layer(layer: str) -> str | None:
 def _conv_bn(
     c_in: int, c_out: int, k: int, stride: int, groups: int = 1, activation: bool = True
 ) -> ConvBn:
-    conv = SameConv2d(c_in, c_out, k, stride, groups=groups, bias=False)
-    return ConvBn(conv, nn.ReLU6(inplace=True) if activation else None, BN_EPS)
+    # With stride 1 the padding is the same on both sides, whatever the map's size.
+    padding = k // 2 if stride == 1 else 0
+    conv = nn.Conv2d(c_in, c_out, k, stride, padding, groups=groups, bias=False)
+    pad = None if stride == 1 else SamePad(k, stride)
+    return ConvBn(conv, nn.ReLU6(inplace=True) if activation else None, BN_EPS, pad)
 
 
 def _scaled_stages(width: float, depth: float) -> tuple[Stage, ...]:

@@ -70,7 +70,12 @@ BACKBONES = {
 
 
 def load_backbone(
-    name: str, weights: str | Path | None = None, *, seed: int = 0, device: str = "cpu"
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    plain: bool = False,
 ) -> Backbone:
     """Load a frozen backbone, in channels-last memory format.
 
@@ -80,6 +85,8 @@ def load_backbone(
             installed package where there is one, else random.
         seed: of random weights; the global random generator is left alone.
         device: where the backbone goes.
+        plain: leave batch norms apart from convolutions, which fine-tuning needs; by default
+            they are folded and fused, so that training an adaptor takes little memory and time.
 
     Raises:
         UnknownNameError: there is no such backbone.
@@ -99,6 +106,11 @@ def load_backbone(
     sha256 = weights_sha256(backbone)
     backbone.info = replace(backbone.info, weights=source, weights_sha256=sha256)
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+    if not plain:
+        backbone = backbone.lean(consume=True)
+        backbone.load_plain = partial(
+            load_backbone, name, weights, seed=seed, device=device, plain=True
+        )
     try:
         torch.zeros(1, device=device).item()  # some devices are known by name and cannot compute
         return backbone.to(device)

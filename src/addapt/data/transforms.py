@@ -82,7 +82,17 @@ class Augmentation:
             generator: on the CPU; all randomness comes from it. What is drawn does not depend
                 on the settings, so that switching one off leaves the others as they were.
         """
-        draws = torch.rand((x.shape[0], DRAWS), generator=generator).to(x.device)
+        return self.apply(x, self.draw(len(x), generator))
+
+    def draw(self, images: int, generator: torch.Generator) -> Float32[Tensor, "n draws"]:
+        """Draw the random numbers of so many images, on the CPU."""
+        return torch.rand((images, DRAWS), generator=generator)
+
+    def apply(
+        self, x: Num[Tensor, "n 3 h w"], draws: Float32[Tensor, "n draws"]
+    ) -> Float32[Tensor, "n 3 h w"]:
+        """Change each picture as its row of random numbers says; as calling this object does."""
+        draws = draws.to(x.device)
         signed = draws * 2 - 1
         height, width = x.shape[-2:]
         theta = self._affine(draws, signed, width / height)

@@ -19,7 +19,12 @@ from typing_extensions import Self
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
+from addapt.freeze import trained_biases
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
+from addapt.ops.pool import avg_pool2d
+from addapt.ops.upsample import add_upsampled
+
+GROUP_CHANNELS = 64  # of a spatial convolution's input at most, so that wide blocks stay cheap
 
 
 @dataclass(frozen=True)
@@ -30,17 +35,18 @@ class DA3(Method):
 
         y = f(x) + up(S(p) + C(mean(p))),    p = average_pool(x), at most grid x grid
 
-    `S` is a grouped k x k convolution to c_in / reduction channels, ReLU, and a 1 x 1
-    convolution to c_out; `C` is a linear layer, ReLU and a linear layer. The last layer
+    `S` is a grouped k x k convolution to c_in / reduction channels (at most `width`), ReLU, and
+    a 1 x 1 convolution to c_out; `C` is a linear layer, ReLU and a linear layer. The last layer
     of each starts at zero: before training the features are the backbone's own, bit for bit.
     There are no batch statistics, so micro-batches give the gradient of the whole batch.
 
     Args:
-        reduction: the hidden width of `S` and `C` is the input's channels divided by this.
+        reduction: the hidden width of `S` and `C` is the input's channels divided by this,
+        width: but not more than this, so that an adaptor grows with the channels, not their square.
         kernel: side of the convolution in `S`, odd.
         groups: groups of that convolution.
         grid: largest side of the pooled map.
-        biases: also train the shifts of the blocks' batch norms.
+        biases: also train what is added after each of the blocks' convolutions.
         first_block: adaptors stand beside this block and all later ones; None means after the
             first fifth of the blocks, which are general and, their maps being large, slow.
 
@@ -54,6 +60,7 @@ class DA3(Method):
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=6, min_steps=300, label_smoothing=0.1)
 
     reduction: int = 8
+    width: int = 24
     kernel: int = 5
     groups: int = 4
     grid: int = 8
@@ -66,7 +73,7 @@ class DA3(Method):
         Raises:
             OptionError: one makes no sense.
         """
-        for field in ("reduction", "groups", "grid"):
+        for field in ("reduction", "width", "groups", "grid"):
             if getattr(self, field) < 1:
                 raise OptionError(f"DA3's {field} is {getattr(self, field)}: give at least 1.")
         if self.kernel < 1 or self.kernel % 2 == 0:
@@ -114,27 +121,26 @@ class AdditiveAdaptor(Adaptor):
         adapted = zip(blocks[self.first_block :], self.attentions, self.shifts, strict=True)
         for block, attention, shifts in adapted:
             assert isinstance(shifts, Shifts)
-            x = attention(x, functional_call(block, shifts.by_name(), x))
+            x = attention(x, functional_call(block, shifts.applied_to(block), x))
         features: Tensor = backbone.tail(x)
         return features
 
 
 class Shifts(nn.Module):
-    """One block's batch-norm shifts, trained by the domain; their gradient needs no activation."""
+    """What is added to one block's biases; their gradient needs no activation."""
 
     def __init__(self, block: nn.Module, trained: bool) -> None:
         super().__init__()
-        norms = [
-            (name, norm)
-            for name, norm in block.named_modules()
-            if trained and isinstance(norm, nn.BatchNorm2d)
-        ]
-        self.names = [f"{name}.bias" for name, _ in norms]
-        self.values = nn.ParameterList(norm.bias.detach().clone() for _, norm in norms)
+        biases = trained_biases(block) if trained else {}
+        self.names = list(biases)
+        self.values = nn.ParameterList(torch.zeros_like(bias) for bias in biases.values())
 
-    def by_name(self) -> dict[str, Tensor]:
-        """Return the shifts under the names that they replace in the block."""
-        return dict(zip(self.names, self.values, strict=True))
+    def applied_to(self, block: nn.Module) -> dict[str, Tensor]:
+        """Return the shifted biases under the names that they replace in the block."""
+        return {
+            name: block.get_parameter(name) + shift
+            for name, shift in zip(self.names, self.values, strict=True)
+        }
 
 
 class AdditiveAttention(nn.Module):
@@ -144,9 +150,11 @@ class AdditiveAttention(nn.Module):
         super().__init__()
         self.grid = method.grid
         c_in, c_out = block.in_channels, block.out_channels
-        groups = math.gcd(method.groups, c_in)
+        groups = math.gcd(max(method.groups, c_in // GROUP_CHANNELS), c_in)
         # Two channels a group at least, so that narrow blocks are not strangled.
-        hidden = max(math.ceil(c_in / method.reduction / groups), 2) * groups
+        least = 2 if groups <= method.groups else 1
+        channels = min(c_in / method.reduction, method.width)
+        hidden = max(math.ceil(channels / groups), least) * groups
         self.spatial_in = nn.Conv2d(
             c_in, hidden, method.kernel, padding=method.kernel // 2, groups=groups
         )
@@ -165,11 +173,10 @@ class AdditiveAttention(nn.Module):
         spatial = self.spatial_out(F.relu(self.spatial_in(p)))
         channel = self.channel_out(F.relu(self.channel_in(p.mean((2, 3)))))
         # Upsampling leaves constants as they are: the channel part is added while it is small.
-        attention = spatial + channel[:, :, None, None]
-        return y + F.interpolate(attention, size=y.shape[2:], mode="bilinear")
+        return add_upsampled(y, spatial + channel[:, :, None, None])
 
 
 def pool_to_grid(x: Float[Tensor, "n c h w"], grid: int) -> Float[Tensor, "n c gh gw"]:
     """Average `x` over equal squares so that neither side is larger than `grid`."""
     factor = math.ceil(max(x.shape[2:]) / grid)
-    return F.avg_pool2d(x, factor, ceil_mode=True) if factor > 1 else x
+    return avg_pool2d(x, factor, ceil_mode=True) if factor > 1 else x

@@ -1,6 +1,5 @@
 """Fine-tuning: a copy of the whole backbone is trained, batch norms included."""
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,8 +16,9 @@ class TunedCopy(Adaptor):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
+        plain = backbone.plain_copy()
         # The parts, not the Backbone itself, which would stay in evaluation mode.
-        self.layers = copy.deepcopy(nn.Sequential(backbone.stem, *backbone.blocks, backbone.tail))
+        self.layers = nn.Sequential(plain.stem, *plain.blocks, plain.tail)
         self.layers.requires_grad_(True)
 
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:

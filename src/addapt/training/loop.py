@@ -16,7 +16,9 @@ from torch import Tensor
 
 from addapt._errors import TrainingError
 from addapt.data import Augmentation, ImageSet, normalise
+from addapt.memory import add_gradient
 from addapt.methods import AdaptedModel
+from addapt.training.adamw import AdamW, ParameterGroup
 from addapt.training.state import EpochRecord, TrainingState
 
 WARM_UP_SHARE = 0.1
@@ -74,7 +76,7 @@ def train(
     Raises:
         TrainingError: the loss is not finite. `state` is then that of the last good epoch.
     """
-    optimiser = _build_optimiser(model, options)
+    optimiser = build_optimiser(model, options)
     state.restore(model, optimiser)
     steps_per_epoch = math.ceil(len(pictures) / options.batch)
     steps = options.epochs * steps_per_epoch
@@ -85,8 +87,7 @@ def train(
         order = torch.randperm(len(pictures), generator=_generator(options.seed, 0, epoch))
         for indices in order.tensor_split(steps_per_epoch)[position:]:
             started = time.perf_counter()
-            _set_lr(optimiser, options, step, steps)
-            loss = _step(model, optimiser, pictures, indices, options, step)
+            loss = _step(model, optimiser, pictures, indices, options, step, steps)
             _refuse_divergence(loss, "loss", step, steps, options)
             loss_sum += loss
             step += 1
@@ -134,7 +135,7 @@ def predict_logits(model: AdaptedModel, pictures: ImageSet) -> Tensor:
     """Compute the logits of all pictures, (n, classes), in evaluation mode, on the CPU."""
     model.eval()
     logits = [
-        model(_to_input(model, pictures.batch(indices))).float().cpu()
+        model(to_input(model, pictures.batch(indices))).float().cpu()
         for indices in torch.split(torch.arange(len(pictures)), EVALUATION_BATCH)
     ]
     return torch.cat(logits)
@@ -149,37 +150,38 @@ def evaluate(model: AdaptedModel, pictures: ImageSet) -> tuple[float, float]:
 
 def _step(
     model: AdaptedModel,
-    optimiser: torch.optim.Optimizer,
+    optimiser: AdamW,
     pictures: ImageSet,
     indices: Tensor,
     options: TrainingOptions,
     step: int,
+    steps: int,
 ) -> float:
     """Make one optimiser step from one batch; return the batch's mean loss."""
-    x = options.augmentation(pictures.batch(indices), _generator(options.seed, 1, step))
-    labels = pictures.labels[indices]
-    optimiser.zero_grad(set_to_none=True)
-    loss_sum = 0.0
-    for part, part_labels in zip(
-        torch.split(x, options.micro_batch),
-        torch.split(labels, options.micro_batch),
+    # The whole batch's random numbers at once: the parts do not change them.
+    draws = options.augmentation.draw(len(indices), _generator(options.seed, 1, step))
+    optimiser.zero_grad()
+    loss = 0.0
+    for part, part_draws in zip(
+        torch.split(indices, options.micro_batch),
+        torch.split(draws, options.micro_batch),
         strict=True,
     ):
-        logits = model(_to_input(model, part))
-        loss = F.cross_entropy(
-            logits,
-            part_labels.to(logits.device),
+        x = to_input(model, options.augmentation.apply(pictures.batch(part), part_draws))
+        loss += add_gradient(
+            model,
+            x,
+            pictures.labels[part].to(x.device),
+            images=len(indices),
             label_smoothing=options.label_smoothing,
-            reduction="sum",
-        ) / len(indices)
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss_sum += loss.item()
-    if math.isfinite(loss_sum):
-        optimiser.step()
-    return loss_sum
+        )
+    if math.isfinite(loss):
+        optimiser.step(lr_factor(step, steps))
+    return loss
 
 
-def _to_input(model: AdaptedModel, x: Tensor) -> Tensor:
+def to_input(model: AdaptedModel, x: Tensor) -> Tensor:
+    """Make pictures of values 0..255 what the model's backbone expects."""
     parameter = next(model.backbone.parameters())
     info = model.backbone.info.input
     return normalise(x, info.mean, info.std).to(parameter.device, parameter.dtype)
@@ -195,21 +197,13 @@ def _refuse_divergence(
         )
 
 
-def _build_optimiser(model: AdaptedModel, options: TrainingOptions) -> torch.optim.Optimizer:
+def build_optimiser(model: AdaptedModel, options: TrainingOptions) -> AdamW:
+    """Make the optimiser of all that belongs to the domain."""
     pretrained = list(model.adaptor.pretrained_parameters())
     known = {id(parameter) for parameter in pretrained}
     fresh = [p for p in model.domain_parameters() if id(p) not in known]
-    groups = [{"params": fresh, "peak_lr": options.lr}]
-    if pretrained:
-        groups.append({"params": pretrained, "peak_lr": options.backbone_lr})
-    return torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
-
-
-def _set_lr(
-    optimiser: torch.optim.Optimizer, options: TrainingOptions, step: int, steps: int
-) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = group["peak_lr"] * lr_factor(step, steps)
+    groups = [ParameterGroup(fresh, options.lr), ParameterGroup(pretrained, options.backbone_lr)]
+    return AdamW(groups, options.weight_decay)
 
 
 def _is_stale(state: TrainingState, options: TrainingOptions) -> bool:

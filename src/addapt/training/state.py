@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from addapt.methods import AdaptedModel
+from addapt.training.adamw import AdamW
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TrainingState:
     optimiser: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
 
-    def restore(self, model: AdaptedModel, optimiser: torch.optim.Optimizer) -> None:
+    def restore(self, model: AdaptedModel, optimiser: AdamW) -> None:
         """Put the tensors of this state into `model` and `optimiser`; a new state does nothing."""
         if not self.domain:
             return
@@ -47,8 +47,7 @@ class TrainingState:
         names = _parameter_names(model, optimiser)
         for parameter, name in names.items():
             optimiser.state[parameter] = {
-                # Adam counts steps on the CPU, whatever the device.
-                key: saved.clone() if key == "step" else saved.to(parameter.device, copy=True)
+                key: saved.to(parameter.device, copy=True)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if (saved := self.optimiser.get(f"{name}.{key}")) is not None
             }
@@ -56,7 +55,7 @@ class TrainingState:
     def capture(
         self,
         model: AdaptedModel,
-        optimiser: torch.optim.Optimizer,
+        optimiser: AdamW,
         step: int,
         epoch_loss_sum: float,
     ) -> None:
@@ -67,14 +66,14 @@ class TrainingState:
         self.optimiser = {
             f"{name}.{key}": value.detach().cpu().clone()
             for parameter, name in _parameter_names(model, optimiser).items()
-            for key, value in optimiser.state[parameter].items()
+            for key, value in optimiser.state.get(parameter, {}).items()
         }
 
     def end_epoch(
         self,
         record: EpochRecord,
         model: AdaptedModel,
-        optimiser: torch.optim.Optimizer,
+        optimiser: AdamW,
         step: int,
     ) -> None:
         """Take note of a finished epoch, and of its tensors when it is the best so far."""
@@ -88,9 +87,9 @@ class TrainingState:
             self.best = dict(self.domain)
 
 
-def _parameter_names(model: AdaptedModel, optimiser: torch.optim.Optimizer) -> dict[Tensor, str]:
+def _parameter_names(model: AdaptedModel, optimiser: AdamW) -> dict[Tensor, str]:
     names = {tensor: name for name, tensor in model.domain_state().items()}
-    return {p: names[p] for group in optimiser.param_groups for p in group["params"]}
+    return {parameter: names[parameter] for parameter in optimiser.parameters()}
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
