@@ -39,6 +39,7 @@ VAL_IMAGES = 1000
 # What variants are compared with, spelt out, so that rows keep their meaning when defaults change.
 BASE: dict[str, Any] = {
     "reduction": 8,
+    "width": 24,
     "kernel": 5,
     "groups": 4,
     "grid": 8,
@@ -62,7 +63,10 @@ VARIANTS: dict[str, Variant] = {
     "mirroring": ("da3", {}, {}, {"flip": True}),
     "no biases": ("da3", {"biases": False}, {}, {}),
     "all blocks": ("da3", {"first_block": 0}, {}, {}),
+    "blocks from 5": ("da3", {"first_block": 5}, {}, {}),
     "blocks from 6": ("da3", {"first_block": 6}, {}, {}),
+    "blocks from 8": ("da3", {"first_block": 8}, {}, {}),
+    "blocks from 11": ("da3", {"first_block": 11}, {}, {}),
     "reduction 4, kernel 3": ("da3", {"reduction": 4, "kernel": 3}, {}, {}),
     "reduction 16": ("da3", {"reduction": 16}, {}, {}),
     "lr 2e-3": ("da3", {}, {"lr": 2e-3}, {}),

@@ -15,13 +15,13 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common"}
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("_errors", "_disk"),
     ("ops",),
-    ("freeze",),
+    ("freezing",),
     ("backbones",),
     ("methods", "gates"),
     ("memory", "data", "domains"),
     ("training",),
     ("addapt",),  # the package's own face, src/addapt/__init__.py
-    ("cli", "demo"),
+    ("cli", "demo", "bench"),
 )
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}
 FRONT = set(LEVELS[-1])  # commands may call each other

@@ -11,8 +11,14 @@ PUBLIC = [
     "Head",
     "Learner",
     "Method",
+    "accumulate_gradients",
     "attach",
+    "audit",
+    "freeze",
     "load_backbone",
+    "measure",
+    "pack_weights",
+    "unpack_weights",
 ]
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from addapt._errors import AddaptError
     from addapt.backbones import Backbone, load_backbone
+    from addapt.freezing import audit, freeze, pack_weights, unpack_weights
+    from addapt.memory import accumulate_gradients, measure
     from addapt.methods import DA3, AdaptedModel, Finetune, Head, Method, attach
     from addapt.training import Learner
 
@@ -21,8 +23,14 @@ __all__ = [
     "Head",
     "Learner",
     "Method",
+    "accumulate_gradients",
     "attach",
+    "audit",
+    "freeze",
     "load_backbone",
+    "measure",
+    "pack_weights",
+    "unpack_weights",
 ]
 
 _ROOMS = {
@@ -30,6 +38,12 @@ _ROOMS = {
     "Backbone": "addapt.backbones",
     "load_backbone": "addapt.backbones",
     "Learner": "addapt.training",
+    "accumulate_gradients": "addapt.memory",
+    "audit": "addapt.freezing",
+    "freeze": "addapt.freezing",
+    "measure": "addapt.memory",
+    "pack_weights": "addapt.freezing",
+    "unpack_weights": "addapt.freezing",
 }
 
 

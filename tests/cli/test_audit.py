@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from addapt.backbones import load_backbone
 from addapt.cli.main import app
-from addapt.freeze import audit
+from addapt.freezing import audit
 
 SMALL = ("--backbone", "resnet18", "--image-px", "32")
 

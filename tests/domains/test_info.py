@@ -87,6 +87,12 @@ def test_newer_schema_is_named() -> None:
         DomainInfo.from_json(json.dumps({"schema": SCHEMA + 1}))
 
 
+def test_older_schema_is_named() -> None:
+    message = rf"older addapt \(schema 1, this one reads {SCHEMA}\).*learn the domain again"
+    with pytest.raises(DomainError, match=message):
+        DomainInfo.from_json(json.dumps(json.loads(INFO.to_json()) | {"schema": 1}))
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000, '{"seed": ' + "9" * 5000])
 def test_damaged_text(text: str) -> None:
     with pytest.raises(DomainError, match="not valid JSON|not a JSON object"):

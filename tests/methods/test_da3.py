@@ -24,8 +24,8 @@ def test_attention_is_the_formula_of_the_docstring() -> None:
     x = torch.randn(2, 8, 16, 16, dtype=torch.float64)
     y = torch.randn(2, 6, 8, 8, dtype=torch.float64)
     p = x.reshape(2, 8, 4, 4, 4, 4).mean((3, 5))
-    spatial = attention.spatial_out(F.relu(attention.spatial_in(p)))
-    channel = attention.channel_out(F.relu(attention.channel_in(p.mean((2, 3)))))
+    spatial = F.relu(attention.spatial_in(p))
+    channel = F.relu(attention.channel_in(p.mean((2, 3))))
     up = F.interpolate(spatial, size=(8, 8), mode="bilinear", align_corners=False)
     expected = y + up + channel[:, :, None, None]
     torch.testing.assert_close(attention(x, y), expected, rtol=1e-12, atol=1e-12)

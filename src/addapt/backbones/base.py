@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from addapt._errors import OptionError
-from addapt.freeze import FrozenConv2d, freeze
+from addapt.freezing import FrozenConv2d, freeze
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

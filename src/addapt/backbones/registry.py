@@ -121,6 +121,12 @@ def load_backbone(
         ) from error
 
 
+def unfilled_backbone(name: str) -> Backbone:
+    """Build the plain backbone called `name` on the device `meta`: weights take no memory."""
+    with torch.device("meta"):
+        return _entry(name).build(name)
+
+
 def load_classifier(name: str) -> nn.Linear:
     """Load the ImageNet classifier (1000 classes) that belongs to a backbone's own weights.
 
@@ -132,7 +138,7 @@ def load_classifier(name: str) -> nn.Linear:
         having = ", ".join(other for other, entry in BACKBONES.items() if entry.package)
         raise WeightsError(f"No ImageNet classifier is known for {name}. Take one of: {having}.")
     state = read_pretrained(package)
-    rest = load_weights(_unfilled(name), state, _entry(name).rename, str(package))
+    rest = load_weights(unfilled_backbone(name), state, _entry(name).rename, str(package))
     tensors = {key.rpartition(".")[2]: tensor for key, tensor in rest.items()}
     classes, features = tensors["weight"].shape
     with torch.device("meta"):
@@ -153,21 +159,15 @@ def _random(name: str, seed: int) -> Backbone:
         return _entry(name).build(name)
 
 
-def _unfilled(name: str) -> Backbone:
-    """Build without memory and without drawing random numbers; weights must follow."""
-    with torch.device("meta"):
-        return _entry(name).build(name)
-
-
 def _filled(name: str, state: dict[str, Tensor], source: str) -> Backbone:
-    backbone = _unfilled(name)
+    backbone = unfilled_backbone(name)
     try:
         load_weights(backbone, state, _entry(name).rename, source)
     except WeightsError as error:
         fitting = [
             other
             for other, entry in BACKBONES.items()
-            if fits(_unfilled(other), state, entry.rename)
+            if fits(unfilled_backbone(other), state, entry.rename)
         ]
         if not fitting or name in fitting:
             raise

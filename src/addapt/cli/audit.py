@@ -10,7 +10,7 @@ from addapt.cli import options
 from addapt.cli.output import add_row, command, make_table, print_json, print_table
 
 if TYPE_CHECKING:
-    from addapt.freeze import AuditRow
+    from addapt.freezing import AuditRow
 
 
 def audit(
@@ -44,8 +44,8 @@ def audit(
         import torch
 
         from addapt.backbones import load_backbone
-        from addapt.freeze import audit as audit_network
-        from addapt.freeze import freeze
+        from addapt.freezing import audit as audit_network
+        from addapt.freezing import freeze
 
         network = load_backbone(backbone, weights, plain=True)
         px = image_px or network.info.input.px

@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from addapt.cli.audit import audit
 from addapt.cli.backbones import backbones
+from addapt.cli.bench import bench
 from addapt.cli.demo import demo
 from addapt.cli.domains import domains
 from addapt.cli.eval import evaluate
 from addapt.cli.learn import learn
 from addapt.cli.methods import methods
+from addapt.cli.plan import plan
 from addapt.cli.predict import predict
 from addapt.cli.remove import remove
 from addapt.cli.rename import rename
@@ -33,6 +36,9 @@ app.command()(remove)
 app.command()(rename)
 app.command()(methods)
 app.command()(backbones)
+app.command()(audit)
+app.command()(plan)
+app.add_typer(bench, name="bench")
 app.command()(demo)
 
 

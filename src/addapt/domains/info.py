@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from addapt._errors import DomainError
 
-SCHEMA = 1
+SCHEMA = 2
 
 _DAMAGED = "Restore the file from a copy or learn the domain again."
 
@@ -61,7 +61,7 @@ class DomainInfo:
         """Read what `to_json` wrote; fields unknown to this version are ignored.
 
         Raises:
-            DomainError: not JSON, a missing field, a wrong type, or a newer schema.
+            DomainError: not JSON, a missing field, a wrong type, or another schema.
         """
         try:
             values = json.loads(text)
@@ -74,6 +74,11 @@ class DomainInfo:
             raise DomainError(
                 f"Written by a newer addapt (schema {schema}, this one reads up to {SCHEMA}): "
                 "update addapt."
+            )
+        if _is_int(schema) and 0 < schema < SCHEMA:
+            raise DomainError(
+                f"Written by an older addapt (schema {schema}, this one reads {SCHEMA}), whose "
+                "adaptors were built otherwise: learn the domain again, with --restart."
             )
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:

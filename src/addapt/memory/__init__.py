@@ -7,6 +7,7 @@ from addapt.memory.live import LiveTensors
 from addapt.memory.machine import machine_bytes
 from addapt.memory.meter import StepMemory, measure
 from addapt.memory.micro_batches import accumulate_gradients, add_gradient
+from addapt.memory.plan import Plan, PlanRow, choose_micro_batch, plan, too_small_budget
 from addapt.memory.process import (
     ProcessPeak,
     measure_process_peak,
@@ -17,10 +18,13 @@ from addapt.memory.process import (
 __all__ = [
     "KeptTensors",
     "LiveTensors",
+    "Plan",
+    "PlanRow",
     "ProcessPeak",
     "StepMemory",
     "accumulate_gradients",
     "add_gradient",
+    "choose_micro_batch",
     "configure_allocator",
     "format_bytes",
     "kept_bytes",
@@ -28,7 +32,9 @@ __all__ = [
     "measure",
     "measure_process_peak",
     "parse_bytes",
+    "plan",
     "process_peak_bytes",
     "rss_bytes",
+    "too_small_budget",
     "trim",
 ]

@@ -20,15 +20,18 @@ class Recipe:
     `lr` is Adam's peak learning rate (warm-up, then cosine to zero), `backbone_lr`
     that of parameters that started from pre-trained values, where a method has such.
     A run has `epochs` passes, or more if those are fewer than `min_steps` steps of `batch`
-    pictures: few pictures need more passes. It ends early when validation has not become
-    better for `patience`, a share of the passes. `augmentation` is the strength of the
-    pictures' random changes: 1 as `addapt.data.Augmentation` has them, 0 for none.
+    pictures: few pictures need more passes. Of a batch, `micro_batch` pictures are in memory
+    at once (None: all), which changes nothing but memory and time. A run ends early when
+    validation has not become better for `patience`, a share of the passes. `augmentation` is
+    the strength of the pictures' random changes: 1 as `addapt.data.Augmentation` has them, 0
+    for none.
     """
 
     lr: float
     epochs: int
     min_steps: int = 400
     batch: int = 16
+    micro_batch: int | None = None
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     augmentation: float = 1.0

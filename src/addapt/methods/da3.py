@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
-from addapt.freeze import trained_biases
+from addapt.freezing import trained_biases
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
 from addapt.ops.pool import avg_pool2d
 from addapt.ops.upsample import add_upsampled
@@ -33,11 +33,11 @@ class DA3(Method):
 
     For block `f` with input `x`:
 
-        y = f(x) + up(S(p) + C(mean(p))),    p = average_pool(x), at most grid x grid
+        y = f(x) + up(W (S(p) + C(mean(p)))),    p = average_pool(x), at most grid x grid
 
-    `S` is a grouped k x k convolution to c_in / reduction channels (at most `width`), ReLU, and
-    a 1 x 1 convolution to c_out; `C` is a linear layer, ReLU and a linear layer. The last layer
-    of each starts at zero: before training the features are the backbone's own, bit for bit.
+    `S` is a grouped k x k convolution to c_in / reduction channels (at most `width`) and ReLU, `C`
+    a linear layer to as many and ReLU, `W` a 1 x 1 convolution to c_out. `W` starts at zero:
+    before training the features are the backbone's own, bit for bit.
     There are no batch statistics, so micro-batches give the gradient of the whole batch.
 
     Args:
@@ -50,14 +50,16 @@ class DA3(Method):
         first_block: adaptors stand beside this block and all later ones; None means after the
             first fifth of the blocks, which are general and, their maps being large, slow.
 
-    *Memory:* being added, the adaptor makes backward keep only its own pooled map and hidden
-    activations, at most n (c_in + hidden) grid^2 floats a block, never the block's output. Plain
-    PyTorch keeps activations of the frozen blocks all the same.
+    *Memory:* being added, the adaptor keeps for backward only its own pooled map and its hidden
+    activations, about 4 n (c_in + 3 hidden) grid^2 bytes a block, never the block's output; a
+    lean backbone's block keeps 1 bit for each element of a ReLU.
     """
 
     name: ClassVar[str] = "da3"
     summary: ClassVar[str] = "additive spatial and channel attention beside frozen blocks"
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=6, min_steps=300, label_smoothing=0.1)
+    recipe: ClassVar[Recipe] = Recipe(
+        lr=1e-3, epochs=6, min_steps=300, micro_batch=4, label_smoothing=0.1
+    )
 
     reduction: int = 8
     width: int = 24
@@ -158,22 +160,19 @@ class AdditiveAttention(nn.Module):
         self.spatial_in = nn.Conv2d(
             c_in, hidden, method.kernel, padding=method.kernel // 2, groups=groups
         )
-        self.spatial_out = nn.Conv2d(hidden, c_out, 1)
         self.channel_in = nn.Linear(c_in, hidden)
-        self.channel_out = nn.Linear(hidden, c_out)
-        for last in (self.spatial_out, self.channel_out):
-            for parameter in last.parameters():
-                nn.init.zeros_(parameter)
+        self.out = nn.Conv2d(hidden, c_out, 1)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self, x: Float[Tensor, "n c_in h w"], y: Float[Tensor, "n c_out h2 w2"]
     ) -> Float[Tensor, "n c_out h2 w2"]:
         """Add the attention computed from the block's input `x` to its output `y`."""
         p = pool_to_grid(x, self.grid)
-        spatial = self.spatial_out(F.relu(self.spatial_in(p)))
-        channel = self.channel_out(F.relu(self.channel_in(p.mean((2, 3)))))
-        # Upsampling leaves constants as they are: the channel part is added while it is small.
-        return add_upsampled(y, spatial + channel[:, :, None, None])
+        spatial = F.relu(self.spatial_in(p))
+        channel = F.relu(self.channel_in(p.mean((2, 3))))
+        return add_upsampled(y, self.out(spatial + channel[:, :, None, None]))
 
 
 def pool_to_grid(x: Float[Tensor, "n c h w"], grid: int) -> Float[Tensor, "n c gh gw"]:

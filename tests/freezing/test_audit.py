@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from addapt._errors import FreezeError
-from addapt.freeze import AuditRow, audit, freeze
-from tests.freeze.measures import kept_bytes
-from tests.freeze.networks import NETWORKS, SMALL, SqueezeExcite
+from addapt.freezing import AuditRow, audit, freeze
+from tests.freezing.measures import kept_bytes
+from tests.freezing.networks import NETWORKS, SMALL, SqueezeExcite
 
 
 def rows_of(network: nn.Module, px: int = 8) -> dict[str, AuditRow]:

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from addapt._errors import FreezeError, OptionError
-from addapt.freeze import freeze
-from addapt.freeze.layers import FrozenAffine, FrozenConv2d
-from tests.freeze.measures import kept_bytes, relative_error, step
-from tests.freeze.networks import NETWORKS
+from addapt.freezing import freeze
+from addapt.freezing.layers import FrozenAffine, FrozenConv2d
+from tests.freezing.measures import kept_bytes, relative_error, step
+from tests.freezing.networks import NETWORKS
 
 
 class Decides(nn.Module):

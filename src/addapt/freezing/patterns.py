@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from addapt.freeze.trace import IN_PLACE_OPERATORS
+from addapt.freezing.trace import IN_PLACE_OPERATORS
 from addapt.ops.activation import Activation
 from addapt.ops.conv import ConvGeometry
 

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from addapt._errors import FreezeError
-from addapt.freeze.layers import FrozenAffine, FrozenConv2d
+from addapt.freezing.layers import FrozenAffine, FrozenConv2d
 from addapt.ops.activation import relu, relu6, smooth_8bit
 from addapt.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 

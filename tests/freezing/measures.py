@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from addapt.freeze.layers import FrozenAffine, FrozenConv2d
+from addapt.freezing.layers import FrozenAffine, FrozenConv2d
 from addapt.ops.activation import relu, relu6, relu6_kept_bytes, relu_kept_bytes
 from addapt.ops.affine import channel_affine_kept_bytes
 from addapt.ops.conv import frozen_conv2d_kept_bytes

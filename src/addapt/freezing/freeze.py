@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from addapt._errors import FreezeError
-from addapt.freeze.fold import fold, refuse_unfoldable, scale_and_shift
-from addapt.freeze.layers import FrozenAffine, FrozenConv2d
-from addapt.freeze.patterns import (
+from addapt.freezing.fold import fold, refuse_unfoldable, scale_and_shift
+from addapt.freezing.layers import FrozenAffine, FrozenConv2d
+from addapt.freezing.patterns import (
     activation_of,
     called_module,
     changes_what_others_see,
@@ -20,8 +20,8 @@ from addapt.freeze.patterns import (
     next_in_chain,
     summand_of,
 )
-from addapt.freeze.replace import Codes, check_codes, lean_call
-from addapt.freeze.trace import trace
+from addapt.freezing.replace import Codes, check_codes, lean_call
+from addapt.freezing.trace import trace
 from addapt.ops.activation import Activation
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from addapt.freeze import audit, freeze, pack_weights, trained_biases, unpack_weights
-from addapt.freeze.layers import FrozenConv2d
-from tests.freeze.measures import (
+from addapt.freezing import audit, freeze, pack_weights, trained_biases, unpack_weights
+from addapt.freezing.layers import FrozenConv2d
+from tests.freezing.measures import (
     Step,
     bias_partners,
     formula_bytes,
@@ -16,7 +16,7 @@ from tests.freeze.measures import (
     relative_error,
     step,
 )
-from tests.freeze.networks import NETWORKS, SMALL
+from tests.freezing.networks import NETWORKS, SMALL
 
 # All that these are made of has a lean form.
 LEAN = ("vgg", "squeezenet", "shufflenet", "densenet", "resnet18", "resnet26", "mobilenet_v2")

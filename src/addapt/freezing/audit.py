@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from addapt.freeze.fold import refuse_unfoldable
-from addapt.freeze.layers import FrozenAffine, FrozenConv2d
-from addapt.freeze.patterns import (
+from addapt.freezing.fold import refuse_unfoldable
+from addapt.freezing.layers import FrozenAffine, FrozenConv2d
+from addapt.freezing.patterns import (
     activation_of,
     called_module,
     changes_what_others_see,
@@ -19,8 +19,8 @@ from addapt.freeze.patterns import (
     module_of,
     name_of,
 )
-from addapt.freeze.replace import lean_call, smooth_name
-from addapt.freeze.trace import trace
+from addapt.freezing.replace import lean_call, smooth_name
+from addapt.freezing.trace import trace
 from addapt.ops.activation import relu, relu6, smooth_8bit
 from addapt.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from addapt._errors import OptionError
-from addapt.freeze.patterns import activation_of, module_of
+from addapt.freezing.patterns import activation_of, module_of
 from addapt.ops.activation import LEAN_ACTIVATIONS, smooth_8bit
 from addapt.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 

@@ -1,0 +1,1 @@
+"""What a training step takes, measured side by side with plain PyTorch."""

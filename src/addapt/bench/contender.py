@@ -1,0 +1,123 @@
+"""What is compared: methods, each in its settings, on one and the same work."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from addapt._errors import OptionError, UnknownNameError
+from addapt.backbones import BACKBONES, load_backbone
+from addapt.methods import METHODS
+from addapt.training.prepare import MAX_IMAGE_PX, MIN_IMAGE_PX
+
+REFERENCE = "finetune"
+BIAS = "bias"
+BIAS_CHECKPOINTING = "bias+checkpointing"
+# What users of plain PyTorch run today, none of the product's methods.
+PLAIN_METHODS = (BIAS, BIAS_CHECKPOINTING)
+DEFAULT_METHODS = (REFERENCE, "da3", *PLAIN_METHODS)
+
+FASTEST = "fastest"
+FASTEST_CANDIDATES = (2, 4, 8)  # and the whole batch
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table.
+
+    Args:
+        method: one of `bench_methods()`.
+        engine: "addapt" runs the lean backbone, "eager" plain PyTorch.
+        setting: what it is good for, in a word or two.
+        micro_batch: pictures in memory at once.
+        packed: whether the frozen weights are kept in oneDNN's order.
+    """
+
+    method: str
+    engine: Literal["addapt", "eager"]
+    setting: str
+    micro_batch: int
+    packed: bool
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What each contender has to do: steps on `batch` pictures of `image_px`.
+
+    `weights` and `device` are as `load_backbone` takes them.
+    """
+
+    backbone: str
+    weights: str | None
+    batch: int
+    image_px: int
+    threads: int
+    device: str
+
+
+def bench_methods() -> tuple[str, ...]:
+    """Return all names that can be compared."""
+    return (*METHODS, *PLAIN_METHODS)
+
+
+def contenders_of(method: str, batch: int) -> list[Contender]:
+    """Return a method's rows; which setting is the fastest must still be found by trying."""
+    if method in PLAIN_METHODS or METHODS[method].batch_statistics:
+        return [Contender(method, "eager", "whole batch", batch, packed=False)]
+    return [
+        Contender(method, "addapt", "smallest", 1, packed=False),
+        Contender(
+            method,
+            "addapt",
+            "default",
+            min(METHODS[method].recipe.micro_batch or batch, batch),
+            packed=False,
+        ),
+        Contender(method, "addapt", FASTEST, batch, packed=False),
+    ]
+
+
+def fastest_candidates(batch: int) -> list[int]:
+    """Return the micro-batches to try, in order."""
+    return sorted({batch, *(k for k in FASTEST_CANDIDATES if k < batch)})
+
+
+def native_image_px(backbone: str) -> int:
+    """Return the side of the pictures that a backbone was made for, without its weights.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+    """
+    if backbone not in BACKBONES:
+        load_backbone(backbone)  # it knows how to refuse
+    with torch.device("meta"):
+        return BACKBONES[backbone].build(backbone).info.input.px
+
+
+def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) -> None:
+    """Refuse what makes no sense before any process is started.
+
+    Raises:
+        UnknownNameError: there is no such method.
+        OptionError: a number is out of range, or no method is given.
+    """
+    names = list(methods)
+    if not names:
+        raise OptionError(f"--methods is empty: give some of {', '.join(bench_methods())}.")
+    if workload.batch < 1:
+        raise OptionError(f"--batch is {workload.batch}: give at least 1.")
+    if not MIN_IMAGE_PX <= workload.image_px <= MAX_IMAGE_PX:
+        raise OptionError(
+            f"--image-px is {workload.image_px}: give {MIN_IMAGE_PX} to {MAX_IMAGE_PX}."
+        )
+    if rounds < 1:
+        raise OptionError(f"--rounds is {rounds}: give at least 1.")
+    for name in names:
+        if name not in bench_methods():
+            raise UnknownNameError("method", name, bench_methods())
+        if workload.batch < 2 and name in METHODS and METHODS[name].batch_statistics:
+            raise OptionError(
+                f"Method {name!r} needs statistics of several pictures: give --batch of at "
+                f"least 2, or --methods without {name}."
+            )

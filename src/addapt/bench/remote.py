@@ -1,0 +1,100 @@
+"""The parent's side of a worker: a process that is asked one thing at a time."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from addapt._errors import AddaptError
+from addapt.bench.contender import Contender, Workload
+
+# glibc otherwise holds on to freed memory, and a peak would tell of earlier steps.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+
+
+class WorkerError(Exception):
+    """A worker that failed or died: its row tells why, and the others go on."""
+
+
+class RemoteStep:
+    """A contender in a process of its own, loaded when this is made.
+
+    Raises:
+        WorkerError: it died on the way.
+        AddaptError: it refused, for example weights that do not fit.
+    """
+
+    def __init__(self, contender: Contender, workload: Workload, *, debug: bool = False) -> None:
+        threads = str(workload.threads)
+        environment = {
+            **os.environ,
+            **ALLOCATOR,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "PYTHONSAFEPATH": "1",  # files in the current folder are not our modules
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "addapt.bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if debug else subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+        )
+        try:
+            self._ask(
+                contender=dataclasses.asdict(contender), workload=dataclasses.asdict(workload)
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def measure_memory(self) -> dict[str, Any]:
+        """Return the memory of the first steps; to be asked once, before any time."""
+        return self._ask(do="measure")
+
+    def time(self, micro_batch: int) -> float:
+        """Return the seconds of one step."""
+        seconds: float = self._ask(do="time", micro_batch=micro_batch)["step_s"]
+        return seconds
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        # The pipes first: what is left in one may not be written any more.
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+        self._process.wait()
+
+    def _ask(self, **order: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise WorkerError(self._cause_of_death())
+        answer: dict[str, Any] = json.loads(line)
+        if "refused" in answer:
+            raise AddaptError(answer["refused"])
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+    def _cause_of_death(self) -> str:
+        code = self._process.wait()
+        if code >= 0:
+            return f"its process ended with exit code {code}; --debug shows what it printed"
+        name = signal.Signals(-code).name
+        reason = ", most likely for want of memory" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{reason}"

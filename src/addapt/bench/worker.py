@@ -1,0 +1,154 @@
+"""One contender in a process of its own: takes orders from standard input, a JSON line each.
+
+The first line holds the contender and the workload. Each answer is a JSON line, too. Nothing
+is computed between two orders, and the process ends with its input.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from addapt._errors import AddaptError
+from addapt.backbones import load_backbone
+from addapt.bench.contender import BIAS_CHECKPOINTING, Contender, Workload
+from addapt.freezing import pack_weights
+from addapt.memory import (
+    KeptTensors,
+    add_gradient,
+    measure_process_peak,
+    process_peak_bytes,
+)
+from addapt.methods import AdaptedModel, attach, build_method
+from addapt.training.adamw import AdamW, ParameterGroup
+from addapt.training.loop import to_input
+
+CLASSES = 10
+LR = 1e-4
+MEASURED_STEPS = 3  # gradients and the optimiser's state are made in the first
+
+
+class BenchedStep:
+    """A contender's model, ready to make steps on random pictures.
+
+    It is loaded, and has answered one picture, when this is made.
+    """
+
+    def __init__(self, contender: Contender, workload: Workload) -> None:
+        torch.manual_seed(0)
+        self.contender = contender
+        self.cuda = workload.device.startswith("cuda")
+        self.model = _build_model(contender, workload)
+        side = workload.image_px
+        # Bytes, as `learn` keeps decoded pictures; each part is normalised when its turn comes.
+        self.pictures = torch.randint(0, 256, (workload.batch, 3, side, side), dtype=torch.uint8)
+        self.labels = torch.randint(0, CLASSES, (workload.batch,))
+        self.optimiser = AdamW([ParameterGroup(list(self.model.domain_parameters()), LR)])
+        self.model.eval()
+        with torch.no_grad():
+            self.model(to_input(self.model, self.pictures[:1]))
+        self.model.train()
+        if contender.packed:
+            # Done by the first step: packed copies count as memory above the loaded model.
+            pack_weights(self.model)
+
+    def step(self, micro_batch: int) -> None:
+        """Make one optimiser step from the whole batch, in parts, as `learn` does."""
+        images = len(self.pictures)
+        self.optimiser.zero_grad()
+        for pictures, labels in zip(
+            torch.split(self.pictures, micro_batch),
+            torch.split(self.labels, micro_batch),
+            strict=True,
+        ):
+            x = to_input(self.model, pictures)
+            add_gradient(self.model, x, labels.to(x.device), images=images)
+        self.optimiser.step()
+
+    def time(self, micro_batch: int) -> float:
+        """Return the seconds of one step."""
+        self._synchronise()
+        started = time.perf_counter()
+        self.step(micro_batch)
+        self._synchronise()
+        return time.perf_counter() - started
+
+    def measure_memory(self) -> dict[str, Any]:
+        """Measure the first steps, then, in one more, what autograd keeps."""
+        before = process_peak_bytes()
+        peak, how = self._peak(self._first_steps)
+        after = process_peak_bytes()
+        kept = None
+        # What checkpointing keeps is hidden from the meter, which would tell a number too low.
+        if self.contender.method != BIAS_CHECKPOINTING:
+            with KeptTensors(self.model) as tensors:
+                self.step(self.contender.micro_batch)
+            kept = tensors.peak_bytes
+        process = None if before is None or after is None else max(before, after)
+        return {"peak_bytes": peak, "peak_how": how, "process_bytes": process, "kept_bytes": kept}
+
+    def _peak(self, steps: Callable[[], None]) -> tuple[int | None, str]:
+        if not self.cuda:
+            measured = measure_process_peak(steps)
+            return measured.peak_bytes, measured.how
+        torch.cuda.reset_peak_memory_stats()
+        start = torch.cuda.memory_allocated()
+        steps()
+        return torch.cuda.max_memory_allocated() - start, "tensors on the CUDA device"
+
+    def _first_steps(self) -> None:
+        for _ in range(MEASURED_STEPS):
+            self.step(self.contender.micro_batch)
+
+    def _synchronise(self) -> None:
+        if self.cuda:
+            torch.cuda.synchronize()
+
+
+def _build_model(contender: Contender, workload: Workload) -> AdaptedModel:
+    eager = contender.engine == "eager"
+    backbone = load_backbone(
+        workload.backbone, workload.weights, device=workload.device, plain=eager
+    )
+    if eager:
+        from addapt.bench.eager import attach_eager  # the product's process does not need it
+
+        return attach_eager(backbone, contender.method, CLASSES)
+    return attach(backbone, build_method(contender.method), CLASSES)
+
+
+def main() -> None:
+    """Answer orders until there are no more, or until something fails."""
+    # What a library prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def answer(**fields: Any) -> None:
+        answers.write(json.dumps(fields) + "\n")
+        answers.flush()
+
+    try:
+        first = json.loads(sys.stdin.readline())
+        contender, workload = Contender(**first["contender"]), Workload(**first["workload"])
+        torch.set_num_threads(workload.threads)
+        benched = BenchedStep(contender, workload)
+        answer(loaded=True)
+        while line := sys.stdin.readline():
+            order = json.loads(line)
+            if order["do"] == "time":
+                answer(step_s=benched.time(order["micro_batch"]))
+            else:
+                answer(**benched.measure_memory())
+    except AddaptError as error:
+        answer(refused=str(error))
+    except Exception as error:  # whatever it is, the others go on
+        answer(error=f"{type(error).__name__}: {error}".split("\n", 1)[0])
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""`addapt bench`: what a training step takes on this machine."""
+
+import dataclasses
+import datetime
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from addapt._disk import disk_reason, write_atomically
+from addapt._errors import OptionError
+from addapt.cli import options
+from addapt.cli.confusion import check_drawing
+from addapt.cli.output import add_row, command, make_table, print_json, print_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from addapt.bench.contender import Workload
+    from addapt.bench.step import StepRow
+    from addapt.training import OnProgress, Progress
+
+bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
+
+NOISY = 0.2  # times spread by more tell about other programs, too
+
+LEGEND = """\
+x: how many times less than fine-tuning.
+at once: pictures in memory at a time; *: weights in the processor's own order.
+memory: most that three steps take above the loaded model, with the optimiser.
+kept: what autograd keeps for backward; - where checkpointing hides it.
+process: most that the whole process ever holds, Python and PyTorch included."""
+
+
+@bench.callback()
+def _group() -> None:
+    """Measure on this machine."""
+
+
+@bench.command()
+def step(
+    backbone: Annotated[
+        str, typer.Option(help="Frozen network; see `addapt backbones`.")
+    ] = "efficientnet_lite0",
+    weights: options.Weights = None,
+    methods: Annotated[
+        str, typer.Option(help="Names with commas between; see `addapt methods`.")
+    ] = "finetune,da3,bias,bias+checkpointing",
+    batch: Annotated[int, typer.Option(help="Pictures a step.")] = 8,
+    image_px: Annotated[
+        int | None,
+        typer.Option("--image-px", help="Side of the pictures; by default the backbone's."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Timed steps of each, taking turns.")] = 7,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=1024, help="Processor threads.")
+    ] = 2,
+    device: options.Device = "cpu",
+    save: Annotated[Path | None, typer.Option(help="Write the JSON to this file, too.")] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="Draw memory and time to this .png, .svg or .pdf.")
+    ] = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure memory and time of a training step, beside fine-tuning in plain PyTorch.
+
+    Every method runs in a process of its own. "bias" and "bias+checkpointing" train the biases
+    in plain PyTorch, as one would without addapt. Close other programs for steady times.
+    """
+    with command(as_json=as_json, debug=debug):
+        if chart is not None:
+            check_drawing(chart)
+        if save is not None and not save.parent.is_dir():
+            raise OptionError(f"The folder of {save} does not exist: make it first.")
+        from addapt.bench.contender import Workload, check_comparison, native_image_px
+        from addapt.bench.step import run_comparison
+
+        names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
+        workload = Workload(
+            backbone=backbone,
+            weights=None if weights is None else str(weights),
+            batch=batch,
+            image_px=native_image_px(backbone) if image_px is None else image_px,
+            threads=threads,
+            device=device,
+        )
+        check_comparison(names, workload, rounds)
+        with _progress_bar() as show:
+            rows = run_comparison(names, workload, rounds, on_progress=show, debug=debug)
+        result = _result(rows, names, workload, rounds)
+        if save is not None:
+            try:
+                write_atomically(save, (json.dumps(result, indent=2) + "\n").encode())
+            except OSError as error:
+                reason = disk_reason(error)
+                raise OptionError(f"{save} could not be written because {reason}") from error
+        if chart is not None:
+            from addapt.bench.chart import draw_comparison
+
+            draw_comparison(rows, _title(workload), chart)
+        for row in rows:
+            if row.error is not None:
+                typer.echo(f"{row.method} ({row.setting}) failed: {row.error}.", err=True)
+        if as_json:
+            print_json(result)
+            return
+        print_table(_table(rows, _title(workload)))
+        typer.echo(LEGEND)
+        typer.echo(_spread_words(rows))
+
+
+def _title(workload: "Workload") -> str:
+    return (
+        f"{workload.backbone}, {workload.image_px} px, batch {workload.batch}, "
+        f"{workload.device}, {workload.threads} thread{'s' if workload.threads > 1 else ''}"
+    )
+
+
+def _table(rows: "list[StepRow]", title: str) -> "Table":
+    numbers = (">at\nonce", ">memory,\nMB", ">kept,\nMB", ">s a\nstep", ">process,\nMB")
+    table = make_table(title, "method", "engine", *numbers)
+    table.pad_edge = False
+    for column in table.columns[1:]:
+        column.no_wrap = True  # a narrow terminal folds the names instead
+    for row in rows:
+        add_row(
+            table,
+            row.method.replace("+", " + ") + (f" {row.setting}" if row.engine == "addapt" else ""),
+            row.engine,
+            f"{row.micro_batch}{'*' if row.packed else ''}",
+            _cell(row.peak_bytes, 1e6, row.ratio_memory),
+            _cell(row.kept_bytes, 1e6, row.ratio_kept),
+            _cell(row.step_s, 1, row.ratio_time),
+            _cell(row.process_bytes, 1e6, None),
+        )
+    return table
+
+
+def _cell(value: float | None, unit: float, ratio: float | None) -> str:
+    """Write a number and, if it is known, the ratio: "25.1 6.2x"."""
+    if value is None:
+        return "-"
+    amount = value / unit
+    words = f"{amount:.{2 if amount < 10 else 1 if amount < 100 else 0}f}"
+    if ratio is None:
+        return words
+    factor = f"{ratio:.{1 if ratio < 10 else 0}f}x"
+    return f"{words} {factor:>4}"
+
+
+def _spread_words(rows: "list[StepRow]") -> str:
+    """Say how far the times of the rounds lie apart, in the worst row."""
+    spreads = [
+        row.step_s_spread / row.step_s
+        for row in rows
+        if row.step_s and row.step_s_spread is not None
+    ]
+    if not spreads:
+        return "No time could be measured."
+    return (
+        f"s a step: the median; a row's middle half spreads over up to {max(spreads):.0%} of it"
+        + (":\nclose other programs and try again." if max(spreads) > NOISY else ".")
+    )
+
+
+def _result(
+    rows: "list[StepRow]", names: list[str], workload: "Workload", rounds: int
+) -> dict[str, Any]:
+    from addapt.bench.remote import ALLOCATOR
+    from addapt.bench.surroundings import machine, versions
+
+    given = {**dataclasses.asdict(workload), "rounds": rounds}
+    words = ["addapt", "bench", "step", "--methods", ",".join(names)]
+    for name, value in given.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return {
+        "rows": [dataclasses.asdict(row) for row in rows],
+        **given,
+        "environment": ALLOCATOR,
+        "versions": versions(),
+        "machine": machine(),
+        "command": shlex.join(words),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    }
+
+
+@contextmanager
+def _progress_bar() -> "Iterator[OnProgress]":
+    """Show a bar a phase on standard error; it draws between steps only, to disturb none."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), auto_refresh=False) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(event: "Progress") -> None:
+            if event.phase not in tasks:
+                tasks[event.phase] = bar.add_task(event.phase, total=event.total)
+            bar.update(tasks[event.phase], completed=event.done, refresh=True)
+
+        yield show
