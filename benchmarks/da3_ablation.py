@@ -44,7 +44,7 @@ BASE: dict[str, Any] = {
     "groups": 4,
     "grid": 8,
     "biases": True,
-    "first_block": 3,
+    "first_block": 5,
 }
 BASE_RECIPE: dict[str, Any] = {
     "lr": 1e-3,
@@ -63,8 +63,7 @@ VARIANTS: dict[str, Variant] = {
     "mirroring": ("da3", {}, {}, {"flip": True}),
     "no biases": ("da3", {"biases": False}, {}, {}),
     "all blocks": ("da3", {"first_block": 0}, {}, {}),
-    "blocks from 5": ("da3", {"first_block": 5}, {}, {}),
-    "blocks from 6": ("da3", {"first_block": 6}, {}, {}),
+    "blocks from 3": ("da3", {"first_block": 3}, {}, {}),
     "blocks from 8": ("da3", {"first_block": 8}, {}, {}),
     "blocks from 11": ("da3", {"first_block": 11}, {}, {}),
     "reduction 4, kernel 3": ("da3", {"reduction": 4, "kernel": 3}, {}, {}),

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
 from addapt.methods import DA3
-from addapt.methods.da3 import AdditiveAttention, pool_to_grid
+from addapt.methods.da3 import AdditiveAttention, grid_factor
 
 
 def randomised(module: torch.nn.Module) -> torch.nn.Module:
@@ -26,21 +26,32 @@ def test_attention_is_the_formula_of_the_docstring() -> None:
     p = x.reshape(2, 8, 4, 4, 4, 4).mean((3, 5))
     spatial = F.relu(attention.spatial_in(p))
     channel = F.relu(attention.channel_in(p.mean((2, 3))))
-    up = F.interpolate(spatial, size=(8, 8), mode="bilinear", align_corners=False)
-    expected = y + up + channel[:, :, None, None]
-    torch.testing.assert_close(attention(x, y), expected, rtol=1e-12, atol=1e-12)
+    grid = attention.out(spatial + channel[:, :, None, None])
+    expected = y + grid.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    result = attention(x, lambda x: y)
+    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(attention(x, lambda x: y.clone(), in_place=True), result)
 
 
 @pytest.mark.parametrize(
-    ("side", "grid", "expected"), [(7, 8, 7), (14, 8, 7), (97, 8, 8), (1, 1, 1)]
+    ("side", "stride", "grid", "factor"),
+    [(7, 1, 8, 1), (14, 1, 8, 2), (14, 2, 8, 1), (97, 1, 8, 13), (97, 2, 8, 7), (1, 1, 1, 1)],
 )
-def test_pooled_map_is_at_most_the_grid(side: int, grid: int, expected: int) -> None:
-    x = torch.randn(1, 2, side, side)
-    pooled = pool_to_grid(x, grid)
-    assert pooled.shape[2:] == (expected, expected)
-    torch.testing.assert_close(
-        pool_to_grid(torch.ones_like(x), grid), torch.ones(1, 2, expected, expected)
-    )
+def test_the_grid_is_at_most_so_large(side: int, stride: int, grid: int, factor: int) -> None:
+    assert grid_factor((side, 1), stride, grid) == factor
+    attention = AdditiveAttention(BlockInfo(4, 6, stride, False), DA3(grid=grid))
+    out = -(-side // stride)
+    y = attention(torch.randn(1, 4, side, side), lambda x: torch.zeros(1, 6, out, out))
+    assert y.shape == (1, 6, out, out)
+    assert -(-out // factor) <= grid
+
+
+def test_a_block_with_a_border_of_its_own() -> None:
+    attention = randomised(AdditiveAttention(BlockInfo(4, 6, 2, False), DA3(grid=2)))
+    x = torch.randn(2, 4, 11, 11)
+    y = attention(x, lambda x: torch.zeros(2, 6, 2, 2))  # no padding: fewer than ceil(11 / 2)
+    assert y.shape == (2, 6, 2, 2)
+    assert y.any()
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch(tiny_backbone: Backbone) -> None:
@@ -67,15 +78,17 @@ def test_gradient_of_attention() -> None:
     attention = randomised(AdditiveAttention(BlockInfo(4, 3, 1, False), DA3(grid=2))).double()
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=True)
     y = torch.randn(2, 3, 5, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(attention, (x, y))
+    assert torch.autograd.gradcheck(
+        lambda x, y: attention(x, lambda x: y + x.mean(1, keepdim=True)), (x, y)
+    )
 
 
 def test_shifts_are_trained_only_when_asked(tiny_backbone: Backbone) -> None:
     def names(method: DA3) -> set[str]:
         return {n for n in method.attach(tiny_backbone, 2).domain_state() if "shifts" in n}
 
-    assert len(names(DA3(biases=True))) == 3
-    assert names(DA3(biases=False)) == set()
+    assert len(names(DA3(biases=True, first_block=0))) == 3
+    assert names(DA3(biases=False, first_block=0)) == set()
     assert len(names(DA3(biases=True, first_block=2))) == 1
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from addapt.ops import activation, affine, conv, pool, upsample
+from addapt.ops import activation, affine, conv, grid, pool
 
 Shapes = Sequence[tuple[int, ...]]
 Layout = Literal["contiguous", "channels_last", "sliced"]
@@ -173,29 +173,50 @@ def pool_cases() -> list[OpCase]:
     ]
 
 
-def upsample_case(
-    name: str, small: Callable[[int, int], tuple[int, int]], interpolated: bool = True
-) -> OpCase:
-    return OpCase(
-        f"add_upsampled-{name}",
-        upsample.add_upsampled,
-        upsample.add_upsampled_reference,
-        lambda n, h, w: [(n, 6, h, w), (n, 6, *small(h, w))],
-        upsample.add_upsampled_kept_bytes,
-        plain=True,
-        # The reference multiplies a neighbour's infinity by zero even where nothing is resized.
-        spoilers=NON_FINITE if interpolated else (),
-    )
+def grid_cases() -> list[OpCase]:
+    def beside(
+        function: Callable[..., tuple[Tensor, Tensor]], factor: int
+    ) -> Callable[..., Tensor]:
+        # Both results go on: multiplied, the one depends on how the other is laid out.
+        def run(x: Tensor) -> Tensor:
+            same, pooled = function(x, factor)
+            return same + pooled.sum((2, 3), keepdim=True)
 
+        return run
 
-def upsample_cases() -> list[OpCase]:
+    def onto(factor: int) -> Callable[[int, int, int], Shapes]:
+        return lambda n, h, w: [(n, 6, h, w), (n, 6, -(-h // factor), -(-w // factor))]
+
+    factors = (1, 2, 3, 20)
     return [
-        upsample_case("grid", lambda h, w: (2, 3)),
-        upsample_case("halved", lambda h, w: (-(-h // 2), -(-w // 2))),
-        upsample_case("same", lambda h, w: (h, w), interpolated=False),
-        upsample_case("pixel", lambda h, w: (1, 1), interpolated=False),
-        upsample_case("row", lambda h, w: (1, w)),
-        upsample_case("larger", lambda h, w: (h + 3, w + 1)),
+        *(
+            OpCase(
+                f"pool_beside-{factor}",
+                beside(grid.pool_beside, factor),
+                beside(grid.pool_beside_reference, factor),
+                one_map,
+                grid.pool_beside_kept_bytes,
+                spoilers=(),  # means of infinities meet in one sum
+            )
+            for factor in factors
+        ),
+        *(
+            OpCase(
+                f"add_tiled-{factor}",
+                partial(grid.add_tiled, factor=factor),
+                partial(grid.add_tiled_reference, factor=factor),
+                onto(factor),
+                grid.add_tiled_kept_bytes,
+            )
+            for factor in factors
+        ),
+        OpCase(
+            "add_tiled-in_place",
+            lambda y, small: grid.add_tiled(y * 1, small, 2, in_place=True),
+            partial(grid.add_tiled_reference, factor=2),
+            onto(2),
+            grid.add_tiled_kept_bytes,
+        ),
     ]
 
 
@@ -281,6 +302,6 @@ CASES = [
     *conv_cases(),
     *activation_cases(),
     *pool_cases(),
-    *upsample_cases(),
+    *grid_cases(),
     *affine_cases(),
 ]

@@ -7,7 +7,9 @@ design, chosen by the trials in LOG.md.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -19,10 +21,9 @@ from typing_extensions import Self
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
-from addapt.freezing import trained_biases
+from addapt.freezing import FrozenConv2d, trained_biases
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
-from addapt.ops.pool import avg_pool2d
-from addapt.ops.upsample import add_upsampled
+from addapt.ops.grid import add_tiled, pool_beside
 
 GROUP_CHANNELS = 64  # of a spatial convolution's input at most, so that wide blocks stay cheap
 
@@ -33,12 +34,13 @@ class DA3(Method):
 
     For block `f` with input `x`:
 
-        y = f(x) + up(W (S(p) + C(mean(p)))),    p = average_pool(x), at most grid x grid
+        y = f(x) + spread(W (S(p) + C(mean(p)))),    p = average_pool(x)
 
-    `S` is a grouped k x k convolution to c_in / reduction channels (at most `width`) and ReLU, `C`
-    a linear layer to as many and ReLU, `W` a 1 x 1 convolution to c_out. `W` starts at zero:
-    before training the features are the backbone's own, bit for bit.
-    There are no batch statistics, so micro-batches give the gradient of the whole batch.
+    `p` has one element for each square of y, at most grid x grid, and `spread` adds one to all
+    of its square. `S` is a grouped k x k convolution to c_in / reduction channels (at most
+    `width`) and ReLU, `C` a linear layer to as many and ReLU, `W` a 1 x 1 convolution to c_out.
+    `W` starts at zero: before training the features are the backbone's own, bit for bit. There are
+    no batch statistics, so micro-batches give the gradient of the whole batch.
 
     Args:
         reduction: the hidden width of `S` and `C` is the input's channels divided by this,
@@ -48,7 +50,7 @@ class DA3(Method):
         grid: largest side of the pooled map.
         biases: also train what is added after each of the blocks' convolutions.
         first_block: adaptors stand beside this block and all later ones; None means after the
-            first fifth of the blocks, which are general and, their maps being large, slow.
+            first third of the blocks, which are general and, their maps being large, slow.
 
     *Memory:* being added, the adaptor keeps for backward only its own pooled map and its hidden
     activations, about 4 n (c_in + 3 hidden) grid^2 bytes a block, never the block's output; a
@@ -85,7 +87,7 @@ class DA3(Method):
         """Spell out `first_block`: a file must not depend on how it is chosen today."""
         if self.first_block is not None:
             return self
-        return replace(self, first_block=len(backbone.blocks) // 5)
+        return replace(self, first_block=len(backbone.blocks) // 3)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model with one adaptor beside each block from `first_block` on."""
@@ -116,6 +118,8 @@ class AdditiveAdaptor(Adaptor):
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute adapted features; blocks before the first adaptor need no backward."""
         blocks = list(backbone.blocks)
+        # A lean block keeps nothing of its output; a plain one may, and autograd would complain.
+        in_place = any(isinstance(layer, FrozenConv2d) for layer in backbone.modules())
         with torch.no_grad():
             x = backbone.stem(x)
             for block in blocks[: self.first_block]:
@@ -123,7 +127,8 @@ class AdditiveAdaptor(Adaptor):
         adapted = zip(blocks[self.first_block :], self.attentions, self.shifts, strict=True)
         for block, attention, shifts in adapted:
             assert isinstance(shifts, Shifts)
-            x = attention(x, functional_call(block, shifts.applied_to(block), x))
+            shifted = partial(functional_call, block, shifts.applied_to(block))
+            x = attention(x, shifted, in_place=in_place)
         features: Tensor = backbone.tail(x)
         return features
 
@@ -150,7 +155,7 @@ class AdditiveAttention(nn.Module):
 
     def __init__(self, block: BlockInfo, method: DA3) -> None:
         super().__init__()
-        self.grid = method.grid
+        self.grid, self.stride = method.grid, block.stride
         c_in, c_out = block.in_channels, block.out_channels
         groups = math.gcd(max(method.groups, c_in // GROUP_CHANNELS), c_in)
         # Two channels a group at least, so that narrow blocks are not strangled.
@@ -166,16 +171,42 @@ class AdditiveAttention(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(
-        self, x: Float[Tensor, "n c_in h w"], y: Float[Tensor, "n c_out h2 w2"]
+        self,
+        x: Float[Tensor, "n c_in h w"],
+        block: Callable[[Tensor], Float[Tensor, "n c_out h2 w2"]],
+        *,
+        in_place: bool = False,
     ) -> Float[Tensor, "n c_out h2 w2"]:
-        """Add the attention computed from the block's input `x` to its output `y`."""
-        p = pool_to_grid(x, self.grid)
+        """Add the attention computed from the block's input to its output.
+
+        Args:
+            x: the block's input.
+            block: computes its output.
+            in_place: nothing but this needs that output, so that it may become the result.
+        """
+        factor = grid_factor(x.shape[2:], self.stride, self.grid)
+        x, p = pool_beside(x, factor * self.stride)
+        y = block(x)
         spatial = F.relu(self.spatial_in(p))
         channel = F.relu(self.channel_in(p.mean((2, 3))))
-        return add_upsampled(y, self.out(spatial + channel[:, :, None, None]))
+        attention = self.out(spatial + channel[:, :, None, None])
+        if attention.shape[2:] != _grid_size(
+            y.shape[2:], factor
+        ):  # a block with a border of its own
+            return y + F.interpolate(attention, y.shape[2:])
+        return add_tiled(y, attention, factor, in_place=in_place)
 
 
-def pool_to_grid(x: Float[Tensor, "n c h w"], grid: int) -> Float[Tensor, "n c gh gw"]:
-    """Average `x` over equal squares so that neither side is larger than `grid`."""
-    factor = math.ceil(max(x.shape[2:]) / grid)
-    return avg_pool2d(x, factor, ceil_mode=True) if factor > 1 else x
+def grid_factor(size: Sequence[int], stride: int, grid: int) -> int:
+    """Return the side of the squares that make of a block's output a grid of at most grid x grid.
+
+    Args:
+        size: height and width of the block's input; its output's are ceil(size / stride).
+        stride: the block's.
+        grid: largest side.
+    """
+    return math.ceil(math.ceil(max(size) / stride) / grid)
+
+
+def _grid_size(size: Sequence[int], factor: int) -> tuple[int, int]:
+    return math.ceil(size[0] / factor), math.ceil(size[1] / factor)

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from addapt.ops.bits import bits_bytes, in_memory_order, pack_bits, pass_where
-from addapt.ops.differentiate import only_once
+from addapt.ops.differentiate import is_nobody_elses, only_once
 
 Activation = Literal["none", "relu", "relu6"]
 Smooth = Literal["gelu", "gelu_tanh", "hardsigmoid", "hardswish", "sigmoid", "silu", "tanh"]
@@ -42,10 +42,7 @@ def activation_bits(y: Float[Tensor, "..."], activation: Activation) -> UInt8[Te
     """
     if activation == "none":
         return y.new_empty(0, dtype=torch.uint8)
-    row = in_memory_order(y)
-    # Both tests are false exactly at the flat ends; conversion to bool is several times
-    # faster than a comparison, and neither stumbles over NaN.
-    return pack_bits((row if activation == "relu" else row.sub(6).mul_(row)).bool())
+    return pack_bits(in_memory_order(y), ceiling=6.0 if activation == "relu6" else None)
 
 
 def activation_kept_bytes(count: int, activation: Activation) -> int:
@@ -108,7 +105,8 @@ class _CutOff(torch.autograd.Function):
     @only_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (bits,) = ctx.saved_tensors
-        return pass_where(bits, grad, ctx.channels_last), None
+        in_place = is_nobody_elses(grad)
+        return pass_where(bits, grad, ctx.channels_last, in_place=in_place), None
 
 
 LEAN_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from addapt.ops.activation import Activation, activate, activation_bits, activation_kept_bytes
 from addapt.ops.bits import pass_where
-from addapt.ops.differentiate import only_once
+from addapt.ops.differentiate import is_nobody_elses, only_once
 
 
 def channel_affine(
@@ -79,10 +79,11 @@ class _ChannelAffine(torch.autograd.Function):
     @staticmethod
     @only_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
+        in_place = is_nobody_elses(grad)
         scale, bits = ctx.saved_tensors
         fresh = ctx.activation != "none"
         if fresh:
-            grad = pass_where(bits, grad, ctx.channels_last)
+            grad = pass_where(bits, grad, ctx.channels_last, in_place=in_place)
         grad_shift = grad.sum([d for d in range(grad.dim()) if d != 1])
         if not ctx.needs_input_grad[0]:
             return None, None, grad_shift, None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from addapt.ops.activation import Activation, activate, activation_bits, activation_kept_bytes
 from addapt.ops.bits import pass_where
-from addapt.ops.differentiate import only_once
+from addapt.ops.differentiate import is_nobody_elses, only_once
 
 Pair = tuple[int, int]
 
@@ -147,10 +147,11 @@ class _FrozenConv2d(torch.autograd.Function):
     @staticmethod
     @only_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        in_place = is_nobody_elses(grad)
         bits, weight = ctx.saved_tensors
         wants_x, _, wants_bias, wants_residual, _ = ctx.needs_input_grad
         if bits is not None:
-            grad = pass_where(bits, grad, ctx.channels_last)
+            grad = pass_where(bits, grad, ctx.channels_last, in_place=in_place)
         grad_x = grad_bias = None
         if wants_bias:
             grad_bias = grad.sum((0, 2, 3))

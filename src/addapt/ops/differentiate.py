@@ -1,10 +1,12 @@
-"""What all operations here say when they are asked for a second derivative."""
+"""What the backward passes of all operations here have in common."""
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def only_once(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -14,7 +16,7 @@ def only_once(backward: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(backward)
-    def refusing(ctx: Any, *grads: Any) -> Any:
+    def refusing(ctx: Any, *grads: Tensor) -> Any:
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "A frozen operation cannot be differentiated twice: it keeps too little. Call "
@@ -23,3 +25,49 @@ def only_once(backward: Callable[..., Any]) -> Callable[..., Any]:
         return backward(ctx, *grads)
 
     return refusing
+
+
+def is_nobody_elses(grad: Tensor) -> bool:
+    """Say whether a gradient may be overwritten: only the backward that asks holds it.
+
+    To be called by a backward that `only_once` decorates, with its own argument. Autograd
+    often hands the same tensor to several backwards; then, and wherever it cannot be known,
+    the answer is no.
+    """
+    uses = _uses(grad)
+    return uses is not None and uses == _sole_uses()
+
+
+def _uses(grad: Tensor) -> tuple[int, int, int] | None:
+    """Count who holds the tensor in C++, its memory, and the Python object."""
+    try:
+        storage_uses: int = torch._C._storage_Use_Count(grad.untyped_storage()._cdata)
+        return grad._use_count(), storage_uses, sys.getrefcount(grad)  # type: ignore[attr-defined]
+    except (AttributeError, NotImplementedError):  # another version of PyTorch
+        return None
+
+
+@functools.lru_cache
+def _sole_uses() -> tuple[int, int, int] | None:
+    """Count the uses of a gradient that is certainly nobody else's."""
+    seen: list[tuple[int, int, int] | None] = []
+
+    class Probe(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        @only_once
+        def backward(ctx: Any, grad: Tensor) -> Tensor:
+            is_probed(grad)
+            return grad
+
+    def is_probed(grad: Tensor) -> None:  # as deep in calls as `is_nobody_elses` is
+        seen.append(_uses(grad))
+
+    with torch.enable_grad():
+        x = torch.zeros(2, requires_grad=True)
+        y: Tensor = Probe.apply(x * 1)  # type: ignore[no-untyped-call]
+        y.square().sum().backward()  # type: ignore[no-untyped-call]
+    return seen[0]

@@ -1,0 +1,141 @@
+"""From a map to a coarse grid beside it, and from the grid back onto a map; keeps nothing.
+
+Both write where there is memory already: a fresh tensor of the size of a map costs more time,
+page by page, than the arithmetic.
+"""
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from addapt.ops.differentiate import is_nobody_elses, only_once
+from addapt.ops.pool import avg_pool2d_reference
+
+
+def pool_beside(
+    x: Float[Tensor, "n c h w"], factor: int
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c gh gw"]]:
+    """Return `x` itself and its means over squares of `factor`, smaller ones at the far edges.
+
+    What goes on with `x` must use the one that is returned, so that both gradients meet here
+    and become one without a tensor of their own.
+
+    *Memory:* nothing.
+    """
+    if torch.is_grad_enabled() and x.requires_grad:
+        outputs = _PoolBeside.apply(x, factor)  # type: ignore[no-untyped-call]
+        return cast(tuple[Tensor, Tensor], outputs)
+    return x, _pool(x, factor)
+
+
+def pool_beside_kept_bytes(count: int) -> int:
+    """Return the bytes that `pool_beside` keeps: none."""
+    return 0
+
+
+def pool_beside_reference(
+    x: Float[Tensor, "n c h w"], factor: int
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c gh gw"]]:
+    """Compute the same with plain torch."""
+    return x, avg_pool2d_reference(x, factor, ceil_mode=True)
+
+
+class _PoolBeside(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+        ctx.factor = factor
+        return x.view_as(x), _pool(x, factor)
+
+    @staticmethod
+    @only_once
+    def backward(ctx: Any, grad: Tensor, grad_pooled: Tensor) -> tuple[Tensor, None]:
+        in_place = is_nobody_elses(grad)
+        shares = grad_pooled / ctx.factor**2
+        h, w = grad.shape[2:]
+        if h % ctx.factor:
+            shares[:, :, -1] *= ctx.factor / (h % ctx.factor)
+        if w % ctx.factor:
+            shares[..., -1] *= ctx.factor / (w % ctx.factor)
+        return _add_tiles(grad if in_place else grad.clone(), shares, ctx.factor), None
+
+
+def add_tiled(
+    y: Float[Tensor, "n c h w"],
+    small: Float[Tensor, "n c gh gw"],
+    factor: int,
+    *,
+    in_place: bool = False,
+) -> Float[Tensor, "n c h w"]:
+    """Return y plus `small`, each of whose elements is spread over a square of y.
+
+    Args:
+        y: a map.
+        small: a grid over it, gh = ceil(h / factor), gw = ceil(w / factor).
+        factor: the side of a square.
+        in_place: `y` may become the result: nothing else needs it, backward neither.
+
+    *Memory:* nothing.
+    """
+    if torch.is_grad_enabled() and (y.requires_grad or small.requires_grad):
+        return cast(Tensor, _AddTiled.apply(y, small, factor, in_place))  # type: ignore[no-untyped-call]
+    return _add_tiles(y if in_place else y.clone(), small, factor)
+
+
+def add_tiled_kept_bytes(count: int) -> int:
+    """Return the bytes that `add_tiled` keeps: none."""
+    return 0
+
+
+def add_tiled_reference(
+    y: Float[Tensor, "n c h w"], small: Float[Tensor, "n c gh gw"], factor: int
+) -> Float[Tensor, "n c h w"]:
+    """Compute the same with plain torch."""
+    tiles = small.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    return y + tiles[:, :, : y.shape[2], : y.shape[3]]
+
+
+class _AddTiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, small: Tensor, factor: int, in_place: bool) -> Tensor:
+        ctx.factor = factor
+        if in_place:
+            ctx.mark_dirty(y)
+        return _add_tiles(y if in_place else y.clone(), small, factor)
+
+    @staticmethod
+    @only_once
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        if ctx.factor == 1:
+            return grad, grad, None, None
+        # Sums, not means; the zeros that complete the squares at the edges count as well.
+        sums = F.avg_pool2d(grad, ctx.factor, ceil_mode=True, divisor_override=1)
+        return grad, sums, None, None
+
+
+def _pool(x: Tensor, factor: int) -> Tensor:
+    return F.avg_pool2d(x, factor, ceil_mode=True)
+
+
+def _add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
+    """Add each element of `small` to its square of `y`, in place."""
+    if factor == 1:
+        return y.add_(small)
+    h, w = y.shape[2:]
+    whole_h, whole_w = h // factor, w // factor
+    # Rows and columns of whole squares as dimensions of their own: one broadcast sum.
+    squares = (
+        y[:, :, : whole_h * factor, : whole_w * factor]
+        .unflatten(3, (whole_w, factor))
+        .unflatten(2, (whole_h, factor))
+    )
+    squares += small[:, :, :whole_h, None, :whole_w, None]
+    if w % factor:
+        edge = small[:, :, :, -1:].repeat_interleave(factor, 2)[:, :, :h]
+        y[:, :, :, whole_w * factor :] += edge
+    if h % factor:
+        edge = small[:, :, -1:, :whole_w].repeat_interleave(factor, 3)
+        y[:, :, whole_h * factor :, : whole_w * factor] += edge
+    return y
