@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from addapt import Learner
 from addapt.cli.learn import learn
 from addapt.cli.main import app
+from addapt.training.forecast import Forecast
 from tests.conftest import MakeFolder
 
 QUICK = ("--epochs", "1", "--image-px", "32", "--threads", "1")
@@ -182,6 +183,9 @@ def test_traceback_only_when_asked(tmp_path: Path) -> None:
         (("learn", "x", ".", "--weights", "none.pth"), "none.pth"),
         (("learn", "x", ".", "--device", "gpu"), "gpu"),
         (("learn", "x", ".", "--epochs", "0"), "--epochs is 0"),
+        (("learn", "x", ".", "--budget", "512"), "Write 512MB if megabytes are meant"),
+        (("learn", "x", ".", "--budget", "-512MB"), "is not a positive amount"),
+        (("learn", "x", ".", "--budget", "much"), "is not an amount of memory"),
         (("predict", "a.jpg", "--domain", "x"), "Unknown domain 'x'"),
         (("eval", "x", "."), "Unknown domain 'x'"),
         (("frobnicate",), "frobnicate"),
@@ -274,6 +278,24 @@ def test_random_weights_are_warned_of(make_folder: MakeFolder, tmp_path: Path) -
     result = run(*words, "--backbone", "mobilenet_v2", "--method", "head")
     assert result.exit_code == 0
     assert "mobilenet_v2 has random weights" in result.stderr
+
+
+def test_budget(make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def predict(*words: object, **order: Any) -> Forecast:
+        return Forecast({1: 1_000_000}, 1_000_000, 1000, 0, 100_000_000)
+
+    monkeypatch.setattr("addapt.training.budget.forecast", predict)
+    folder, store = make_folder(), tmp_path / "s"
+    words: tuple[str | Path, ...] = ("learn", "x", folder, "--store", store, *QUICK)
+    words += ("--backbone", "resnet18", "--method", "head", "--batch", "8")
+    assert "the smallest that would do is" in refused(*words, "--budget", "50MB")
+    assert not store.exists()
+    result = run(*words, "--budget", "9999999GB")
+    assert result.exit_code == 0, result.stderr
+    assert "Warning: the budget of 9999999 GB is more than" in result.stderr
+    assert "within the budget of 9999999 GB, in micro-batches of 1." in result.stdout
+    report = run_json(*words, "--restart")
+    assert (report["micro_batch"], report["budget_bytes"]) == (8, None)
 
 
 def test_demo_does_not_replace_domains_of_the_user(tmp_path: Path) -> None:

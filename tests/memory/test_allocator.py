@@ -12,7 +12,10 @@ from addapt.memory import allocator, configure_allocator, trim
 
 ON_GLIBC = allocator._glibc() is not None
 MB = 1 << 20
-SETTINGS = {"MALLOC_MMAP_THRESHOLD_": str(MB), "MALLOC_TRIM_THRESHOLD_": str(MB)}
+SETTINGS = {
+    "MALLOC_MMAP_THRESHOLD_": str(allocator.THRESHOLD_BYTES),
+    "MALLOC_TRIM_THRESHOLD_": str(allocator.THRESHOLD_BYTES),
+}
 
 # Large blocks are freed (which raises glibc's thresholds), then small ones among others
 # that stay. It runs `allocator.py` as a script, for a process without torch.

@@ -334,7 +334,7 @@ def test_pictures_to_predict_can_be_left_out(learner: Learner, make_folder: Make
 
 def test_first_block_is_spelt_out_in_the_file(learner: Learner, make_folder: MakeFolder) -> None:
     learner.learn("colours", make_folder(), method=DA3(), **QUICK)  # type: ignore[arg-type]
-    assert learner.store.info("colours").hyperparameters["first_block"] == 0  # 3 blocks // 5
+    assert learner.store.info("colours").hyperparameters["first_block"] == 1  # 3 blocks // 3
 
 
 def test_hyperparameters_of_a_wrong_type(learner: Learner, make_folder: MakeFolder) -> None:

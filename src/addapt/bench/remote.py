@@ -10,9 +10,13 @@ from typing import Any
 
 from addapt._errors import AddaptError
 from addapt.bench.contender import Contender, Workload
+from addapt.memory.allocator import THRESHOLD_BYTES
 
 # glibc otherwise holds on to freed memory, and a peak would tell of earlier steps.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(THRESHOLD_BYTES),
+    "MALLOC_TRIM_THRESHOLD_": str(THRESHOLD_BYTES),
+}
 
 
 class WorkerError(Exception):

@@ -14,6 +14,8 @@ from addapt.cli.output import command, print_json, progress_bar, warn_unreadable
 if TYPE_CHECKING:
     from addapt.training import LearnReport, Progress
 
+TRIAL_IMAGES = 4  # to find the best number of threads with, under a budget
+
 
 def learn(
     name: options.DomainName,
@@ -37,7 +39,10 @@ def learn(
         int | None, typer.Option(help="Pictures a training step; by default the method's.")
     ] = None,
     micro_batch: Annotated[
-        int | None, typer.Option(help="Pictures in memory at once; by default the whole batch.")
+        int | None, typer.Option(help="Pictures in memory at once; by default the method's.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Memory of the whole process, such as 512MB.")
     ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate; by default the method's.")
@@ -63,6 +68,7 @@ def learn(
     """Teach a domain from a folder of class folders."""
     with command(as_json=as_json, debug=debug, threads=threads):
         px = _parse_px(image_px)
+        budget_bytes = None if budget is None else _parse_budget(budget)
         from addapt.backbones import load_backbone
         from addapt.training import Learner, use_fastest_threads
 
@@ -74,7 +80,10 @@ def learn(
                 err=True,
             )
         if threads is None:
-            use_fastest_threads(network)
+            if budget_bytes is None:
+                use_fastest_threads(network)
+            else:
+                use_fastest_threads(network, images=TRIAL_IMAGES)
         learner = Learner(network, store)
         with progress_bar() as show, _StopOnInterrupt() as stop:
 
@@ -96,6 +105,7 @@ def learn(
                 flip=flip,
                 restart=restart,
                 cache_bytes=cache_mb * 1_000_000,
+                budget_bytes=budget_bytes,
                 on_progress=watch,
                 should_stop=lambda: stop.asked,
             )
@@ -111,6 +121,8 @@ def learn(
                 f"Saved {report.file} ({report.file_bytes / 1e6:.1f} MB). Use it with\n"
                 f"  addapt predict IMAGE --domain {report.name}"
             )
+            if report.budget_bytes is not None:
+                typer.echo(_memory_line(report))
 
 
 def report_fields(report: "LearnReport") -> dict[str, object]:
@@ -130,6 +142,36 @@ def _parse_px(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise OptionError(f'--image-px is {text!r}: give a number, or "auto".') from None
+
+
+def _parse_budget(text: str) -> int:
+    """Return the bytes; warn where the machine has fewer, and prepare to keep to them."""
+    from addapt.memory import configure_allocator, format_bytes, machine_bytes, parse_bytes
+
+    budget_bytes, total_bytes = parse_bytes(text), machine_bytes()
+    if total_bytes is not None and budget_bytes > total_bytes:
+        typer.echo(
+            f"Warning: the budget of {format_bytes(budget_bytes)} is more than the "
+            f"{format_bytes(total_bytes)} that this machine has.",
+            err=True,
+        )
+    configure_allocator()  # before the backbone is read, whose blocks are the largest
+    return budget_bytes
+
+
+def _memory_line(report: "LearnReport") -> str:
+    """Say how much memory it took, with a budget."""
+    from addapt.memory import format_bytes
+
+    assert report.budget_bytes is not None
+    budget = f"the budget of {format_bytes(report.budget_bytes)}"
+    if report.process_peak_bytes is None:
+        taken = f"cannot be measured on this system; {budget} was planned for"
+    elif report.process_peak_bytes <= report.budget_bytes:
+        taken = f"{format_bytes(report.process_peak_bytes)} at most, within {budget}"
+    else:
+        taken = f"{format_bytes(report.process_peak_bytes)} at most, more than {budget}"
+    return f"Memory: {taken}, in micro-batches of {report.micro_batch}."
 
 
 class _StopOnInterrupt:

@@ -4,7 +4,7 @@ import ctypes
 import sys
 from functools import lru_cache
 
-THRESHOLD_BYTES = 1 << 20
+THRESHOLD_BYTES = 1 << 16  # blocks this large go back to the system when they are freed
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3

@@ -12,12 +12,15 @@ from addapt._errors import AddaptError, DataError, DomainError, OptionError
 from addapt.backbones import Backbone, load_backbone, weights_sha256
 from addapt.data import Sample, load_images, scan_classes
 from addapt.domains import DomainInfo, Store, check_backbone
+from addapt.memory import configure_allocator, process_peak_bytes
 from addapt.methods import AdaptedModel, Method, attach, build_method
-from addapt.training.loop import predict_logits
-from addapt.training.prepare import prepare_lesson
+from addapt.training.budget import check_budget, keep_to_budget
+from addapt.training.loop import EVALUATION_BATCH, predict_logits
+from addapt.training.prepare import find_pictures, prepare_lesson
 from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
 from addapt.training.run import run, training_options
+from addapt.training.run_file import unfinished_micro_batch
 
 VAL_FRACTION = 0.1
 CACHE_BYTES = 1_000_000_000
@@ -56,6 +59,7 @@ class Learner:
         flip: bool = False,
         restart: bool = False,
         cache_bytes: int = CACHE_BYTES,
+        budget_bytes: int | None = None,
         on_progress: OnProgress = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> LearnReport:
@@ -67,7 +71,8 @@ class Learner:
             method: how to adapt.
             epochs: passes over the pictures; as the method recommends unless given.
             batch: pictures a step, likewise.
-            micro_batch: pictures in memory at once; their gradients add up to the batch's.
+            micro_batch: pictures in memory at once; their gradients add up to the batch's. As the
+                method recommends unless given, or fewer if the budget demands it.
             lr: peak learning rate, as the method recommends unless given.
             image_px: side of the pictures; by default the backbone's native one, or smaller
                 when the pictures themselves are.
@@ -76,6 +81,8 @@ class Learner:
             flip: mirror half of the pictures in training; it harms digits, letters and the like.
             restart: learn anew although the domain, or an unfinished learning of it, exists.
             cache_bytes: limit of the memory for decoded pictures.
+            budget_bytes: for the whole process, which is kept to or refused before any picture is
+                decoded. It slows learning by what it takes to give freed memory back.
             on_progress: told how far the work is.
             should_stop: asked after every step.
 
@@ -89,22 +96,43 @@ class Learner:
             method = build_method(method)
         method = method.for_backbone(self.backbone)
         # Options are checked before any picture is read.
-        plan = partial(
+        options_for = partial(
             training_options,
             method,
             epochs=epochs,
             batch=batch,
-            micro_batch=micro_batch,
             lr=lr,
             seed=seed,
             flip=flip,
         )
-        plan(train_images=1)
+        options = options_for(train_images=1, micro_batch=micro_batch)
         self._refuse_place(name, Path(folder), restart)
+        if budget_bytes is not None:
+            check_budget(budget_bytes, self.backbone, method)
+            # Without a budget freed memory is kept for the next step: to get it anew from the
+            # system each time costs a third of the time.
+            configure_allocator()
+        found = find_pictures(
+            Path(folder), self.backbone, image_px=image_px, val_fraction=val_fraction
+        )
+        evaluation_batch = EVALUATION_BATCH
+        if budget_bytes is not None:
+            allotment = keep_to_budget(
+                budget_bytes,
+                self.backbone,
+                method,
+                found,
+                batch=options.batch,
+                micro_batch=options.micro_batch,
+                asked=micro_batch is not None,
+                preferred=None if restart else unfinished_micro_batch(self.store.state_path(name)),
+                cache_bytes=cache_bytes,
+            )
+            micro_batch = evaluation_batch = allotment.micro_batch
+            cache_bytes = allotment.cache_bytes
         lesson = prepare_lesson(
-            Path(folder),
+            found,
             self.backbone,
-            image_px=image_px,
             val_fraction=val_fraction,
             seed=seed,
             cache_bytes=cache_bytes,
@@ -113,14 +141,16 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = attach(self.backbone, method, len(lesson.classes))
+        options = options_for(train_images=len(lesson.train), micro_batch=micro_batch)
         state = run(
             name,
             self.store,
             model,
             method,
             lesson,
-            plan(train_images=len(lesson.train)),
+            options,
             restart=restart,
+            evaluation_batch=evaluation_batch,
             on_progress=on_progress,
             should_stop=should_stop,
         )
@@ -140,6 +170,9 @@ class Learner:
             file_bytes=path.stat().st_size,
             learn_s=time.perf_counter() - started,
             unreadable=lesson.unreadable,
+            micro_batch=options.micro_batch,
+            budget_bytes=budget_bytes,
+            process_peak_bytes=None if budget_bytes is None else process_peak_bytes(),
         )
 
     def _refuse_place(self, name: str, folder: Path, restart: bool) -> None:

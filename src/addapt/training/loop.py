@@ -53,6 +53,7 @@ def train(
     *,
     on_step: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[TrainingState], None] | None = None,
+    evaluation_batch: int = EVALUATION_BATCH,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train until the epochs are over or validation stops improving; keep the best epoch.
@@ -68,6 +69,7 @@ def train(
         state: `TrainingState()` for a new run, or a loaded one to go on with.
         on_step: told how many of how many steps are done.
         on_epoch: called when an epoch has been validated, e.g. to save the state.
+        evaluation_batch: validation pictures in memory at once.
         should_stop: asked after every step; True ends the run early.
 
     Returns:
@@ -97,7 +99,7 @@ def train(
             if step % steps_per_epoch and should_stop():
                 state.capture(model, optimiser, step, loss_sum)
                 return False
-        accuracy, validation_loss = evaluate(model, validation)
+        accuracy, validation_loss = evaluate(model, validation, evaluation_batch)
         _refuse_divergence(validation_loss, "validation loss", step - 1, steps, options)
         model.train()
         state.end_epoch(
@@ -131,19 +133,23 @@ def lr_factor(step: int, steps: int) -> float:
 
 
 @torch.no_grad()
-def predict_logits(model: AdaptedModel, pictures: ImageSet) -> Tensor:
+def predict_logits(
+    model: AdaptedModel, pictures: ImageSet, batch: int = EVALUATION_BATCH
+) -> Tensor:
     """Compute the logits of all pictures, (n, classes), in evaluation mode, on the CPU."""
     model.eval()
     logits = [
         model(to_input(model, pictures.batch(indices))).float().cpu()
-        for indices in torch.split(torch.arange(len(pictures)), EVALUATION_BATCH)
+        for indices in torch.split(torch.arange(len(pictures)), batch)
     ]
     return torch.cat(logits)
 
 
-def evaluate(model: AdaptedModel, pictures: ImageSet) -> tuple[float, float]:
+def evaluate(
+    model: AdaptedModel, pictures: ImageSet, batch: int = EVALUATION_BATCH
+) -> tuple[float, float]:
     """Return accuracy and mean cross-entropy of `model` on `pictures`."""
-    logits = predict_logits(model, pictures)
+    logits = predict_logits(model, pictures, batch)
     correct = int((logits.argmax(1) == pictures.labels).sum())
     return correct / len(pictures), F.cross_entropy(logits, pictures.labels).item()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from addapt._errors import DataError, OptionError
 from addapt.backbones import Backbone
 from addapt.data import (
+    ImageFolder,
     ImageSet,
     auto_image_px,
     load_images,
@@ -32,17 +33,18 @@ class Lesson:
     unreadable: tuple[str, ...]
 
 
-def prepare_lesson(
-    folder: Path,
-    backbone: Backbone,
-    *,
-    image_px: int | None,
-    val_fraction: float,
-    seed: int,
-    cache_bytes: int,
-    on_progress: OnProgress,
-) -> Lesson:
-    """Scan `folder`, hold out validation pictures unless it has some, and decode everything.
+@dataclass(frozen=True)
+class FoundPictures:
+    """The picture files of a folder and the size they will get; none is decoded yet."""
+
+    contents: ImageFolder
+    image_px: int
+
+
+def find_pictures(
+    folder: Path, backbone: Backbone, *, image_px: int | None, val_fraction: float
+) -> FoundPictures:
+    """Scan `folder`, and read headers where the size is left open.
 
     Raises:
         DataError: the folder cannot be learned from.
@@ -57,12 +59,30 @@ def prepare_lesson(
             f"The share held out for validation is {val_fraction}: give a number between 0 and 1."
         )
     contents = scan_folder(folder)
-    info = backbone.info.input
-    px = image_px or auto_image_px(contents.train, info.px)
+    return FoundPictures(
+        contents, image_px or auto_image_px(contents.train, backbone.info.input.px)
+    )
+
+
+def prepare_lesson(
+    found: FoundPictures,
+    backbone: Backbone,
+    *,
+    val_fraction: float,
+    seed: int,
+    cache_bytes: int,
+    on_progress: OnProgress,
+) -> Lesson:
+    """Decode everything and hold out validation pictures unless the folder has some.
+
+    Raises:
+        DataError: too little can be read to learn from.
+    """
+    contents = found.contents
     pictures, unreadable = load_images(
         (*contents.train, *contents.val),
-        px,
-        info.interpolation,
+        found.image_px,
+        backbone.info.input.interpolation,
         cache_bytes,
         on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
     )
@@ -76,7 +96,7 @@ def prepare_lesson(
         classes=contents.classes,
         train=train_set,
         val=val_set,
-        image_px=px,
+        image_px=found.image_px,
         fingerprint=_fingerprint(contents.root, train_set, val_set),
         unreadable=unreadable,
     )

@@ -8,7 +8,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LearnReport:
-    """A domain that was learned. `unreadable` are messages about pictures left out."""
+    """A domain that was learned. `unreadable` are messages about pictures left out.
+
+    `micro_batch` pictures were in memory at once. Where a budget was given, `budget_bytes` is
+    that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
+    """
 
     name: str
     method: str
@@ -24,6 +28,9 @@ class LearnReport:
     file_bytes: int
     learn_s: float
     unreadable: tuple[str, ...]
+    micro_batch: int
+    budget_bytes: int | None = None
+    process_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)

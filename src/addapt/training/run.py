@@ -106,6 +106,7 @@ def run(
     options: TrainingOptions,
     *,
     restart: bool,
+    evaluation_batch: int,
     on_progress: OnProgress,
     should_stop: Callable[[], bool],
 ) -> TrainingState:
@@ -132,6 +133,15 @@ def run(
     def save(state: TrainingState) -> None:
         save_run(folder, state, fingerprint)
 
+    def save_epoch(state: TrainingState) -> None:
+        save(state)
+        state.release()
+
+    def report(done: int, total: int) -> None:
+        state.release()  # what an unfinished run began with is in the model by now
+        accuracy = state.history[-1].val_accuracy if state.history else None
+        on_progress(Progress("learning", done, total, accuracy))
+
     save(state)  # a full or read-only disk should be known before the work, not after it
     complete = train(
         model,
@@ -139,16 +149,14 @@ def run(
         lesson.val,
         options,
         state,
-        on_step=lambda done, total: on_progress(
-            Progress(
-                "learning", done, total, state.history[-1].val_accuracy if state.history else None
-            )
-        ),
-        on_epoch=save,
+        on_step=report,
+        on_epoch=save_epoch,
+        evaluation_batch=evaluation_batch,
         should_stop=should_stop,
     )
     if not complete:
-        save(state)
+        if state.domain:  # otherwise the end of an epoch has saved and released it
+            save(state)
         raise LearningStopped(
             f"Learning {name!r} stopped after {len(state.history)} of {options.epochs} epochs "
             f"(best accuracy {state.best_accuracy:.1%}). What was learned is kept: "

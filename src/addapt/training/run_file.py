@@ -36,7 +36,8 @@ def save_run(folder: Path, state: TrainingState, fingerprint: Mapping[str, Any])
         "history": [dataclasses.asdict(record) for record in state.history],
     }
     tensors = {
-        f"{part}/{name}": tensor.contiguous().clone()
+        # `best` may share its tensors with `domain`, and safetensors refuses those that do.
+        f"{part}/{name}": tensor.contiguous().clone() if part == "best" else tensor.contiguous()
         for part in TENSORS
         for name, tensor in getattr(state, part).items()
     }
@@ -48,6 +49,16 @@ def save_run(folder: Path, state: TrainingState, fingerprint: Mapping[str, Any])
         raise TrainingError(
             f"The state of learning could not be written to {folder} because {disk_reason(error)}"
         ) from error
+
+
+def unfinished_micro_batch(folder: Path) -> int | None:
+    """Return the micro-batch of an unfinished run; None where there is none that can be read."""
+    try:
+        with safe_open(folder / STATE_FILE, framework="pt") as file:
+            header = json.loads(file.metadata()["addapt-run"])
+        return int(header["fingerprint"]["micro_batch"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None  # `load_run` says what is wrong
 
 
 def load_run(folder: Path, fingerprint: Mapping[str, Any]) -> TrainingState | None:

@@ -69,6 +69,10 @@ class TrainingState:
             for key, value in optimiser.state.get(parameter, {}).items()
         }
 
+    def release(self) -> None:
+        """Let go of what is on the disk by now, all tensors but the best epoch's."""
+        self.domain, self.optimiser = {}, {}
+
     def end_epoch(
         self,
         record: EpochRecord,
