@@ -135,13 +135,13 @@ def test_micro_batch_and_cache_follow_from_the_budget(
     learner.learn("four", folder, budget_bytes=need(4) + 9 * MB, cache_bytes=MB, **QUICK)
     assert caches == [left, MB]
     # No more than the method recommends, whatever the budget.
-    assert predicted[1]["micro_batches"] == [1, 2, 4]
+    assert predicted[1]["micro_batches"] == [1, 2, 4, 8]
     assert learner.store.info("four").options["micro_batch"] == 4
     assert predicted[1]["classes"] == 3
     assert len(predicted) == 4  # each set the allocator first
     report = learner.learn("one", folder, **QUICK)
     assert len(predicted) == 4  # without a budget, memory is kept for speed
-    assert (report.micro_batch, report.budget_bytes, report.process_peak_bytes) == (4, None, None)
+    assert (report.micro_batch, report.budget_bytes, report.process_peak_bytes) == (8, None, None)
 
 
 def test_validation_takes_a_micro_batch_at_a_time(

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ class BenchedStep:
     def __init__(self, contender: Contender, workload: Workload) -> None:
         torch.manual_seed(0)
         self.contender = contender
+        self.device = workload.device
         self.cuda = workload.device.startswith("cuda")
         self.model = _build_model(contender, workload)
         side = workload.image_px
@@ -65,8 +67,12 @@ class BenchedStep:
             torch.split(self.labels, micro_batch),
             strict=True,
         ):
-            x = to_input(self.model, pictures)
-            add_gradient(self.model, x, labels.to(x.device), images=images)
+            add_gradient(
+                self.model,
+                partial(to_input, self.model, pictures),
+                labels.to(self.device),
+                images=images,
+            )
         self.optimiser.step()
 
     def time(self, micro_batch: int) -> float:

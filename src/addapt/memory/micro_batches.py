@@ -1,5 +1,7 @@
 """A batch in parts: the same gradient, with only one part's activations in memory at once."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -46,14 +48,17 @@ def accumulate_gradients(
 
 def add_gradient(
     model: nn.Module,
-    x: Float[Tensor, "k 3 h w"],
+    x: Float[Tensor, "k 3 h w"] | Callable[[], Float[Tensor, "k 3 h w"]],
     labels: Int[Tensor, " k"],
     *,
     images: int,
     label_smoothing: float = 0.0,
 ) -> float:
-    """Add one part's share of the gradient of a batch of `images`; return its share of the loss."""
-    logits = model(x)
+    """Add one part's share of the gradient of a batch of `images`; return its share of the loss.
+
+    A function that makes `x` saves its memory in backward, when a frozen network needs it no more.
+    """
+    logits = model(x() if callable(x) else x)
     loss_sum = F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="sum")
     loss = loss_sum / images
     loss.backward()  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from addapt.freezing import FrozenConv2d, trained_biases
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
 from addapt.ops.grid import add_tiled, pool_beside
 
+PART = 2  # images at a time in the blocks before the first adaptor
 GROUP_CHANNELS = 64  # of a spatial convolution's input at most, so that wide blocks stay cheap
 
 
@@ -60,7 +61,7 @@ class DA3(Method):
     name: ClassVar[str] = "da3"
     summary: ClassVar[str] = "additive spatial and channel attention beside frozen blocks"
     recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=6, min_steps=300, micro_batch=4, label_smoothing=0.1
+        lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
     )
 
     reduction: int = 8
@@ -120,10 +121,7 @@ class AdditiveAdaptor(Adaptor):
         blocks = list(backbone.blocks)
         # A lean block keeps nothing of its output; a plain one may, and autograd would complain.
         in_place = any(isinstance(layer, FrozenConv2d) for layer in backbone.modules())
-        with torch.no_grad():
-            x = backbone.stem(x)
-            for block in blocks[: self.first_block]:
-                x = block(x)
+        x = _in_parts(nn.Sequential(backbone.stem, *blocks[: self.first_block]), x)
         adapted = zip(blocks[self.first_block :], self.attentions, self.shifts, strict=True)
         for block, attention, shifts in adapted:
             assert isinstance(shifts, Shifts)
@@ -131,6 +129,21 @@ class AdditiveAdaptor(Adaptor):
             x = attention(x, shifted, in_place=in_place)
         features: Tensor = backbone.tail(x)
         return features
+
+
+@torch.no_grad()
+def _in_parts(layers: nn.Module, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c h2 w2"]:
+    """Compute what needs no backward a few images at a time: its maps are the largest of all."""
+    out: Tensor | None = None
+    for start in range(0, max(len(x), 1), PART):
+        part = layers(x[start : start + PART])
+        if len(x) <= PART:
+            return cast(Tensor, part)
+        if out is None:
+            out = torch.empty_like(part[:1].expand(len(x), *part.shape[1:]))
+        out[start : start + PART] = part
+    assert out is not None
+    return out
 
 
 class Shifts(nn.Module):

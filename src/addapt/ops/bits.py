@@ -27,10 +27,10 @@ def pack_bits(
     """Pack, eight elements a byte, where `row` is neither 0 nor `ceiling`; NaN is neither."""
     bits = row.new_empty(bits_bytes(row.numel()), dtype=torch.uint8)
     mask = row.new_empty(min(_piece(row), 8 * bits.numel()), dtype=torch.bool)
-    work = None if ceiling is None else row.new_empty(mask.numel())
+    work = row.new_empty(0 if ceiling is None else mask.numel())
     for start, stop in _pieces(row):
         part, count = row[start:stop], stop - start
-        if work is not None:
+        if ceiling is not None:
             # Subtraction and product are zero exactly at the two ends.
             part = torch.sub(part, ceiling, out=work[:count]).mul_(part)
         # Conversion to bool is several times faster than a comparison.

@@ -126,11 +126,9 @@ def _add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
     h, w = y.shape[2:]
     whole_h, whole_w = h // factor, w // factor
     # Rows and columns of whole squares as dimensions of their own: one broadcast sum.
-    squares = (
-        y[:, :, : whole_h * factor, : whole_w * factor]
-        .unflatten(3, (whole_w, factor))
-        .unflatten(2, (whole_h, factor))
-    )
+    whole = y[:, :, : whole_h * factor, : whole_w * factor]
+    shape = (*y.shape[:2], whole_h, factor, whole_w, factor)
+    squares = whole.view(shape)
     squares += small[:, :, :whole_h, None, :whole_w, None]
     if w % factor:
         edge = small[:, :, :, -1:].repeat_interleave(factor, 2)[:, :, :h]

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -173,17 +174,22 @@ def _step(
         torch.split(draws, options.micro_batch),
         strict=True,
     ):
-        x = to_input(model, options.augmentation.apply(pictures.batch(part), part_draws))
         loss += add_gradient(
             model,
-            x,
-            pictures.labels[part].to(x.device),
+            partial(_varied_input, model, pictures, part, options.augmentation, part_draws),
+            pictures.labels[part].to(model.head.weight.device),
             images=len(indices),
             label_smoothing=options.label_smoothing,
         )
     if math.isfinite(loss):
         optimiser.step(lr_factor(step, steps))
     return loss
+
+
+def _varied_input(
+    model: AdaptedModel, pictures: ImageSet, part: Tensor, augmentation: Augmentation, draws: Tensor
+) -> Tensor:
+    return to_input(model, augmentation.apply(pictures.batch(part), draws))
 
 
 def to_input(model: AdaptedModel, x: Tensor) -> Tensor:
