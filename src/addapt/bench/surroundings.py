@@ -14,12 +14,13 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 def versions() -> dict[str, str]:
     """Return the versions that a measurement depends on."""
+    kernel = platform.release().split("-")[0]  # without what a distributor appends
     return {
         "addapt": version("addapt"),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()).strip(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {kernel}",
     }
 
 
