@@ -17,7 +17,7 @@ MIN_IMAGE_PX = 32
 # Pages of PyTorch's own code: those for loss, a small backward and the optimiser, ...
 HEAD_CODE_BYTES = 3_000_000
 # ... those for backward through convolutions as well, ...
-BACKWARD_CODE_BYTES = 9_000_000
+BACKWARD_CODE_BYTES = 7_700_000
 # ... and those for reading weights and answering a first picture.
 ANSWER_BYTES = 28_000_000
 # oneDNN compiles each different convolution and remembers it; less where only the batch differs.
