@@ -38,8 +38,8 @@ VAL_IMAGES = 1000
 
 # What variants are compared with, spelt out, so that rows keep their meaning when defaults change.
 BASE: dict[str, Any] = {
-    "reduction": 8,
-    "width": 24,
+    "reduction": 4,
+    "width": 32,
     "kernel": 5,
     "groups": 4,
     "grid": 8,
@@ -66,8 +66,9 @@ VARIANTS: dict[str, Variant] = {
     "blocks from 3": ("da3", {"first_block": 3}, {}, {}),
     "blocks from 8": ("da3", {"first_block": 8}, {}, {}),
     "blocks from 11": ("da3", {"first_block": 11}, {}, {}),
-    "reduction 4, kernel 3": ("da3", {"reduction": 4, "kernel": 3}, {}, {}),
-    "reduction 16": ("da3", {"reduction": 16}, {}, {}),
+    "kernel 3": ("da3", {"kernel": 3}, {}, {}),
+    "reduction 8": ("da3", {"reduction": 8}, {}, {}),
+    "width 48": ("da3", {"width": 48}, {}, {}),
     "lr 2e-3": ("da3", {}, {"lr": 2e-3}, {}),
     "lr 5e-4": ("da3", {}, {"lr": 5e-4}, {}),
     "stronger augmentation": ("da3", {}, {"augmentation": 2.0}, {}),
@@ -76,6 +77,7 @@ VARIANTS: dict[str, Variant] = {
     "weight decay 0.1": ("da3", {}, {"weight_decay": 0.1}, {}),
     "batch 32, lr 2e-3": ("da3", {}, {"lr": 2e-3}, {"batch": 32}),
     "10 epochs": ("da3", {}, {}, {"epochs": 10}),
+    "10 epochs, augmentation 2": ("da3", {}, {"augmentation": 2.0}, {"epochs": 10}),
     "head only": ("head", {}, {}, {}),
     "head only, lr 1e-2": ("head", {}, {"lr": 1e-2}, {}),
     "fine-tuning": ("finetune", {}, {}, {}),

@@ -1,6 +1,6 @@
 """Tables and charts of the committed results of `addapt bench step`.
 
-python benchmarks/step_results.py      # prints Markdown, writes docs/step_*.svg
+python benchmarks/step_results.py      # prints Markdown, writes docs/step_*.png
 """
 
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from addapt.bench.chart import draw_comparison
+from addapt.bench.contender import WHOLE_BATCH
 from addapt.bench.step import StepRow
 
 RESULTS = Path(__file__).parent / "results" / "step"
@@ -28,7 +29,7 @@ def main() -> None:
         result = json.loads(path.read_text())
         rows = [StepRow(**row) for row in result["rows"]]
         title = f"{result['backbone']}, {result['image_px']} px, batch {result['batch']}"
-        draw_comparison(rows, title, DOCS / f"step_{path.stem}.svg")
+        draw_comparison(rows, title, DOCS / f"step_{path.stem}.png")
         print(f"**{title}**, {result['threads']} threads, {result['rounds']} rounds\n")
         print(table(result["rows"]))
 
@@ -36,7 +37,9 @@ def main() -> None:
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [f"| {' | '.join(HEADINGS)} |", f"|---|{'---:|' * (len(HEADINGS) - 1)}"]
     for row in rows:
-        setting = f" {row['setting']}" if row["engine"] == "addapt" else ", plain PyTorch"
+        setting = "" if row["setting"] == WHOLE_BATCH else f" {row['setting']}"
+        if row["engine"] == "eager":
+            setting += ", plain PyTorch"
         cells = (
             row["method"] + setting,
             row["micro_batch"],

@@ -11,18 +11,43 @@ if TYPE_CHECKING:
     from addapt.backbones import Backbone, load_backbone
     from addapt.freezing import audit, freeze, pack_weights, unpack_weights
     from addapt.memory import accumulate_gradients, measure
-    from addapt.methods import DA3, AdaptedModel, Finetune, Head, Method, attach
+    from addapt.methods import (
+        DA3,
+        AdaptedModel,
+        Bias,
+        Finetune,
+        FinetuneFrozenBn,
+        Head,
+        LoRA,
+        Method,
+        Norm,
+        ParallelAdapter,
+        Piggyback,
+        RepNet,
+        SeriesAdapter,
+        TinyTL,
+        attach,
+    )
     from addapt.training import Learner
 
 __all__ = [
+    "SeriesAdapter",
+    "Piggyback",
+    "ParallelAdapter",
+    "Norm",
+    "LoRA",
     "DA3",
     "AdaptedModel",
     "AddaptError",
     "Backbone",
+    "Bias",
     "Finetune",
+    "FinetuneFrozenBn",
     "Head",
     "Learner",
     "Method",
+    "RepNet",
+    "TinyTL",
     "accumulate_gradients",
     "attach",
     "audit",

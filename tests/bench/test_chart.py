@@ -35,7 +35,10 @@ def test_labels() -> None:
     assert label_of(replace(ROW, packed=False, micro_batch=1, setting="smallest")) == (
         "da3, smallest (1)"
     )
-    assert label_of(DEAD) == "bias"
+    eager = replace(DEAD, packed=False, setting="whole batch")
+    assert label_of(eager) == "bias, plain PyTorch"
+    eager = replace(eager, setting="smallest", micro_batch=1)
+    assert label_of(eager) == "bias, plain PyTorch, smallest (1)"
 
 
 def test_numbers_are_in_the_picture(tmp_path: Path) -> None:

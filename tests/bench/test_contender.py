@@ -17,9 +17,10 @@ from addapt.bench.contender import (
 WORK = Workload("resnet18", "random", batch=8, image_px=64, threads=1, device="cpu")
 
 
-@pytest.mark.parametrize("method", ["finetune", "bias", "bias+checkpointing"])
+@pytest.mark.parametrize("method", ["finetune", "eager:bias", "eager:bias+checkpointing"])
 def test_plain_pytorch_has_one_row(method: str) -> None:
     (row,) = contenders_of(method, 8)
+    assert row.method == method.removeprefix("eager:")
     assert (row.engine, row.setting, row.micro_batch, row.packed) == (
         "eager",
         "whole batch",
@@ -28,7 +29,17 @@ def test_plain_pytorch_has_one_row(method: str) -> None:
     )
 
 
-@pytest.mark.parametrize("method", ["da3", "head"])
+def test_a_plain_copy_without_batch_statistics_may_go_in_parts() -> None:
+    rows = contenders_of("finetune_frozen_bn", 32)
+    assert {(row.engine, row.packed) for row in rows} == {("eager", False)}
+    assert [(row.setting, row.micro_batch) for row in rows] == [
+        ("smallest", 1),
+        ("default", 8),
+        ("whole batch", 32),
+    ]
+
+
+@pytest.mark.parametrize("method", ["da3", "head", "bias", "tinytl", "repnet"])
 def test_the_products_methods_have_three(method: str) -> None:
     rows = contenders_of(method, 8)
     assert [row.setting for row in rows] == ["smallest", "default", "fastest"]
@@ -63,6 +74,8 @@ def test_what_makes_sense_passes() -> None:
     [
         ([], WORK, 1, "--methods is empty"),
         (["finetune", "bais"], WORK, 1, "Did you mean 'bias'"),
+        (["eager:bais"], WORK, 1, "Did you mean 'eager:bias'"),
+        (["eager:da3"], WORK, 1, "Unknown method"),
         (["da3"], replace(WORK, batch=0), 1, "--batch is 0"),
         (["finetune"], replace(WORK, batch=1), 1, "at least 2, or --methods without finetune"),
         (["da3"], replace(WORK, image_px=31), 1, "give 32 to 2048"),

@@ -58,7 +58,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 def test_ratios_and_the_fastest_setting() -> None:
     finetune, smallest, default, fastest, bias = run_comparison(
-        ["finetune", "da3", "bias"], WORK, 3
+        ["finetune", "da3", "eager:bias"], WORK, 3
     )
     assert (finetune.ratio_memory, finetune.ratio_kept, finetune.ratio_time) == (1, 1, 1)
     assert (smallest.ratio_memory, smallest.ratio_kept, smallest.ratio_time) == (20, 20, 2)
@@ -70,13 +70,13 @@ def test_ratios_and_the_fastest_setting() -> None:
 
 
 def test_turns_are_taken(fake: type[FakeWorker]) -> None:
-    run_comparison(["finetune", "bias", "finetune"], WORK, 2)
+    run_comparison(["finetune", "eager:bias", "finetune"], WORK, 2)
     assert fake.turns == ["finetune", "bias"] * 3
 
 
 def test_one_that_dies_does_not_stop_the_others(fake: type[FakeWorker]) -> None:
     fake.dying = {"bias": 2}
-    finetune, bias = run_comparison(["finetune", "bias"], WORK, 3)
+    finetune, bias = run_comparison(["finetune", "eager:bias"], WORK, 3)
     assert bias.error == "its process was ended by SIGKILL"
     assert (bias.step_s, bias.step_s_spread, bias.ratio_time) == (None, None, None)
     assert (bias.peak_bytes, bias.ratio_memory) == (50, 20)  # measured before it died
@@ -87,8 +87,8 @@ def test_one_that_dies_does_not_stop_the_others(fake: type[FakeWorker]) -> None:
 def test_without_a_reference_there_are_no_ratios(fake: type[FakeWorker]) -> None:
     fake.dying = {"finetune": 1}
     for rows in (
-        run_comparison(["finetune", "bias"], WORK, 3),
-        run_comparison(["bias"], WORK, 3),
+        run_comparison(["finetune", "eager:bias"], WORK, 3),
+        run_comparison(["eager:bias"], WORK, 3),
     ):
         assert rows[-1].step_s == 2
         assert (rows[-1].ratio_memory, rows[-1].ratio_time) == (None, None)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from addapt import Learner
@@ -161,6 +162,19 @@ def test_methods_and_backbones() -> None:
     assert "resnet50" in run("backbones").stdout
 
 
+def test_every_command_has_the_common_options() -> None:
+    commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
+    commands |= commands.pop("bench").commands
+    options = {
+        name: {word for option in command.params for word in option.opts}
+        for name, command in commands.items()
+    }
+    assert {"learn", "demo", "step"} < set(options)
+    assert all({"--json", "--threads"} <= words for words in options.values())
+    without = {name for name, words in options.items() if "--store" not in words}
+    assert without == {"audit", "plan", "step"}  # they are about no domain
+
+
 def test_error_as_json(tmp_path: Path) -> None:
     result = run("show", "nothing", "--store", tmp_path, "--json")
     assert result.exit_code == 2
@@ -219,8 +233,8 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_interrupt_keeps_what_was_learned(make_folder: MakeFolder, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    words = ["learn", "colours", str(make_folder(images=20)), "--store", str(store), *QUICK]
-    words += ["--batch", "1", "--epochs", "50", "--json"]
+    words = ["learn", "colours", str(make_folder(images=5)), "--store", str(store), *QUICK]
+    words += ["--batch", "1", "--epochs", "500", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-c", "from addapt.cli.main import main; main()", *words],
         stdout=subprocess.PIPE,
@@ -240,8 +254,8 @@ def test_interrupt_keeps_what_was_learned(make_folder: MakeFolder, tmp_path: Pat
     assert "same command again" in err
     assert "Traceback" not in err
     assert "stopped after" in json.loads(out)["error"]
-    changed = ["3" if word == "50" else word for word in words if word != "--json"]
-    assert "its epochs was 50 and now is 3" in refused(*changed)
+    changed = ["3" if word == "500" else word for word in words if word != "--json"]
+    assert "its epochs was 500 and now is 3" in refused(*changed)
 
 
 def test_loss_that_explodes_is_a_mistake_with_a_way_out(

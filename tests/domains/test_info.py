@@ -87,10 +87,12 @@ def test_newer_schema_is_named() -> None:
         DomainInfo.from_json(json.dumps({"schema": SCHEMA + 1}))
 
 
-def test_older_schema_is_named() -> None:
-    message = rf"older addapt \(schema 1, this one reads {SCHEMA}\).*learn the domain again"
+def test_older_schema_is_named_where_the_adaptor_was_another() -> None:
+    values = json.loads(INFO.to_json()) | {"schema": 1}
+    message = r"older addapt \(schema 1, and method 'da3' is read from 3 on\).*with --restart"
     with pytest.raises(DomainError, match=message):
-        DomainInfo.from_json(json.dumps(json.loads(INFO.to_json()) | {"schema": 1}))
+        DomainInfo.from_json(json.dumps(values))
+    assert DomainInfo.from_json(json.dumps(values | {"method": "head"})).schema == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000, '{"seed": ' + "9" * 5000])

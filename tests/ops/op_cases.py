@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from addapt.ops import activation, affine, conv, grid, pool
+from addapt.ops import activation, affine, conv, grid, masked_conv, pool
 
 Shapes = Sequence[tuple[int, ...]]
 Layout = Literal["contiguous", "channels_last", "sliced"]
@@ -39,6 +39,7 @@ class OpCase:
         frozen: positions of the inputs that are weights: they ask for no gradient, and keeping
             them costs nothing.
         derivative_error: how far a derivative may be from the reference's.
+        straight_through: positions of the inputs whose gradient is not that of the function.
         plain: the operation is made of torch's own and can be differentiated twice.
         spoilers: the values that are no numbers for which the reference says what should be.
         smallest: the least height and width that make sense.
@@ -52,6 +53,7 @@ class OpCase:
     kept_bytes: Callable[[int], int]
     frozen: frozenset[int] = field(default_factory=frozenset)
     derivative_error: float = 0.0
+    straight_through: frozenset[int] = field(default_factory=frozenset)
     plain: bool = False
     spoilers: tuple[float, ...] = NON_FINITE
     smallest: int = 1
@@ -298,8 +300,57 @@ def conv_cases() -> list[OpCase]:
     ]
 
 
+def masked_conv_case(
+    name: str, kernel: tuple[int, int], geometry: conv.ConvGeometry, *, residual: bool = False
+) -> OpCase:
+    weight = (8, 4 // geometry.groups, *kernel)
+
+    def shapes(n: int, h: int, w: int) -> Shapes:
+        out = conv.output_size(torch.Size((h, w)), kernel, geometry)
+        return [(n, 4, h, w), weight, weight, (8,), *([(n, 8, *out)] if residual else [])]
+
+    def call(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def run(x: Tensor, weight: Tensor, mask: Tensor, bias: Tensor, *rest: Tensor) -> Tensor:
+            # The reference subtracts the mask from itself; and only a dense one is easily weighed.
+            mask = (mask * 1).nan_to_num()
+            added = rest[0] if residual else None
+            return function(x * 0.25, weight, mask, bias, added, geometry, 0.5)
+
+        return run
+
+    def kept_bytes(count: int) -> int:
+        # With stride 1 and half as many channels; and the two masks made above.
+        own = masked_conv.masked_conv2d_kept_bytes(count // 2, count, geometry.activation)
+        return own + 2 * 4 * math.prod(weight)
+
+    return OpCase(
+        f"masked_conv2d-{name}",
+        call(masked_conv.masked_conv2d),
+        call(masked_conv.masked_conv2d_reference),
+        shapes,
+        kept_bytes,
+        frozen=frozenset({1}),
+        straight_through=frozenset({2}),
+        spoilers=() if geometry.activation == "relu6" else NON_FINITE,
+        meta_strides=False,
+    )
+
+
+def masked_conv_cases() -> list[OpCase]:
+    g = conv.ConvGeometry
+    return [
+        masked_conv_case("1x1", (1, 1), g()),
+        masked_conv_case(
+            "3x3-relu-sum", (3, 3), g((1, 1), (1, 1), activation="relu"), residual=True
+        ),
+        masked_conv_case("3x3-dilation-groups", (3, 3), g((1, 1), (2, 2), (2, 2), 2, "relu")),
+        masked_conv_case("5x5-depthwise", (5, 5), g((1, 1), (2, 2), (1, 1), 4, "relu6")),
+    ]
+
+
 CASES = [
     *conv_cases(),
+    *masked_conv_cases(),
     *activation_cases(),
     *pool_cases(),
     *grid_cases(),

@@ -18,7 +18,7 @@ from addapt._errors import OptionError, TrainingError
 from addapt.backbones import Backbone, load_backbone
 from addapt.data import Augmentation
 from addapt.domains import read_domain
-from addapt.memory import LiveTensors, process_peak_bytes
+from addapt.memory import LiveTensors, plan, process_peak_bytes
 from addapt.methods import DA3, Finetune, Head
 from addapt.training import LearningStopped, Progress, budget
 from addapt.training.budget import VARYING_BYTES, choose, needed_bytes
@@ -236,6 +236,8 @@ def test_forecast_comes_from_another_process() -> None:
     here = predict("resnet18", Head(), **order)
     assert told.peak_bytes == here.peak_bytes
     assert told.domain_bytes == here.domain_bytes == 4 * (512 * 3 + 3)
+    rows = plan("resnet18", Head(), 4, PX, 3).rows
+    assert list(told.peak_bytes.values()) == [row.predicted_peak_bytes for row in rows[:2]]
     assert 0 < told.resting_bytes < told.peak_bytes[1]
     assert told.shape_bytes > 0
     assert told.process_bytes > 100 * MB
@@ -258,8 +260,8 @@ LEARN = "from addapt.cli.main import main; main()"
 
 def learn(store: Path, folder: Path, budget: str) -> "subprocess.CompletedProcess[str]":
     """Learn from the command line, in a process of its own."""
-    words = ["learn", "x", str(folder), "--store", str(store), "--backbone", "mobilenet_v2"]
-    words += ["--image-px", "96", "--batch", "4", "--epochs", "1", "--budget", budget]
+    words = ["learn", "x", str(folder), "--store", str(store), "--backbone", "resnet18"]
+    words += ["--image-px", "96", "--batch", "2", "--epochs", "1", "--budget", budget]
     return subprocess.run(
         [sys.executable, "-c", LEARN, *words, "--threads", "1", "--json"],
         capture_output=True,
@@ -284,8 +286,8 @@ def test_a_real_run_keeps_to_its_budget(make_folder: MakeFolder, tmp_path: Path)
     assert within["budget_bytes"] == budget_mb * MB
     assert 150 * MB < within["process_peak_bytes"] <= budget_mb * MB
 
-    free = Learner(load_backbone("mobilenet_v2", "random"), tmp_path / "free")
-    report = free.learn("x", folder, image_px=96, batch=4, epochs=1)
+    free = Learner(load_backbone("resnet18", "random"), tmp_path / "free")
+    report = free.learn("x", folder, image_px=96, batch=2, epochs=1)
     a, b = read_domain(Path(within["file"]))[1], read_domain(report.file)[1]
     assert a.keys() == b.keys()
     for name in a:

@@ -79,6 +79,11 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
+    @property
+    def is_lean(self) -> bool:
+        """Whether it is made of frozen operations, its batch norms folded into convolutions."""
+        return any(isinstance(layer, FrozenConv2d) for layer in self.modules())
+
     def train(self, mode: bool = True) -> "Backbone":
         """Stay in evaluation mode: a frozen network has frozen statistics."""
         return super().train(False)
@@ -92,7 +97,7 @@ class Backbone(nn.Module):
             OptionError: this one is lean and was not made by `load_backbone`.
             WeightsError: the weights are no longer to be had.
         """
-        if any(isinstance(layer, FrozenConv2d) for layer in self.modules()):
+        if self.is_lean:
             if self.load_plain is None:
                 raise OptionError(
                     f"The backbone {self.info.name} has its batch norms folded into its "

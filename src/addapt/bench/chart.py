@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from addapt._disk import disk_reason
 from addapt._errors import OptionError
+from addapt.bench.contender import WHOLE_BATCH
 from addapt.bench.step import StepRow
 
 if TYPE_CHECKING:
@@ -38,16 +39,17 @@ def draw_comparison(rows: Sequence[StepRow], title: str, path: Path) -> None:
     memory.invert_yaxis()  # the first row on top; the axes share it
     figure.suptitle(title, parse_math=False)
     try:
-        figure.savefig(path, dpi=120)
+        figure.savefig(path, dpi=150)
     except OSError as error:
         raise OptionError(f"{path} could not be written because {disk_reason(error)}") from error
 
 
 def label_of(row: StepRow) -> str:
-    """Name a row: "da3, fastest (8, packed)"."""
-    if row.engine == "eager":
-        return row.method
-    return f"{row.method}, {row.setting} ({row.micro_batch}{', packed' if row.packed else ''})"
+    """Name a row: "da3, fastest (8, packed)", or "finetune, plain PyTorch"."""
+    name = f"{row.method}, plain PyTorch" if row.engine == "eager" else row.method
+    if row.setting == WHOLE_BATCH:
+        return name
+    return f"{name}, {row.setting} ({row.micro_batch}{', packed' if row.packed else ''})"
 
 
 def _draw_bar(

@@ -1,7 +1,7 @@
 """What is compared: methods, each in its settings, on one and the same work."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,12 +14,18 @@ from addapt.training.prepare import MAX_IMAGE_PX, MIN_IMAGE_PX
 REFERENCE = "finetune"
 BIAS = "bias"
 BIAS_CHECKPOINTING = "bias+checkpointing"
-# What users of plain PyTorch run today, none of the product's methods.
-PLAIN_METHODS = (BIAS, BIAS_CHECKPOINTING)
-DEFAULT_METHODS = (REFERENCE, "da3", *PLAIN_METHODS)
+# What users of plain PyTorch run today, by the names that are asked for here: the product's own
+# method "bias" is another contender.
+EAGER_METHODS = {f"eager:{method}": method for method in (BIAS, BIAS_CHECKPOINTING)}
+DEFAULT_METHODS = (REFERENCE, "da3", *EAGER_METHODS)
 
+WHOLE_BATCH = "whole batch"
 FASTEST = "fastest"
 FASTEST_CANDIDATES = (2, 4, 8)  # and the whole batch
+
+
+Engine = Literal["addapt", "eager"]
+Allocator = Literal["lean", "system"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Contender:
     """One row of the table.
 
     Args:
-        method: one of `bench_methods()`.
+        method: one of the product's, or, with the engine "eager", also of `EAGER_METHODS`' values.
         engine: "addapt" runs the lean backbone, "eager" plain PyTorch.
         setting: what it is good for, in a word or two.
         micro_batch: pictures in memory at once.
@@ -35,7 +41,7 @@ class Contender:
     """
 
     method: str
-    engine: Literal["addapt", "eager"]
+    engine: Engine
     setting: str
     micro_batch: int
     packed: bool
@@ -45,7 +51,8 @@ class Contender:
 class Workload:
     """What each contender has to do: steps on `batch` pictures of `image_px`.
 
-    `weights` and `device` are as `load_backbone` takes them.
+    `weights` and `device` are as `load_backbone` takes them. `allocator` is one of
+    `addapt.bench.remote.ALLOCATORS`, the same for all.
     """
 
     backbone: str
@@ -54,27 +61,28 @@ class Workload:
     image_px: int
     threads: int
     device: str
+    allocator: Allocator = "lean"
 
 
 def bench_methods() -> tuple[str, ...]:
     """Return all names that can be compared."""
-    return (*METHODS, *PLAIN_METHODS)
+    return (*METHODS, *EAGER_METHODS)
 
 
 def contenders_of(method: str, batch: int) -> list[Contender]:
     """Return a method's rows; which setting is the fastest must still be found by trying."""
-    if method in PLAIN_METHODS or METHODS[method].batch_statistics:
-        return [Contender(method, "eager", "whole batch", batch, packed=False)]
+    if method in EAGER_METHODS:
+        return [Contender(EAGER_METHODS[method], "eager", WHOLE_BATCH, batch, packed=False)]
+    trainer = METHODS[method]
+    engine: Engine = "eager" if trainer.plain else "addapt"
+    whole = Contender(method, engine, WHOLE_BATCH, batch, packed=False)
+    if trainer.batch_statistics:
+        return [whole]
+    default = min(trainer.recipe.micro_batch or batch, batch)
     return [
-        Contender(method, "addapt", "smallest", 1, packed=False),
-        Contender(
-            method,
-            "addapt",
-            "default",
-            min(METHODS[method].recipe.micro_batch or batch, batch),
-            packed=False,
-        ),
-        Contender(method, "addapt", FASTEST, batch, packed=False),
+        replace(whole, setting="smallest", micro_batch=1),
+        replace(whole, setting="default", micro_batch=default),
+        whole if trainer.plain else replace(whole, setting=FASTEST),
     ]
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from addapt.backbones import Backbone
-from addapt.bench.contender import BIAS_CHECKPOINTING, PLAIN_METHODS
+from addapt.bench.contender import BIAS_CHECKPOINTING, EAGER_METHODS
 from addapt.methods import AdaptedModel, Adaptor, attach, build_method
 from addapt.methods.finetune import TunedCopy
 
@@ -44,10 +44,10 @@ def attach_eager(backbone: Backbone, method: str, classes: int) -> AdaptedModel:
 
     Args:
         backbone: plain, and used by nothing else.
-        method: one of the product's methods, or of `PLAIN_METHODS`.
+        method: one of the values of `EAGER_METHODS`, or of the product's methods.
         classes: the width of the logits.
     """
-    if method in PLAIN_METHODS:
+    if method in EAGER_METHODS.values():
         adaptor = UnfrozenBiases(backbone, checkpointing=method == BIAS_CHECKPOINTING)
         return AdaptedModel(backbone, adaptor, classes)
     model = attach(backbone, build_method(method), classes)

@@ -8,14 +8,18 @@ import subprocess
 import sys
 from typing import Any
 
+from addapt._allocator import THRESHOLD_BYTES
 from addapt._errors import AddaptError
-from addapt.bench.contender import Contender, Workload
-from addapt.memory.allocator import THRESHOLD_BYTES
+from addapt.bench.contender import Allocator, Contender, Workload
 
-# glibc otherwise holds on to freed memory, and a peak would tell of earlier steps.
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(THRESHOLD_BYTES),
-    "MALLOC_TRIM_THRESHOLD_": str(THRESHOLD_BYTES),
+# What each kind of allocator needs in a worker's environment. By its own ways ("system") glibc
+# holds on to freed memory, so that a peak tells of earlier steps, too.
+ALLOCATORS: dict[Allocator, dict[str, str]] = {
+    "lean": {
+        "MALLOC_MMAP_THRESHOLD_": str(THRESHOLD_BYTES),
+        "MALLOC_TRIM_THRESHOLD_": str(THRESHOLD_BYTES),
+    },
+    "system": {},
 }
 
 
@@ -35,7 +39,7 @@ class RemoteStep:
         threads = str(workload.threads)
         environment = {
             **os.environ,
-            **ALLOCATOR,
+            **ALLOCATORS[workload.allocator],
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "PYTHONSAFEPATH": "1",  # files in the current folder are not our modules

@@ -30,7 +30,7 @@ class StepRow:
     Args:
         method: its name.
         engine: "addapt" or "eager".
-        setting: "smallest", "default", "fastest", or "whole batch" in plain PyTorch.
+        setting: "smallest", "default", "fastest", or, in plain PyTorch, "whole batch".
         micro_batch: pictures in memory at once.
         packed: whether weights are kept in oneDNN's order.
         peak_bytes: the most memory during the first three steps above the loaded model,

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from addapt._allocator import configure_allocator
 from addapt._errors import AddaptError
 from addapt.backbones import load_backbone
 from addapt.bench.contender import BIAS_CHECKPOINTING, Contender, Workload
@@ -141,6 +142,8 @@ def main() -> None:
         first = json.loads(sys.stdin.readline())
         contender, workload = Contender(**first["contender"]), Workload(**first["workload"])
         torch.set_num_threads(workload.threads)
+        if contender.engine == "addapt" and workload.allocator == "lean":
+            configure_allocator()  # as `learn` does within a budget
         benched = BenchedStep(contender, workload)
         answer(loaded=True)
         while line := sys.stdin.readline():

@@ -14,14 +14,9 @@ if TYPE_CHECKING:
 
 
 def audit(
-    backbone: Annotated[
-        str, typer.Option(help="Frozen network; see `addapt backbones`.")
-    ] = "efficientnet_lite0",
+    backbone: options.Backbone = options.DEFAULT_BACKBONE,
     weights: options.Weights = None,
-    image_px: Annotated[
-        int | None,
-        typer.Option("--image-px", min=1, help="Side of the pictures; by default the backbone's."),
-    ] = None,
+    image_px: options.ImagePx = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures in memory at once.")] = 1,
     plain: Annotated[
         bool, typer.Option("--plain", help="Audit the network as PyTorch would run it.")

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 
+
+class Allocator(str, Enum):
+    """How memory is handed out in all processes of a comparison."""
+
+    lean = "lean"
+    system = "system"
+
+
 NOISY = 0.2  # times spread by more tell about other programs, too
 
 LEGEND = """\
@@ -43,23 +52,22 @@ def _group() -> None:
 
 @bench.command()
 def step(
-    backbone: Annotated[
-        str, typer.Option(help="Frozen network; see `addapt backbones`.")
-    ] = "efficientnet_lite0",
+    backbone: options.Backbone = options.DEFAULT_BACKBONE,
     weights: options.Weights = None,
-    methods: Annotated[
-        str, typer.Option(help="Names with commas between; see `addapt methods`.")
-    ] = "finetune,da3,bias,bias+checkpointing",
-    batch: Annotated[int, typer.Option(help="Pictures a step.")] = 8,
-    image_px: Annotated[
-        int | None,
-        typer.Option("--image-px", help="Side of the pictures; by default the backbone's."),
-    ] = None,
+    methods: options.Methods = "finetune,da3,eager:bias,eager:bias+checkpointing",
+    batch: options.Batch = 8,
+    image_px: options.ImagePx = None,
     rounds: Annotated[int, typer.Option(help="Timed steps of each, taking turns.")] = 7,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=1024, help="Processor threads.")
     ] = 2,
     device: options.Device = "cpu",
+    allocator: Annotated[
+        Allocator,
+        typer.Option(
+            help="lean gives freed memory back at once, as learn --budget does; system keeps it."
+        ),
+    ] = Allocator.lean,
     save: Annotated[Path | None, typer.Option(help="Write the JSON to this file, too.")] = None,
     chart: Annotated[
         Path | None, typer.Option(help="Draw memory and time to this .png, .svg or .pdf.")
@@ -69,8 +77,9 @@ def step(
 ) -> None:
     """Measure memory and time of a training step, beside fine-tuning in plain PyTorch.
 
-    Every method runs in a process of its own. "bias" and "bias+checkpointing" train the biases
-    in plain PyTorch, as one would without addapt. Close other programs for steady times.
+    Every method runs in a process of its own. "eager:bias" and "eager:bias+checkpointing" train the
+    biases in plain PyTorch, as one would without addapt; "bias" is addapt's own way. Close other
+    programs for steady times.
     """
     with command(as_json=as_json, debug=debug):
         if chart is not None:
@@ -88,6 +97,7 @@ def step(
             image_px=native_image_px(backbone) if image_px is None else image_px,
             threads=threads,
             device=device,
+            allocator=allocator.value,
         )
         check_comparison(names, workload, rounds)
         with _progress_bar() as show:
@@ -122,6 +132,8 @@ def _title(workload: "Workload") -> str:
 
 
 def _table(rows: "list[StepRow]", title: str) -> "Table":
+    from addapt.bench.contender import WHOLE_BATCH
+
     numbers = (">at\nonce", ">memory,\nMB", ">kept,\nMB", ">s a\nstep", ">process,\nMB")
     table = make_table(title, "method", "engine", *numbers)
     table.pad_edge = False
@@ -130,7 +142,8 @@ def _table(rows: "list[StepRow]", title: str) -> "Table":
     for row in rows:
         add_row(
             table,
-            row.method.replace("+", " + ") + (f" {row.setting}" if row.engine == "addapt" else ""),
+            row.method.replace("+", " + ")
+            + ("" if row.setting == WHOLE_BATCH else f" {row.setting}"),
             row.engine,
             f"{row.micro_batch}{'*' if row.packed else ''}",
             _cell(row.peak_bytes, 1e6, row.ratio_memory),
@@ -171,7 +184,7 @@ def _spread_words(rows: "list[StepRow]") -> str:
 def _result(
     rows: "list[StepRow]", names: list[str], workload: "Workload", rounds: int
 ) -> dict[str, Any]:
-    from addapt.bench.remote import ALLOCATOR
+    from addapt.bench.remote import ALLOCATORS
     from addapt.bench.surroundings import machine, versions
 
     given = {**dataclasses.asdict(workload), "rounds": rounds}
@@ -182,7 +195,7 @@ def _result(
     return {
         "rows": [dataclasses.asdict(row) for row in rows],
         **given,
-        "environment": ALLOCATOR,
+        "environment": ALLOCATORS[workload.allocator],
         "versions": versions(),
         "machine": machine(),
         "command": shlex.join(words),

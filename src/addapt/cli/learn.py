@@ -25,9 +25,7 @@ def learn(
     ],
     store: options.Store = options.DEFAULT_STORE,
     method: Annotated[str, typer.Option(help="How to adapt; see `addapt methods`.")] = "da3",
-    backbone: Annotated[
-        str, typer.Option(help="Frozen network; see `addapt backbones`.")
-    ] = "efficientnet_lite0",
+    backbone: options.Backbone = options.DEFAULT_BACKBONE,
     weights: options.Weights = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the pictures; by default the method's.")
@@ -41,9 +39,7 @@ def learn(
     micro_batch: Annotated[
         int | None, typer.Option(help="Pictures in memory at once; by default the method's.")
     ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Memory of the whole process, such as 512MB.")
-    ] = None,
+    budget: options.Budget = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate; by default the method's.")
     ] = None,
@@ -68,10 +64,13 @@ def learn(
     """Teach a domain from a folder of class folders."""
     with command(as_json=as_json, debug=debug, threads=threads):
         px = _parse_px(image_px)
-        budget_bytes = None if budget is None else _parse_budget(budget)
+        budget_bytes = options.parse_budget(budget)
         from addapt.backbones import load_backbone
+        from addapt.memory import configure_allocator
         from addapt.training import Learner, use_fastest_threads
 
+        if budget_bytes is not None:
+            configure_allocator()  # before the backbone is read, whose blocks are the largest
         network = load_backbone(backbone, weights, device=device)
         if network.info.weights.startswith("random"):
             typer.echo(
@@ -142,21 +141,6 @@ def _parse_px(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise OptionError(f'--image-px is {text!r}: give a number, or "auto".') from None
-
-
-def _parse_budget(text: str) -> int:
-    """Return the bytes; warn where the machine has fewer, and prepare to keep to them."""
-    from addapt.memory import configure_allocator, format_bytes, machine_bytes, parse_bytes
-
-    budget_bytes, total_bytes = parse_bytes(text), machine_bytes()
-    if total_bytes is not None and budget_bytes > total_bytes:
-        typer.echo(
-            f"Warning: the budget of {format_bytes(budget_bytes)} is more than the "
-            f"{format_bytes(total_bytes)} that this machine has.",
-            err=True,
-        )
-    configure_allocator()  # before the backbone is read, whose blocks are the largest
-    return budget_bytes
 
 
 def _memory_line(report: "LearnReport") -> str:

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how they are read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,39 @@ Weights = Annotated[
     Path | None,
     typer.Option("--weights", help="The backbone's weights file (torchvision or timm format)."),
 ]
+Backbone = Annotated[
+    str, typer.Option("--backbone", help="Frozen network; see `addapt backbones`.")
+]
+Methods = Annotated[str, typer.Option(help="Names with commas between; see `addapt methods`.")]
+Batch = Annotated[int, typer.Option("--batch", help="Pictures a step.")]
+ImagePx = Annotated[
+    int | None,
+    typer.Option("--image-px", min=1, help="Side of the pictures; by default the backbone's."),
+]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="Memory of the whole process, such as 512MB.")
+]
 DomainName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the domain.")]
 
 DEFAULT_STORE = Path("domains")
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+
+def parse_budget(text: str | None) -> int | None:
+    """Return the bytes of `--budget`; warn where the machine has fewer.
+
+    Raises:
+        OptionError: `text` is no amount of memory.
+    """
+    if text is None:
+        return None
+    from addapt.memory import format_bytes, machine_bytes, parse_bytes
+
+    budget_bytes, total_bytes = parse_bytes(text), machine_bytes()
+    if total_bytes is not None and budget_bytes > total_bytes:
+        typer.echo(
+            f"Warning: the budget of {format_bytes(budget_bytes)} is more than the "
+            f"{format_bytes(total_bytes)} that this machine has.",
+            err=True,
+        )
+    return budget_bytes

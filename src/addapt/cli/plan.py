@@ -13,18 +13,12 @@ if TYPE_CHECKING:
 
 
 def plan(
-    backbone: Annotated[
-        str, typer.Option(help="Frozen network; see `addapt backbones`.")
-    ] = "efficientnet_lite0",
-    method: Annotated[
-        str, typer.Option(help="Names with commas between; see `addapt methods`.")
-    ] = "da3",
-    batch: Annotated[int, typer.Option(help="Pictures a step.")] = 16,
+    backbone: options.Backbone = options.DEFAULT_BACKBONE,
+    method: options.Methods = "da3",
+    batch: options.Batch = 16,
     image_px: Annotated[int, typer.Option("--image-px", help="Side of the pictures.")] = 224,
     classes: Annotated[int, typer.Option(min=1, help="Classes of the domain.")] = 10,
-    budget: Annotated[
-        str | None, typer.Option(help="Memory of the whole process, such as 512MB.")
-    ] = None,
+    budget: options.Budget = None,
     as_json: options.Json = False,
     threads: options.Threads = None,
     debug: options.Debug = False,
@@ -32,17 +26,10 @@ def plan(
     """Predict the memory of a training step for each micro-batch, and say what fits."""
     with command(as_json=as_json, debug=debug, threads=threads):
         import addapt.training  # noqa: F401  # what learning imports is part of its process
-        from addapt.memory import format_bytes, machine_bytes, parse_bytes, too_small_budget
+        from addapt.memory import format_bytes, machine_bytes, too_small_budget
         from addapt.memory import plan as make_plan
 
-        budget_bytes = None if budget is None else parse_bytes(budget)
-        total_bytes = machine_bytes()
-        if budget_bytes is not None and total_bytes is not None and budget_bytes > total_bytes:
-            typer.echo(
-                f"Warning: the budget of {format_bytes(budget_bytes)} is more than the "
-                f"{format_bytes(total_bytes)} that this machine has.",
-                err=True,
-            )
+        budget_bytes = options.parse_budget(budget)
         names = list(dict.fromkeys(name.strip() for name in method.split(",")))
         plans = [
             make_plan(backbone, name, batch, image_px, classes, budget_bytes) for name in names
@@ -61,7 +48,7 @@ def plan(
                     "budget_bytes": budget_bytes,
                     "rows": [dataclasses.asdict(row) for row in rows],
                     "smallest_budget_bytes": smallest_bytes,
-                    "machine_bytes": total_bytes,
+                    "machine_bytes": machine_bytes(),
                 }
             )
             return

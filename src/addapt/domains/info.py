@@ -9,7 +9,9 @@ from typing import Any, TypeGuard
 
 from addapt._errors import DomainError
 
-SCHEMA = 2
+SCHEMA = 3
+# The first schema in which the adaptor of a method had the form it has today; else 1.
+FIRST_SCHEMA = {"da3": 3}
 
 _DAMAGED = "Restore the file from a copy or learn the domain again."
 
@@ -75,10 +77,12 @@ class DomainInfo:
                 f"Written by a newer addapt (schema {schema}, this one reads up to {SCHEMA}): "
                 "update addapt."
             )
-        if _is_int(schema) and 0 < schema < SCHEMA:
+        first = FIRST_SCHEMA.get(str(values.get("method")), 1)
+        if _is_int(schema) and 0 < schema < first:
             raise DomainError(
-                f"Written by an older addapt (schema {schema}, this one reads {SCHEMA}), whose "
-                "adaptors were built otherwise: learn the domain again, with --restart."
+                f"Written by an older addapt (schema {schema}, and method {values['method']!r} is "
+                f"read from {first} on), whose adaptors were built otherwise: learn the domain "
+                "again, with --restart."
             )
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
@@ -126,7 +130,7 @@ def _is_int(value: object) -> TypeGuard[int]:
 
 
 def _is_schema(value: object) -> bool:
-    return _is_int(value) and value == SCHEMA
+    return _is_int(value) and 1 <= value <= SCHEMA
 
 
 def _is_float(value: object) -> bool:
@@ -162,7 +166,7 @@ _TEXT_TABLE = (_is_text_table, "a table of texts")
 _JSON_OBJECT = (_is_json_object, "a table of JSON values")
 
 _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
-    "schema": (_is_schema, f"{SCHEMA}"),
+    "schema": (_is_schema, f"1 to {SCHEMA}"),
     "backbone": _TEXT,
     "weights_sha256": _TEXT,
     "method": _TEXT,

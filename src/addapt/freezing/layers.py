@@ -29,7 +29,8 @@ class FrozenConv2d(nn.Module):
         self.weight: nn.Parameter | None = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
         self.geometry = geometry
-        self.channels, self.kernel = weight.shape[0], tuple(weight.shape[2:])
+        self.in_channels, self.channels = weight.shape[1] * geometry.groups, weight.shape[0]
+        self.kernel = tuple(weight.shape[2:])
         self.packs = False
         self._packed: PackedWeight | None = None
 
@@ -37,21 +38,39 @@ class FrozenConv2d(nn.Module):
         self, x: Float[Tensor, "n c_in h w"], residual: Float[Tensor, "n c_out h2 w2"] | None = None
     ) -> Float[Tensor, "n c_out h2 w2"]:
         """Compute activation(weight * x + bias + residual)."""
+        return self.convolve(x, self.bias, residual, self.geometry.activation)
+
+    def convolve(
+        self,
+        x: Float[Tensor, "n c_in h w"],
+        bias: Float[Tensor, " c_out"] | None,
+        residual: Float[Tensor, "n c_out h2 w2"] | None,
+        activation: Activation,
+    ) -> Float[Tensor, "n c_out h2 w2"]:
+        """Compute the same with another bias, which may be trained, and another activation."""
         if self.packs and self._packed is None and can_pack(x):
             assert self.weight is not None
             self._packed = pack_weight(self.weight, self.geometry, x.shape)
             self.weight = None  # the packed copies take its place
-        weight: Tensor | PackedWeight | None = self.weight
-        if self._packed is not None:  # it does not serve everywhere, such as for an empty batch
-            weight = self._packed if can_pack(x) else self._packed.forward.to_dense()
-        assert weight is not None
-        if residual is not None and residual.shape != self._output_shape(x):  # it is broadcast
-            plain = self.geometry._replace(activation="none")
-            y = frozen_conv2d(x, weight, self.bias, None, plain) + residual
-            return LEAN_ACTIVATIONS[self.geometry.activation](y)
-        return frozen_conv2d(x, weight, self.bias, residual, self.geometry)
+        # Packed copies do not serve everywhere, such as for an empty batch.
+        packed = self._packed if can_pack(x) else None
+        weight = self.plain_weight() if packed is None else packed
+        geometry = self.geometry._replace(activation=activation)
+        if residual is not None and residual.shape != self.output_shape(x):  # it is broadcast
+            plain = geometry._replace(activation="none")
+            y = frozen_conv2d(x, weight, bias, None, plain) + residual
+            return LEAN_ACTIVATIONS[activation](y)
+        return frozen_conv2d(x, weight, bias, residual, geometry)
 
-    def _output_shape(self, x: Tensor) -> torch.Size:
+    def plain_weight(self) -> Float[Tensor, "c_out c_in/groups kh kw"]:
+        """Return the weight in its plain order: itself, or a copy while it is packed."""
+        if self._packed is not None:
+            return self._packed.forward.to_dense()
+        assert self.weight is not None
+        return self.weight
+
+    def output_shape(self, x: Float[Tensor, "n c_in h w"]) -> torch.Size:
+        """Return the shape of what is made of `x`."""
         size = output_size(x.shape[2:], self.kernel, self.geometry)
         return torch.Size((x.shape[0], self.channels, *size))
 
@@ -59,7 +78,7 @@ class FrozenConv2d(nn.Module):
         """Let a copy start with the plain weight: oneDNN's order cannot be copied."""
         state = self.__dict__.copy()
         if self._packed is not None:
-            weight = nn.Parameter(self._packed.forward.to_dense(), requires_grad=False)
+            weight = nn.Parameter(self.plain_weight(), requires_grad=False)
             state |= {"_packed": None, "_parameters": {**self._parameters, "weight": weight}}
         return state
 
@@ -67,7 +86,7 @@ class FrozenConv2d(nn.Module):
         """Give back the plain weight, which files and other devices need, and stop packing."""
         self.packs = False
         if self._packed is not None:
-            self.weight = nn.Parameter(self._packed.forward.to_dense(), requires_grad=False)
+            self.weight = nn.Parameter(self.plain_weight(), requires_grad=False)
             self._packed = None
 
     def extra_repr(self) -> str:

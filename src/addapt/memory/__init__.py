@@ -1,13 +1,13 @@
 """What a training step takes: measured by the meter, and amounts of memory in words."""
 
-from addapt.memory.allocator import configure_allocator, trim
+from addapt._allocator import configure_allocator, trim
 from addapt.memory.amount import format_bytes, parse_bytes
 from addapt.memory.kept import KeptTensors, kept_bytes
 from addapt.memory.live import LiveTensors
 from addapt.memory.machine import machine_bytes
 from addapt.memory.meter import StepMemory, measure
 from addapt.memory.micro_batches import accumulate_gradients, add_gradient
-from addapt.memory.plan import Plan, PlanRow, choose_micro_batch, plan, too_small_budget
+from addapt.memory.plan import Plan, PlanRow, plan, too_small_budget
 from addapt.memory.process import (
     ProcessPeak,
     measure_process_peak,
@@ -24,7 +24,6 @@ __all__ = [
     "StepMemory",
     "accumulate_gradients",
     "add_gradient",
-    "choose_micro_batch",
     "configure_allocator",
     "format_bytes",
     "kept_bytes",

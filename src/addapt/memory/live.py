@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from addapt._allocator import is_reusing_freed_memory
 from addapt.memory.accumulation import ADD, sole_uses, uses_if_summed_by_engine
+from addapt.memory.heap import Heap
 
 # Makes a tensor of Python values, and calls it a view.
 LIFT = torch.ops.aten.lift_fresh.default
@@ -26,15 +28,20 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     `live_bytes` is what is alive now (frees are seen after the context's end
     too), `peak_bytes` the most there has been.
+
+    Args:
+        with_holes: count in the peak what `reusing_freed_memory` holds on to, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_holes: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = 0
         self.peak_bytes = 0
         self._live: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._allocates: dict[int, bool] = {}
         self._sole_uses = sole_uses()
+        self._with_holes = with_holes
+        self._heap = Heap()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -54,8 +61,9 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = (*args, *kwargs.values()) if kwargs else args
         for tensor in (out,) if isinstance(out, Tensor) else _tensors(out):
             self._see(tensor, () if func is LIFT else given)
-        if self.live_bytes > self.peak_bytes and not (func is ADD and self._in_place(args[0])):
-            self.peak_bytes = self.live_bytes
+        held_bytes = self.live_bytes + self._heap.hole_bytes
+        if held_bytes > self.peak_bytes and not (func is ADD and self._in_place(args[0])):
+            self.peak_bytes = held_bytes
         return out
 
     def _see(self, tensor: Tensor, given: tuple[Any, ...]) -> None:
@@ -70,9 +78,18 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return
         self._live[key] = (weakref.ref(owner, partial(self._freed, key)), nbytes)
         self.live_bytes += nbytes
+        if self._with_holes:
+            self._place(key, nbytes)
+
+    def _place(self, key: int, nbytes: int) -> None:
+        if is_reusing_freed_memory():
+            self._heap.allocate(key, nbytes)
+        else:
+            self._heap = Heap()  # the holes were given back
 
     def _freed(self, key: int, _: Any) -> None:
         self.live_bytes -= self._live.pop(key)[1]
+        self._heap.free(key)
 
     def _in_place(self, first: Tensor) -> bool:
         """Tell whether a sum would take the memory of its first term, were it not for us."""

@@ -40,10 +40,11 @@ def accumulate_gradients(
         raise OptionError(f"micro_batch is {micro_batch}: give at least 1.")
     size = len(x) if micro_batch is None else micro_batch
     parts = zip(torch.split(x, size), torch.split(labels, size), strict=True)
-    return sum(
+    losses = [
         add_gradient(model, part, part_labels, images=len(x), label_smoothing=label_smoothing)
         for part, part_labels in parts
-    )
+    ]
+    return sum(loss.item() for loss in losses)
 
 
 def add_gradient(
@@ -53,7 +54,7 @@ def add_gradient(
     *,
     images: int,
     label_smoothing: float = 0.0,
-) -> float:
+) -> Float[Tensor, ""]:
     """Add one part's share of the gradient of a batch of `images`; return its share of the loss.
 
     A function that makes `x` saves its memory in backward, when a frozen network needs it no more.
@@ -62,4 +63,4 @@ def add_gradient(
     loss_sum = F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="sum")
     loss = loss_sum / images
     loss.backward()  # type: ignore[no-untyped-call]
-    return loss.item()
+    return loss.detach()

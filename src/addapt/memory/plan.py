@@ -17,11 +17,11 @@ MIN_IMAGE_PX = 32
 # Pages of PyTorch's own code: those for loss, a small backward and the optimiser, ...
 HEAD_CODE_BYTES = 3_000_000
 # ... those for backward through convolutions as well, ...
-BACKWARD_CODE_BYTES = 7_700_000
+BACKWARD_CODE_BYTES = 9_750_000
 # ... and those for reading weights and answering a first picture.
 ANSWER_BYTES = 28_000_000
-# oneDNN compiles each different convolution and remembers it; less where only the batch differs.
-BACKWARD_KERNEL_BYTES = 70_000
+# oneDNN compiles each different convolution and remembers it; those of backward share much code.
+BACKWARD_KERNEL_BYTES = 10_000
 FORWARD_KERNEL_BYTES = 25_000
 # Real convolutions are of less handy shapes than the one that the machine is tried with.
 SHARE_OF_SPEED = 0.6
@@ -92,15 +92,17 @@ def plan(
     """
     if isinstance(method, str):
         method = build_method(method)
-    _check(method, batch, image_px, budget_bytes)
-    started_bytes = _started_bytes()
+    check_step(method, batch, image_px)
+    if budget_bytes is not None and budget_bytes <= 0:
+        raise OptionError(f"The budget is {budget_bytes} bytes: give a number above 0.")
+    started_bytes = held_at_start_bytes()
     simulation = Simulation(backbone_name, method, classes)
     if micro_batches is None:
         micro_batches = [batch] if method.batch_statistics else doubled(batch)
     rows = []
     for size in micro_batches:
         step = simulation.step(batch, size, image_px)
-        peak_bytes = _peak_bytes(step, adapts_features=simulation.adapts_features)
+        peak_bytes = predicted_peak_bytes(step, adapts_features=simulation.adapts_features)
         process_bytes = started_bytes + simulation.weight_bytes + ANSWER_BYTES + peak_bytes
         rows.append(
             PlanRow(
@@ -121,18 +123,6 @@ def doubled(batch: int) -> list[int]:
     return [*(2**power for power in range((batch - 1).bit_length())), batch]
 
 
-def choose_micro_batch(plan: Plan) -> int:
-    """Return the largest micro-batch that fits.
-
-    Raises:
-        OptionError: none does.
-    """
-    fitting = [row.micro_batch for row in plan.rows if row.fits]
-    if not fitting:
-        raise too_small_budget(plan.smallest_budget_bytes)
-    return max(fitting)
-
-
 def too_small_budget(smallest_budget_bytes: int) -> OptionError:
     """Say that no micro-batch keeps to the budget, and which budget would do."""
     return OptionError(
@@ -142,7 +132,8 @@ def too_small_budget(smallest_budget_bytes: int) -> OptionError:
     )
 
 
-def _peak_bytes(step: SimulatedStep, *, adapts_features: bool) -> int:
+def predicted_peak_bytes(step: SimulatedStep, *, adapts_features: bool) -> int:
+    """Return what a process takes for a step above the loaded model: tensors, state and code."""
     code_bytes = BACKWARD_CODE_BYTES if adapts_features else HEAD_CODE_BYTES
     kernel_bytes = (
         FORWARD_KERNEL_BYTES * step.forward_kernels + BACKWARD_KERNEL_BYTES * step.backward_kernels
@@ -161,7 +152,7 @@ def _step_s(step: SimulatedStep) -> float:
 
 
 @lru_cache
-def _started_bytes() -> int:
+def held_at_start_bytes() -> int:
     """Return what a process holds that has imported everything and loaded nothing.
 
     Measured once: a simulation imports parts of PyTorch that training does not need.
@@ -169,12 +160,15 @@ def _started_bytes() -> int:
     return rss_bytes() or PROCESS_BYTES
 
 
-def _check(method: Method, batch: int, image_px: int, budget_bytes: int | None) -> None:
+def check_step(method: Method, batch: int, image_px: int) -> None:
+    """Refuse a step that cannot be made.
+
+    Raises:
+        OptionError: a number makes no sense.
+    """
     least = 2 if method.batch_statistics else 1
     if batch < least:
         why = ", whose statistics need several pictures" if method.batch_statistics else ""
         raise OptionError(f"The batch is {batch}: {method.name}{why} takes at least {least}.")
     if image_px < MIN_IMAGE_PX:
         raise OptionError(f"The pictures' side is {image_px} px: give at least {MIN_IMAGE_PX}.")
-    if budget_bytes is not None and budget_bytes <= 0:
-        raise OptionError(f"The budget is {budget_bytes} bytes: give a number above 0.")

@@ -1,14 +1,15 @@
 """A training step on the device `meta`: every operation of the real one, and no numbers."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from addapt.backbones.registry import unfilled_backbone
 from addapt.memory.kept import KeptTensors
 from addapt.memory.live import LiveTensors, memory_of
+from addapt.memory.micro_batches import add_gradient
 from addapt.memory.workspace import FORWARD, Convolutions
 from addapt.methods import AdaptedModel, Method
 
@@ -59,7 +60,7 @@ class Simulation:
     def __init__(self, backbone_name: str, method: Method, classes: int) -> None:
         backbone = unfilled_backbone(backbone_name)
         backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if not method.batch_statistics:
+        if not method.plain:
             backbone = backbone.lean(consume=True)
         # What is drawn for new layers must not change what the caller draws next.
         with torch.random.fork_rng(devices=[]), torch.device(META):
@@ -81,14 +82,16 @@ class Simulation:
     def step(self, batch: int, micro_batch: int, image_px: int) -> SimulatedStep:
         """Play one step of `batch` pictures, of which `micro_batch` are in memory at once."""
         trained = list(self.model.domain_parameters())
-        live = LiveTensors()
+        live = LiveTensors(with_holes=True)
         convolutions = Convolutions(live)
         self.model.train()
         with convolutions, live:
             if micro_batch < batch:  # the peak comes when an earlier part has left gradients
                 for parameter in trained:
                     parameter.grad = torch.zeros_like(parameter)
-            _add_gradient(self.model, _pictures(micro_batch, image_px))
+            pictures = partial(_pictures, micro_batch, image_px)
+            labels = torch.zeros(micro_batch, dtype=torch.long, device=META)
+            add_gradient(self.model, pictures, labels, images=batch)
         for parameter in trained:
             parameter.grad = None
         trained_bytes = sum(parameter.nbytes for parameter in trained)
@@ -115,11 +118,6 @@ class Simulation:
         with torch.no_grad(), convolutions:
             self.model(_pictures(1, image_px))
         return convolutions.kernels
-
-
-def _add_gradient(model: nn.Module, x: Tensor) -> None:
-    labels = torch.zeros(len(x), dtype=torch.long, device=META)
-    F.cross_entropy(model(x), labels, reduction="sum").div(len(x)).backward()  # type: ignore[no-untyped-call]
 
 
 def _pictures(images: int, image_px: int) -> Tensor:

@@ -50,24 +50,13 @@ class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             results = out if isinstance(out, (tuple, list)) else (out,)
             self.result_bytes += sum(x.nbytes for x in results if isinstance(x, Tensor))
         if func is CONVOLUTION:
-            self._see_convolution(out, *args)
+            self._see_convolution(out, args)
         elif func is CONVOLUTION_BACKWARD:
-            self._see_backward(out, *args)
+            self._see_backward(out, args)
         return out
 
-    def _see_convolution(
-        self,
-        out: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        transposed: bool,
-        output_padding: list[int],
-        groups: int,
-    ) -> None:
+    def _see_convolution(self, out: Tensor, args: tuple[Any, ...]) -> None:
+        x, weight, _bias, stride, _padding, _dilation, transposed, _, groups = args
         small = x if transposed else out
         self.multiply_adds += small.numel() * math.prod(weight.shape[1:])
         if _is_native(x, weight, groups):
@@ -81,21 +70,8 @@ class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             workspace = _blocked_bytes(weight, groups)
         self._take(_bytes(out) + workspace)
 
-    def _see_backward(
-        self,
-        out: tuple[Tensor | None, ...],
-        grad: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        bias_sizes: Any,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        transposed: bool,
-        output_padding: list[int],
-        groups: int,
-        wanted: list[bool],
-    ) -> None:
+    def _see_backward(self, out: tuple[Tensor | None, ...], args: tuple[Any, ...]) -> None:
+        grad, x, weight, _bias, stride, _padding, _dilation, _, _, groups, wanted = args
         forward = grad.numel() * math.prod(weight.shape[1:])
         for what in ("input", "weight")[not wanted[0] : 1 + wanted[1]]:
             self._note(what, x, weight, stride, groups)

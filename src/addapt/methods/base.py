@@ -1,7 +1,7 @@
 """What a method of adaptation is, and the model it makes of a backbone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ class Recipe:
     """How a method is trained unless the user says otherwise; LOG.md tells which were tried.
 
     `lr` is Adam's peak learning rate (warm-up, then cosine to zero), `backbone_lr`
-    that of parameters that started from pre-trained values, where a method has such.
+    that of parameters that started from pre-trained values or are as sensitive, if there are such.
     A run has `epochs` passes, or more if those are fewer than `min_steps` steps of `batch`
     pictures: few pictures need more passes. Of a batch, `micro_batch` pictures are in memory
     at once (None: all), which changes nothing but memory and time. A run ends early when
@@ -47,8 +47,24 @@ class Adaptor(nn.Module, ABC):
         """Compute adapted features of images `x` with the help of the shared backbone."""
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters that started from pre-trained values; none, mostly."""
+        """Yield the parameters that learn at the recipe's `backbone_lr`; none, mostly.
+
+        They started from pre-trained values, or are as sensitive as those.
+        """
         return iter(())
+
+    def stored(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a tensor of this adaptor's state as the domain's file keeps it: as it is, mostly.
+
+        Args:
+            name: in the adaptor.
+            tensor: its value, now or at another time.
+        """
+        return tensor
+
+    def restored(self, name: str, tensor: Tensor) -> Tensor:
+        """Return what `stored` was made of, or what does the same; as it is, if it is unknown."""
+        return tensor
 
 
 class AdaptedModel(nn.Module):
@@ -123,6 +139,30 @@ class AdaptedModel(nn.Module):
         for name, tensor in own.items():
             tensor.copy_(state[name])
 
+    def stored_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a state of the domain, such as `domain_state()`, as its file keeps it.
+
+        The methods that need not keep all that is trained make it smaller.
+        """
+        return self._converted(state, self.adaptor.stored)
+
+    def load_stored_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy what a domain's file keeps into the domain's tensors.
+
+        Raises:
+            DomainError: as `load_domain_state`.
+        """
+        self.load_domain_state(self._converted(state, self.adaptor.restored))
+
+    def _converted(
+        self, state: Mapping[str, Tensor], convert: Callable[[str, Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        prefix, _ = self._domain_parts()[0]
+        return {
+            name: convert(name.removeprefix(prefix), tensor) if name.startswith(prefix) else tensor
+            for name, tensor in state.items()
+        }
+
     def _domain_parts(self) -> tuple[tuple[str, nn.Module], ...]:
         return ("adaptor.", self.adaptor), ("head.", self.head)
 
@@ -135,6 +175,7 @@ class Method(ABC):
     summary: ClassVar[str]
     recipe: ClassVar[Recipe]
     batch_statistics: ClassVar[bool] = False  # whether training needs more than one picture
+    plain: ClassVar[bool] = False  # whether it trains a plain copy of the backbone
 
     def for_backbone(self, backbone: Backbone) -> Self:
         """Return this method with every default that depends on the backbone spelt out."""

@@ -19,14 +19,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from typing_extensions import Self
 
+from addapt._allocator import reusing_freed_memory
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
-from addapt.freezing import FrozenConv2d, trained_biases
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
+from addapt.methods.shifts import Shifts
+from addapt.ops.conv import is_frozen_conv2d_output
 from addapt.ops.grid import add_tiled, pool_beside
-
-PART = 2  # images at a time in the blocks before the first adaptor
-GROUP_CHANNELS = 64  # of a spatial convolution's input at most, so that wide blocks stay cheap
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,22 @@ class DA3(Method):
 
     For block `f` with input `x`:
 
-        y = f(x) + spread(W (S(p) + C(mean(p)))),    p = average_pool(x)
+        y = f(x) + spread(W (S(q) + C(mean(q)))),    q = V average_pool(x)
 
-    `p` has one element for each square of y, at most grid x grid, and `spread` adds one to all
-    of its square. `S` is a grouped k x k convolution to c_in / reduction channels (at most
-    `width`) and ReLU, `C` a linear layer to as many and ReLU, `W` a 1 x 1 convolution to c_out.
-    `W` starts at zero: before training the features are the backbone's own, bit for bit. There are
-    no batch statistics, so micro-batches give the gradient of the whole batch.
+    `q` has one element for each square of y, at most grid x grid, and `spread` adds one to all
+    of its square. `V` is a 1 x 1 convolution to c_in / reduction channels (at most `width`), `S`
+    a grouped k x k convolution of these and ReLU, `C` a linear layer and ReLU, `W` a 1 x 1
+    convolution to c_out. `W` starts at zero: before training the features are the backbone's own,
+    bit for bit. There are no batch statistics: micro-batches give the gradient of the whole batch.
 
     Args:
-        reduction: the hidden width of `S` and `C` is the input's channels divided by this,
+        reduction: the hidden width is the input's channels divided by this,
         width: but not more than this, so that an adaptor grows with the channels, not their square.
         kernel: side of the convolution in `S`, odd.
         groups: groups of that convolution.
         grid: largest side of the pooled map.
-        biases: also train what is added after each of the blocks' convolutions.
+        biases: also train what is added after each convolution of the blocks behind the first
+            adaptor; beside that one the block needs no backward, nor does anything before it.
         first_block: adaptors stand beside this block and all later ones; None means after the
             first third of the blocks, which are general and, their maps being large, slow.
 
@@ -64,8 +64,8 @@ class DA3(Method):
         lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
     )
 
-    reduction: int = 8
-    width: int = 24
+    reduction: int = 4
+    width: int = 32
     kernel: int = 5
     groups: int = 4
     grid: int = 8
@@ -113,54 +113,36 @@ class AdditiveAdaptor(Adaptor):
             AdditiveAttention(info, method) for info in backbone.info.blocks[first_block:]
         )
         self.shifts = nn.ModuleList(
-            Shifts(block, trained=method.biases) for block in backbone.blocks[first_block:]
+            Shifts(block, trained=method.biases and place > 0)
+            for place, block in enumerate(backbone.blocks[first_block:])
         )
 
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute adapted features; blocks before the first adaptor need no backward."""
         blocks = list(backbone.blocks)
-        # A lean block keeps nothing of its output; a plain one may, and autograd would complain.
-        in_place = any(isinstance(layer, FrozenConv2d) for layer in backbone.modules())
-        x = _in_parts(nn.Sequential(backbone.stem, *blocks[: self.first_block]), x)
+        first = nn.Sequential(backbone.stem, *blocks[: self.first_block])
+        x = _one_by_one(first, x) if self.training and torch.is_grad_enabled() else first(x)
         adapted = zip(blocks[self.first_block :], self.attentions, self.shifts, strict=True)
         for block, attention, shifts in adapted:
             assert isinstance(shifts, Shifts)
             shifted = partial(functional_call, block, shifts.applied_to(block))
-            x = attention(x, shifted, in_place=in_place)
+            x = attention(x, shifted)
         features: Tensor = backbone.tail(x)
         return features
 
 
 @torch.no_grad()
-def _in_parts(layers: nn.Module, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Compute what needs no backward a few images at a time: its maps are the largest of all."""
-    out: Tensor | None = None
-    for start in range(0, max(len(x), 1), PART):
-        part = layers(x[start : start + PART])
-        if len(x) <= PART:
-            return cast(Tensor, part)
-        if out is None:
-            out = torch.empty_like(part[:1].expand(len(x), *part.shape[1:]))
-        out[start : start + PART] = part
-    assert out is not None
+def _one_by_one(layers: nn.Sequential, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c h2 w2"]:
+    """Compute what needs no backward, image by image: its maps are the largest of all."""
+    if x.is_cuda or len(x) < 2:  # a GPU would idle; and one image's maps may be the step's peak
+        return cast(Tensor, layers(x))
+    with reusing_freed_memory():
+        first = layers(x[:1])
+        out = torch.empty_like(first.expand(len(x), *first.shape[1:]))
+        out[:1] = first
+        for i in range(1, len(x)):
+            out[i : i + 1] = layers(x[i : i + 1])
     return out
-
-
-class Shifts(nn.Module):
-    """What is added to one block's biases; their gradient needs no activation."""
-
-    def __init__(self, block: nn.Module, trained: bool) -> None:
-        super().__init__()
-        biases = trained_biases(block) if trained else {}
-        self.names = list(biases)
-        self.values = nn.ParameterList(torch.zeros_like(bias) for bias in biases.values())
-
-    def applied_to(self, block: nn.Module) -> dict[str, Tensor]:
-        """Return the shifted biases under the names that they replace in the block."""
-        return {
-            name: block.get_parameter(name) + shift
-            for name, shift in zip(self.names, self.values, strict=True)
-        }
 
 
 class AdditiveAttention(nn.Module):
@@ -170,15 +152,13 @@ class AdditiveAttention(nn.Module):
         super().__init__()
         self.grid, self.stride = method.grid, block.stride
         c_in, c_out = block.in_channels, block.out_channels
-        groups = math.gcd(max(method.groups, c_in // GROUP_CHANNELS), c_in)
-        # Two channels a group at least, so that narrow blocks are not strangled.
-        least = 2 if groups <= method.groups else 1
-        channels = min(c_in / method.reduction, method.width)
-        hidden = max(math.ceil(channels / groups), least) * groups
-        self.spatial_in = nn.Conv2d(
-            c_in, hidden, method.kernel, padding=method.kernel // 2, groups=groups
+        channels = math.ceil(min(c_in / method.reduction, method.width) / method.groups)
+        hidden = channels * method.groups
+        self.squeeze = nn.Conv2d(c_in, hidden, 1)
+        self.spatial = nn.Conv2d(
+            hidden, hidden, method.kernel, padding=method.kernel // 2, groups=method.groups
         )
-        self.channel_in = nn.Linear(c_in, hidden)
+        self.channel = nn.Linear(hidden, hidden)
         self.out = nn.Conv2d(hidden, c_out, 1)
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
@@ -187,27 +167,29 @@ class AdditiveAttention(nn.Module):
         self,
         x: Float[Tensor, "n c_in h w"],
         block: Callable[[Tensor], Float[Tensor, "n c_out h2 w2"]],
-        *,
-        in_place: bool = False,
     ) -> Float[Tensor, "n c_out h2 w2"]:
         """Add the attention computed from the block's input to its output.
 
         Args:
             x: the block's input.
-            block: computes its output.
-            in_place: nothing but this needs that output, so that it may become the result.
+            block: computes its output, which nobody but the caller and autograd may hold.
         """
         factor = grid_factor(x.shape[2:], self.stride, self.grid)
-        x, p = pool_beside(x, factor * self.stride)
+        x, pooled = pool_beside(x, factor * self.stride)
         y = block(x)
-        spatial = F.relu(self.spatial_in(p))
-        channel = F.relu(self.channel_in(p.mean((2, 3))))
+        q = self.squeeze(pooled)
+        spatial = F.relu(self.spatial(q))
+        channel = F.relu(self.channel(q.mean((2, 3))))
         attention = self.out(spatial + channel[:, :, None, None])
-        if attention.shape[2:] != _grid_size(
-            y.shape[2:], factor
-        ):  # a block with a border of its own
+        if attention.shape[2:] != _grid_size(y.shape[2:], factor):  # it has a border of its own
             return y + F.interpolate(attention, y.shape[2:])
-        return add_tiled(y, attention, factor, in_place=in_place)
+        return add_tiled(y, attention, factor, in_place=_may_be_overwritten(y, x))
+
+
+def _may_be_overwritten(y: Tensor, x: Tensor) -> bool:
+    """Say whether no backward needs a block's output `y`, nor anyone the memory it lies in."""
+    known = is_frozen_conv2d_output(y) or y.grad_fn is None
+    return known and y.untyped_storage()._cdata != x.untyped_storage()._cdata
 
 
 def grid_factor(size: Sequence[int], stride: int, grid: int) -> int:

@@ -7,14 +7,31 @@ from typing import Any
 from addapt._errors import OptionError, UnknownNameError
 from addapt.backbones import Backbone
 from addapt.methods.base import AdaptedModel, Method
+from addapt.methods.bias import Bias
 from addapt.methods.da3 import DA3
-from addapt.methods.finetune import Finetune
+from addapt.methods.finetune import Finetune, FinetuneFrozenBn
 from addapt.methods.head import Head
+from addapt.methods.lora import LoRA
+from addapt.methods.norm import Norm
+from addapt.methods.parallel_adapter import ParallelAdapter
+from addapt.methods.piggyback import Piggyback
+from addapt.methods.repnet import RepNet
+from addapt.methods.series_adapter import SeriesAdapter
+from addapt.methods.tinytl import TinyTL
 
 METHODS: dict[str, type[Method]] = {
+    "bias": Bias,
     "da3": DA3,
     "finetune": Finetune,
+    "finetune_frozen_bn": FinetuneFrozenBn,
     "head": Head,
+    "lora": LoRA,
+    "norm": Norm,
+    "parallel_adapter": ParallelAdapter,
+    "piggyback": Piggyback,
+    "repnet": RepNet,
+    "series_adapter": SeriesAdapter,
+    "tinytl": TinyTL,
 }
 
 

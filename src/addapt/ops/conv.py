@@ -78,6 +78,11 @@ def frozen_conv2d_reference(
     return activate(y if residual is None else y + residual, geometry.activation)
 
 
+def is_frozen_conv2d_output(y: Tensor) -> bool:
+    """Say whether autograd has `y` from `frozen_conv2d`, whose backward does not need it."""
+    return isinstance(y.grad_fn, _FrozenConv2d._backward_cls)
+
+
 def can_pack(x: Tensor) -> bool:
     """Say whether oneDNN's convolution takes packed weights for `x`: float32, CPU, not empty."""
     return bool(

@@ -20,7 +20,6 @@ import torch
 from addapt._errors import AddaptError, OptionError
 from addapt.backbones import BACKBONES, Backbone
 from addapt.data.decoding_memory import decoding_bytes
-from addapt.freezing import FrozenConv2d
 from addapt.memory import format_bytes, rss_bytes, too_small_budget, trim
 from addapt.memory.plan import doubled
 from addapt.methods import Method, build_method
@@ -73,8 +72,7 @@ def check_budget(budget_bytes: int, backbone: Backbone, method: Method) -> None:
             f"A budget is for learning on the CPU in float32, but the backbone {name} is on "
             f"{reference.device} in {str(reference.dtype).removeprefix('torch.')}. {without}."
         )
-    lean = any(isinstance(layer, FrozenConv2d) for layer in backbone.modules())
-    if not lean and not method.batch_statistics:
+    if not backbone.is_lean and not method.plain:
         raise OptionError(
             f"The memory of the backbone {name} cannot be predicted, as its batch norms are apart "
             f"from its convolutions. Load it without plain=True, or use its lean()."

@@ -14,8 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from addapt._errors import AddaptError, OptionError, TrainingError
-from addapt.memory import plan
-from addapt.memory.plan import FORWARD_KERNEL_BYTES
+from addapt.memory.plan import (
+    ANSWER_BYTES,
+    FORWARD_KERNEL_BYTES,
+    check_step,
+    held_at_start_bytes,
+    predicted_peak_bytes,
+)
 from addapt.memory.simulate import Simulation
 from addapt.methods import Method, build_method
 
@@ -94,17 +99,21 @@ def predict(
     classes: int,
 ) -> Forecast:
     """Do the work of `forecast` in this very process."""
-    made = plan(backbone_name, method, batch, image_px, classes, micro_batches=tuple(micro_batches))
+    check_step(method, batch, image_px)
+    started_bytes = held_at_start_bytes()
     simulation = Simulation(backbone_name, method, classes)
-    last = made.rows[-1]
-    step = simulation.step(batch, last.micro_batch, image_px)
+    peak_bytes = {}
+    for size in micro_batches:
+        step = simulation.step(batch, size, image_px)
+        peak_bytes[size] = predicted_peak_bytes(step, adapts_features=simulation.adapts_features)
     gradient_bytes = sum(p.nbytes for p in simulation.model.domain_parameters())
+    # Of the last step, the largest: it compiles the most.
     return Forecast(
-        peak_bytes={row.micro_batch: row.predicted_peak_bytes for row in made.rows},
-        resting_bytes=last.predicted_peak_bytes - step.peak_bytes + gradient_bytes,
+        peak_bytes=peak_bytes,
+        resting_bytes=peak_bytes[size] - step.peak_bytes + gradient_bytes,
         domain_bytes=sum(tensor.nbytes for tensor in simulation.model.domain_state().values()),
         shape_bytes=FORWARD_KERNEL_BYTES * (step.forward_kernels + step.backward_kernels),
-        process_bytes=last.predicted_process_bytes - last.predicted_peak_bytes,
+        process_bytes=started_bytes + simulation.weight_bytes + ANSWER_BYTES,
     )
 
 

@@ -128,7 +128,8 @@ class Learner:
                 preferred=None if restart else unfinished_micro_batch(self.store.state_path(name)),
                 cache_bytes=cache_bytes,
             )
-            micro_batch = evaluation_batch = allotment.micro_batch
+            # Evaluation keeps nothing, but takes whole maps of all blocks: one picture at a time.
+            micro_batch, evaluation_batch = allotment.micro_batch, 1
             cache_bytes = allotment.cache_bytes
         lesson = prepare_lesson(
             found,
@@ -207,7 +208,7 @@ class Learner:
             raise DomainError(f"{path} cannot be used. {error}") from error
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
             model = attach(self.backbone, method, len(info.classes))
-        model.load_domain_state(tensors)
+        model.load_stored_state(tensors)
         return info, model.eval()
 
     def predict(

@@ -180,7 +180,7 @@ def _step(
             pictures.labels[part].to(model.head.weight.device),
             images=len(indices),
             label_smoothing=options.label_smoothing,
-        )
+        ).item()
     if math.isfinite(loss):
         optimiser.step(lr_factor(step, steps))
     return loss

@@ -162,7 +162,8 @@ def run(
             f"(best accuracy {state.best_accuracy:.1%}). What was learned is kept: "
             "give the same command again to go on (without --restart, which begins anew)."
         )
-    store.save(name, _describe(model.backbone, method, lesson, options, state), state.best)
+    info = _describe(model.backbone, method, lesson, options, state)
+    store.save(name, info, model.stored_state(state.best))
     with contextlib.suppress(OSError):  # the domain is saved; its history is a courtesy
         write_atomically(store.history_path(name), history_lines(state))
     shutil.rmtree(folder, ignore_errors=True)

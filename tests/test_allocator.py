@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from addapt.memory import allocator, configure_allocator, trim
+from addapt import _allocator as allocator
+from addapt._allocator import configure_allocator, trim
 
 ON_GLIBC = allocator._glibc() is not None
 MB = 1 << 20
@@ -18,7 +19,7 @@ SETTINGS = {
 }
 
 # Large blocks are freed (which raises glibc's thresholds), then small ones among others
-# that stay. It runs `allocator.py` as a script, for a process without torch.
+# that stay. It runs `_allocator.py` as a script, for a process without torch.
 HOARD = """
 import runpy, sys
 allocator = runpy.run_path(sys.argv[1])

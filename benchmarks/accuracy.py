@@ -1,0 +1,230 @@
+"""Accuracy of every method on every domain, parameters trained, bytes stored.
+
+    python benchmarks/accuracy.py run [--method da3] [--domain digits] [--threads 2] [--share 1/2]
+    python benchmarks/accuracy.py run --quick       # 2 domains, 4 methods, one seed: 15 minutes
+    python benchmarks/accuracy.py table
+
+Learning rates and schedules are the winners of `tuning.py`, or the method's recipe where its search
+is not complete; the row says which. Test pictures are looked at once, when a run is over. Runs
+already in `results/accuracy.jsonl` are not made again: the next start goes on.
+"""
+
+import argparse
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import domains
+import torch
+import tuning
+from result_rows import (
+    RESULTS,
+    ROOT,
+    Row,
+    add_run_options,
+    append_row,
+    latest,
+    minutes_left,
+    read_rows,
+    same,
+    spell_command,
+    surroundings,
+)
+from trial import BACKBONE, hyperparameters, learn_and_judge
+
+import addapt
+from addapt.methods import METHODS
+
+FILE = RESULTS / "accuracy.jsonl"
+QUICK_FILE = ROOT / "demo" / "accuracy_quick.jsonl"  # not committed: everyone makes their own
+ALL, FEW = "1000", "10 a class"
+SEEDS = 3
+# These get all seeds, the others the first one.
+SEEDED = ("da3", "head", "finetune", "bias", "tinytl")
+# What a run that is broken off should have done by then: everything once, then the spread.
+ROUNDS = ((0, ALL), (0, FEW), (1, ALL), (2, ALL), (1, FEW), (2, FEW))
+QUICK_DOMAINS = ("digits", "silhouettes")
+QUICK_METHODS = ("da3", "head", "finetune", "bias")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one row is about."""
+
+    method: str
+    domain: str
+    seed: int
+    amount: str
+
+    def command(self, device: str) -> str:
+        """Say how to make this run, and no other."""
+        words = ["--method", self.method, "--domain", self.domain]
+        words += ["--seed", str(self.seed), "--amount", self.amount]
+        return spell_command("accuracy", "run", *words, device=device)
+
+
+def ordered_runs(methods: Sequence[str], names: Sequence[str]) -> list[Run]:
+    """Return all runs, the most useful first."""
+    first = [method for method in SEEDED if method in methods]
+    ordered = first + [method for method in methods if method not in first]
+    return [
+        Run(method, domain, seed, amount)
+        for seed, amount in ROUNDS
+        for domain in names
+        for method in ordered
+        if (seed == 0 or method in SEEDED) and not (amount == FEW and domain == domains.FACES)
+    ]
+
+
+def is_done(run: Run, rows: Sequence[Row], tuned: Sequence[Row]) -> bool:
+    """Say whether there is a row of this run with the settings and defaults of now."""
+    settings, _ = tuning.chosen_settings(tuned, run.method)
+    return any(
+        (row["method"], row["domain"], row["seed"], row["amount"])
+        == (run.method, run.domain, run.seed, run.amount)
+        and same(row["settings"], dataclasses.asdict(settings))
+        and same(row["hyperparameters"], hyperparameters(run.method))
+        for row in rows
+    )
+
+
+def make(backbone: addapt.Backbone, run: Run, tuned: Sequence[Row], device: str) -> Row:
+    """Learn and judge on the test pictures."""
+    settings, why = tuning.chosen_settings(tuned, run.method)
+    folders = domains.domain_folders(run.domain)
+    train = folders.few if run.amount == FEW else folders.train
+    assert train is not None
+    row = learn_and_judge(backbone, run.method, settings, train, folders.test, seed=run.seed)
+    given = {"domain": run.domain, "amount": run.amount, "settings_from": why}
+    return given | row | surroundings(run.command(device), device)
+
+
+def run_all(runs: Sequence[Run], file: Path, device: str) -> None:
+    """Make the runs that are not in the file yet."""
+    backbone = addapt.load_backbone(BACKBONE, device=device)
+    tuned = read_rows(tuning.FILE)
+    rows = read_rows(file)
+    todo = [run for run in runs if not is_done(run, rows, tuned)]
+    print(f"{len(todo)} of {len(runs)} runs to make", flush=True)
+    for done, run in enumerate(todo):
+        row = make(backbone, run, tuned, device)
+        append_row(file, row)
+        left = minutes_left([run.method for run in todo[done + 1 :]], read_rows(file))
+        accuracy = "diverged" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
+        print(
+            f"{done + 1}/{len(todo)} {run.domain:13} {run.method:18} seed {run.seed} "
+            f"{run.amount:10} {accuracy}  {row['wall_s']:.0f} s, left: {left}",
+            flush=True,
+        )
+
+
+def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Sequence[str]) -> str:
+    """Render methods x domains as Markdown: mean and spread over seeds; what is missing says so."""
+    lines = [
+        f"| method | {' | '.join(names)} | mean | seeds | parameters | stored, kB | minutes |",
+        f"|---|{'---:|' * (len(names) + 5)}",
+    ]
+    found = counted(rows)
+    for method in methods:
+        own = [row for row in found if row["method"] == method and row["amount"] == amount]
+        of = {name: [row for row in own if row["domain"] == name] for name in names}
+        mean = mean_accuracy(own, names)
+        cells = [cell(of[name]) for name in names]
+        cells.append("not run here" if mean is None else f"{100 * mean:.1f}")
+        seeds = {row["seed"] for row in own}
+        good = [row for row in own if row["accuracy"] is not None]
+        cells += [str(len(seeds)), *sizes(good), minutes(good)]
+        untuned = any(row["settings_from"] != "tuned" for row in own)
+        lines.append(f"| {method}{' (not tuned)' if untuned else ''} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def counted(rows: Sequence[Row]) -> list[Row]:
+    """Return the last row of each run; those of other defaults of the method do not count."""
+    return [
+        row
+        for row in latest(rows, "method", "domain", "seed", "amount").values()
+        if row["method"] in METHODS and same(row["hyperparameters"], hyperparameters(row["method"]))
+    ]
+
+
+def mean_accuracy(own: Sequence[Row], names: Sequence[str]) -> float | None:
+    """Return the mean over domains of the mean over seeds; None if a domain is missing."""
+    means = []
+    for name in names:
+        values = [row["accuracy"] or 0.0 for row in own if row["domain"] == name]
+        if not values:
+            return None
+        means.append(statistics.mean(values))
+    return statistics.mean(means)
+
+
+def cell(rows: Sequence[Row]) -> str:
+    """Write percent, with the standard deviation where there are several seeds."""
+    if not rows:
+        return "not run here"
+    if any(row["accuracy"] is None for row in rows):
+        return "diverged"
+    values = [100 * row["accuracy"] for row in rows]
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def sizes(rows: Sequence[Row]) -> list[str]:
+    """Write parameters and kB, from the fewest to the most classes."""
+    words = []
+    for name, unit in (("parameters", 1), ("file_bytes", 1000)):
+        values = sorted({round(row[name] / unit) for row in rows})
+        words.append(
+            " to ".join(f"{value:,}" for value in sorted({values[0], values[-1]}))
+            if values
+            else "–"
+        )
+    return words
+
+
+def minutes(rows: Sequence[Row]) -> str:
+    return f"{statistics.mean(row['train_s'] for row in rows) / 60:.1f}" if rows else "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("--quick", action="store_true", help=f"into {QUICK_FILE.relative_to(ROOT)}")
+    parser.add_argument("--method", choices=METHODS, action="append")
+    parser.add_argument("--domain", choices=domains.DOMAINS, action="append")
+    parser.add_argument("--seed", type=int, choices=range(SEEDS))
+    parser.add_argument("--amount", choices=(ALL, FEW))
+    add_run_options(parser)
+    parser.add_argument("--results", type=Path, help=f"instead of {FILE.relative_to(ROOT)}")
+    parser.add_argument("--restart", action="store_true", help="forget what --quick did before")
+    options = parser.parse_args()
+    if options.restart and not options.quick:
+        parser.error("--restart is for --quick: rows of the full benchmark are removed by hand")
+    names = options.domain or list(QUICK_DOMAINS if options.quick else domains.DOMAINS)
+    methods = options.method or list(QUICK_METHODS if options.quick else METHODS)
+    file = options.results or (QUICK_FILE if options.quick else FILE)
+    if options.what == "run":
+        torch.set_num_threads(options.threads)
+        if options.restart:
+            file.unlink(missing_ok=True)
+        seed, amount = (0, ALL) if options.quick else (options.seed, options.amount)
+        runs = [
+            run
+            for run in ordered_runs(methods, domains.available_domains(names))
+            if seed in (None, run.seed) and amount in (None, run.amount)
+        ]
+        place, shares = options.share
+        run_all(runs[place::shares], file, options.device)
+    if options.what == "table" or options.quick:
+        for amount in (ALL,) if options.quick else (ALL, FEW):
+            few = amount == FEW
+            shown = [name for name in names if not (few and name == domains.FACES)]
+            print(f"\nTest accuracy in %, {amount} training pictures\n")
+            print(table(read_rows(file), amount, shown, methods))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Make docs/RESULTS.md and its plot from the committed result files, and from nothing else.
+
+python benchmarks/results_page.py
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import accuracy
+import domains
+import imagenet_to_sketch
+import sequence
+import step_results
+import tuning
+from result_rows import ROOT, Row, read_rows
+from results_claims import claims, goals, reproducibility
+from step_rows import DEFAULT, step_row, title
+from step_rows import step_results as read_steps
+
+from addapt.methods import METHODS
+
+PAGE = ROOT / "docs" / "RESULTS.md"
+PLOT = ROOT / "docs" / "accuracy_against_memory.png"
+PLOTTED = "efficientnet_lite0"
+FEW_DOMAINS = [name for name in domains.DOMAINS if name != domains.FACES]
+
+INTRODUCTION = f"""\
+# Results
+
+Made by `python benchmarks/results_page.py` from the committed files in
+[benchmarks/results](../benchmarks/results); a test checks that it is current. Each row there
+names its command, versions, machine and commit. How to run them:
+[benchmarks/README.md](../benchmarks/README.md). What has no result says "not run here".
+
+The backbone is EfficientNet-Lite0 with ImageNet weights unless something else is said, and
+pictures have {domains.IMAGE_PX} px. All methods run in the product's own loop, on the same
+pictures, each with the rate and the schedule that won its own small search. A tenth of the
+training pictures is held out to choose the epoch; test pictures were looked at once.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    rows, tuned = read_rows(accuracy.FILE), read_rows(tuning.FILE)
+    sketch = read_rows(imagenet_to_sketch.FILE)
+    order = json.loads(sequence.FILE.read_text()) if sequence.FILE.exists() else {}
+    steps = read_steps()
+    names, methods = list(domains.DOMAINS), ordered_methods()
+    parts = [
+        INTRODUCTION,
+        "## Accuracy, 1,000 training pictures",
+        "Test accuracy in %, ± standard deviation over seeds; faces have 240 training pictures. "
+        "*Parameters* are trained ones, *stored* is the domain's file, from the fewest classes to "
+        "the most; *minutes* of training, a mean, on a shared machine.",
+        accuracy.table(rows, accuracy.ALL, names, methods),
+        plot_words(points(rows, steps)),
+        "## Goals",
+        goals(rows, steps),
+        "## Accuracy, 10 training pictures a class",
+        "One of the ten is held out. Solar cells have two classes, so 20 pictures; faces have six "
+        "pictures a person above already.",
+        accuracy.table(rows, accuracy.FEW, FEW_DOMAINS, methods),
+        "## Learned one after another",
+        "Test accuracy in % after each step. *finetune*: one network for all, which each domain "
+        "goes on training, a head each. *da3*: an adaptor each. *Changed logits*: numbers that are "
+        "not bit-identical to those right after learning, over all test pictures of all "
+        "domains so far.",
+        sequence.table(order or {"domains": names}),
+        "## Memory and time of a training step",
+        "By `addapt bench step`; [MEMORY.md](MEMORY.md) tells how to read it. In brackets how many "
+        "times less than fine-tuning.",
+        *step_tables(steps),
+        "## The paper's comparison",
+        "The paper reports 19 to 37 times less training memory and half the time against "
+        "fine-tuning, series and parallel residual adapters and Piggyback, on a Jetson Nano. "
+        "Here a rival runs in the same setting as DA³ where it has one, and with the whole "
+        "batch otherwise: what may run in micro-batches here needs less memory than its authors "
+        "published.",
+        claims(steps),
+        "## ImageNet-to-Sketch",
+        "ResNet-50, accuracy in %; pictures and weights must be yours: "
+        "`python benchmarks/imagenet_to_sketch.py`.",
+        imagenet_to_sketch.table(sketch),
+        "## What was reproduced",
+        "Memory and time are those of ResNet-50 with random weights on a processor, in the default "
+        "settings.",
+        reproducibility(rows, steps, order, sketch),
+        "## The search",
+        f"Accuracy on 1,000 spare pictures of {' and '.join(tuning.TUNED_ON)}; the winner, in "
+        "bold, is used everywhere. "
+        + "; ".join(
+            f"*{name}*: {epochs} epochs, or as many as make {steps_} steps"
+            for name, (epochs, steps_) in tuning.SCHEDULES.items()
+        )
+        + ".",
+        tuning.table(tuned),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def ordered_methods() -> list[str]:
+    """Return all methods, those with several seeds first."""
+    first = [method for method in accuracy.SEEDED if method in METHODS]
+    return first + [method for method in METHODS if method not in first]
+
+
+def step_tables(steps: Sequence[dict[str, Any]]) -> list[str]:
+    tables = []
+    for result in steps:
+        missing = [m for m in METHODS if step_row(result, m, DEFAULT) is None]
+        tables.append(
+            f"**{title(result)}**, {result['threads']} threads, {result['rounds']} rounds"
+        )
+        tables.append(step_results.table(result["rows"]))
+        if missing:
+            tables.append(f"Not run here: {', '.join(missing)}.")
+    return tables
+
+
+def points(
+    rows: Sequence[Row], steps: Sequence[dict[str, Any]]
+) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Return the step's title, and MB and mean accuracy in % of each method that has both."""
+    of_backbone = [result for result in steps if result["backbone"] == PLOTTED]
+    if not of_backbone:
+        return "", {}
+    result = of_backbone[0]
+    last = accuracy.counted(rows)
+    found = {}
+    for method in METHODS:
+        own = [r for r in last if r["method"] == method and r["amount"] == accuracy.ALL]
+        mean = accuracy.mean_accuracy(own, domains.DOMAINS)
+        step = step_row(result, method, DEFAULT)
+        if mean is not None and step is not None:
+            found[method] = step["peak_bytes"] / 1e6, 100 * mean
+    return title(result), found
+
+
+def plot_words(found: tuple[str, dict[str, tuple[float, float]]]) -> str:
+    if len(found[1]) < 2:
+        return "Accuracy against memory: not run here."
+    return (
+        f"![Mean accuracy against the memory of a training step]({PLOT.name})\n\n"
+        f"Mean accuracy over the domains against measured memory of a step ({found[0]}, default "
+        "settings)."
+    )
+
+
+def draw(found: tuple[str, dict[str, tuple[float, float]]], path: Path) -> None:
+    """Draw accuracy against memory."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for method, (megabytes, percent) in found[1].items():
+        color = "tab:red" if method == "da3" else "tab:gray"
+        axes.plot(megabytes, percent, "o", color=color)
+        axes.annotate(method, (megabytes, percent), (5, 4), textcoords="offset points", color=color)
+    axes.set_xscale("log")
+    axes.margins(x=0.15, y=0.1)
+    axes.set_xlabel(f"memory of a training step, MB ({found[0]})")
+    axes.set_ylabel("mean test accuracy, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+    found = points(read_rows(accuracy.FILE), read_steps())
+    if len(found[1]) >= 2:
+        draw(found, PLOT)
+        print(f"wrote {PLOT.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""One run: learn one domain with one method by the product's own loop, then judge it once.
+
+As `addapt learn` does, a tenth of the training pictures is held out; the epoch with the lowest
+loss on these is kept, and a run ends early when that has not become lower for long. The
+pictures it is judged on are read when all that is over.
+"""
+
+import dataclasses
+import json
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import domains
+from result_rows import Row
+
+from addapt._errors import TrainingError
+from addapt.backbones import Backbone
+from addapt.methods import METHODS, Method
+from addapt.training import Learner
+
+BACKBONE = "efficientnet_lite0"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is tuned of a method's recipe; the rest stays as it is."""
+
+    lr: float
+    backbone_lr: float
+    epochs: int
+    min_steps: int
+
+
+def recipe_settings(name: str) -> Settings:
+    recipe = METHODS[name].recipe
+    return Settings(recipe.lr, recipe.backbone_lr, recipe.epochs, recipe.min_steps)
+
+
+def build(name: str, settings: Settings) -> Method:
+    """Build a method whose recipe has these settings."""
+    method = METHODS[name]
+    recipe = replace(method.recipe, **dataclasses.asdict(settings))
+    changed: type[Method] = type(method.__name__, (method,), {"recipe": recipe})
+    return changed()
+
+
+def hyperparameters(name: str) -> dict[str, Any]:
+    """Return the method's defaults: with others, a row would be one of another method."""
+    return dataclasses.asdict(METHODS[name]())
+
+
+def learn_and_judge(
+    backbone: Backbone,
+    name: str,
+    settings: Settings,
+    train: Path,
+    judged: Path,
+    *,
+    seed: int = 0,
+    image_px: int = domains.IMAGE_PX,
+) -> Row:
+    """Learn from the class folders in `train`, judge with those in `judged`.
+
+    A run whose loss is no longer a number has the accuracy None, and says why.
+    """
+    started = time.perf_counter()
+    row: Row = {
+        "method": name,
+        "settings": dataclasses.asdict(settings),
+        "hyperparameters": hyperparameters(name),
+        "backbone": backbone.info.name,
+        "weights": backbone.info.weights,
+        "seed": seed,
+    }
+    with tempfile.TemporaryDirectory() as store:
+        learner = Learner(backbone, store)
+        try:
+            report = learner.learn(
+                "domain", train, method=build(name, settings), image_px=image_px, seed=seed
+            )
+        except TrainingError as error:
+            return row | {
+                "accuracy": None,
+                "error": str(error),
+                "wall_s": round(time.perf_counter() - started, 1),
+            }
+        _, model = learner.load("domain")
+        history = learner.store.history_path("domain").read_text().splitlines()
+        evaluation = learner.evaluate("domain", judged)
+    return row | {
+        "accuracy": evaluation.accuracy,
+        "judged_images": evaluation.images,
+        "images": report.train_images + report.val_images,
+        "val_images": report.val_images,
+        "val_accuracy": report.val_accuracy,
+        "epochs": report.epochs,
+        "best_epoch": report.best_epoch,
+        "parameters": sum(parameter.numel() for parameter in model.domain_parameters()),
+        "file_bytes": report.file_bytes,
+        "image_px": report.image_px,
+        "micro_batch": report.micro_batch,
+        "train_s": last_train_s(history),
+        "wall_s": round(time.perf_counter() - started, 1),
+    }
+
+
+def last_train_s(history: list[str]) -> float:
+    """Return the seconds of all training steps, without reading and validating."""
+    return round(float(json.loads(history[-1])["train_s"]), 1)

@@ -1,0 +1,145 @@
+"""Which runs are made, in which order, with which settings; and their table."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import accuracy
+import pytest
+import result_rows
+import trial
+import tuning
+
+from addapt.backbones import Backbone
+from addapt.methods import METHODS
+from tests.conftest import MakeFolder
+
+NAMES = ["digits", "faces"]
+
+
+def trial_row(method: str, domain: str, settings: trial.Settings, accuracy: float | None) -> Any:
+    return {
+        "method": method,
+        "domain": domain,
+        "settings": dataclasses.asdict(settings),
+        "hyperparameters": trial.hyperparameters(method),
+        "accuracy": accuracy,
+    }
+
+
+def searched(method: str, best: int) -> list[Any]:
+    """Return rows of a whole search that trial number `best` wins."""
+    return [
+        trial_row(method, domain, one.settings, 0.9 if place == best else 0.8)
+        for place, one in enumerate(tuning.trials(method))
+        for domain in tuning.TUNED_ON
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_four_different_trials(method: str) -> None:
+    settings = [one.settings for one in tuning.trials(method)]
+    assert len(set(settings)) == 4
+    assert len({getattr(one, tuning.rate_name(method)) for one in settings}) == 2
+    schedules = {(one.epochs, one.min_steps) for one in settings}
+    assert schedules == set(tuning.SCHEDULES.values())
+
+
+def test_no_rate_is_left_over() -> None:
+    assert set(tuning.OTHER_RATES) <= set(METHODS)
+
+
+def test_winner_needs_the_whole_search_and_has_the_best_mean() -> None:
+    rows = searched("head", best=2)
+    assert tuning.chosen_settings(rows, "head") == (tuning.trials("head")[2].settings, "tuned")
+    assert tuning.winner(rows[:-1], "head") is None
+    assert tuning.chosen_settings(rows[:-1], "head") == (trial.recipe_settings("head"), "recipe")
+    assert "**0.900**" in tuning.table(rows) and "not run here" in tuning.table(rows)
+
+
+def test_a_diverged_trial_loses_and_other_defaults_do_not_count() -> None:
+    rows = searched("head", best=0)
+    rows[0]["accuracy"] = None
+    assert tuning.winner(rows, "head") == tuning.trials("head")[1]  # the first of equals
+    rows = searched("da3", best=0)
+    rows[0]["hyperparameters"] = rows[0]["hyperparameters"] | {"width": 1}
+    assert tuning.winner(rows, "da3") is None
+
+
+def test_order_of_runs_is_useful_when_broken_off() -> None:
+    runs = accuracy.ordered_runs(list(METHODS), NAMES)
+    assert len(set(runs)) == len(runs)
+    first = runs[: len(METHODS) * len(NAMES)]
+    assert {(run.seed, run.amount) for run in first} == {(0, accuracy.ALL)}
+    assert [run.method for run in first[: len(accuracy.SEEDED)]] == list(accuracy.SEEDED)
+    assert {run.method for run in runs if run.seed} == set(accuracy.SEEDED)
+    assert not [run for run in runs if run.domain == "faces" and run.amount == accuracy.FEW]
+    of_da3 = [run for run in runs if run.method == "da3"]
+    assert len(of_da3) == 3 * 3  # seeds; digits twice and faces once
+
+
+def test_a_run_is_done_only_with_the_settings_of_now() -> None:
+    run = accuracy.Run("head", "digits", 0, accuracy.ALL)
+    row = trial_row("head", "digits", trial.recipe_settings("head"), 0.9)
+    row |= {"seed": 0, "amount": accuracy.ALL}
+    assert accuracy.is_done(run, [row], [])
+    assert not accuracy.is_done(run, [row | {"seed": 1}], [])
+    assert not accuracy.is_done(run, [row], searched("head", best=1))
+
+
+def result(domain: str, seed: int, share: float) -> Any:
+    row = trial_row("head", domain, trial.recipe_settings("head"), share)
+    more = {"seed": seed, "amount": accuracy.ALL, "settings_from": "tuned", "train_s": 60.0}
+    return row | more | {"parameters": 1000 + len(domain), "file_bytes": 5000}
+
+
+def test_table_gives_mean_and_spread_over_seeds_and_says_what_is_missing() -> None:
+    rows = [result("digits", 0, 0.1), result("digits", 0, 0.90), result("digits", 1, 0.92)]
+    table = accuracy.table([*rows, result("faces", 0, 1.0)], accuracy.ALL, NAMES, ["head", "da3"])
+    head, da3 = table.splitlines()[2:]
+    assert head == "| head | 91.0 ± 1.4 | 100.0 | 95.5 | 2 | 1,005 to 1,006 | 5 | 1.0 |"
+    assert da3.startswith("| da3 | not run here | not run here | not run here | 0 |")
+
+
+def test_one_run_is_learned_with_its_settings_and_judged(
+    tiny_backbone: Backbone, make_folder: MakeFolder
+) -> None:
+    train, test = make_folder("train", images=8), make_folder("test", images=5, seed=1)
+    settings = trial.Settings(lr=1e-2, backbone_lr=0.0, epochs=2, min_steps=1)
+    row = trial.learn_and_judge(tiny_backbone, "head", settings, train, test, image_px=32)
+    assert row["settings"] == dataclasses.asdict(settings)
+    assert (row["images"], row["val_images"], row["judged_images"]) == (24, 3, 15)
+    assert row["epochs"] == 2 and row["parameters"] == 12 * 3 + 3
+    assert row["file_bytes"] > 4 * row["parameters"]
+    assert 0 <= row["accuracy"] <= 1
+
+
+def test_a_run_that_diverges_gives_a_row_that_says_so(
+    tiny_backbone: Backbone, make_folder: MakeFolder
+) -> None:
+    train = make_folder("train", images=8)
+    settings = trial.Settings(lr=1e38, backbone_lr=0.0, epochs=3, min_steps=1)
+    row = trial.learn_and_judge(tiny_backbone, "bias", settings, train, train, image_px=32)
+    assert row["accuracy"] is None and "loss" in row["error"]
+
+
+def test_rows_are_appended(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rows.jsonl"
+    assert result_rows.read_rows(path) == []
+    for number in range(2):
+        result_rows.append_row(path, {"number": number})
+    assert result_rows.read_rows(path) == [{"number": 0}, {"number": 1}]
+
+
+def test_shares() -> None:
+    assert result_rows.parse_share("2/3") == (1, 3)
+    for text in ("0/2", "3/2", "half", "1"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            result_rows.parse_share(text)
+
+
+def test_what_is_left_is_guessed_by_method() -> None:
+    rows = [{"method": "da3", "wall_s": 60.0}, {"method": "head", "wall_s": 120.0}]
+    assert result_rows.minutes_left(["da3", "da3", "bias"], rows) == "4 min"  # bias: 90 s
+    assert result_rows.minutes_left(["da3"], []) == "?"
