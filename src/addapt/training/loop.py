@@ -23,7 +23,7 @@ from addapt.training.adamw import AdamW, ParameterGroup
 from addapt.training.state import EpochRecord, TrainingState
 
 WARM_UP_SHARE = 0.1
-EVALUATION_BATCH = 32
+EVALUATION_BATCH = 8  # whole maps of all blocks, though for a moment only
 
 
 @dataclass(frozen=True)
