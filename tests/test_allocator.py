@@ -39,7 +39,7 @@ print(held() - start)
 """
 
 
-def held_after_hoarding(option: str, **settings: str) -> tuple[int, int]:
+def held_after_hoarding(option: str, script: str = HOARD, **settings: str) -> tuple[int, int]:
     """Return the bytes held where 2 MB are alive: as they are, and once trimmed."""
     environment = {
         name: value
@@ -47,7 +47,7 @@ def held_after_hoarding(option: str, **settings: str) -> tuple[int, int]:
         if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))
     }
     output = subprocess.run(
-        [sys.executable, "-c", HOARD, str(allocator.__file__), option],
+        [sys.executable, "-c", script, str(allocator.__file__), option],
         env={**environment, **settings},
         capture_output=True,
         text=True,
@@ -62,6 +62,35 @@ def test_freed_memory_goes_back_as_with_the_environment_variables() -> None:
     assert hoarded > 40 * MB > 4 * MB > trimmed
     assert held_after_hoarding("configure")[0] < 4 * MB
     assert held_after_hoarding("leave", **SETTINGS)[0] < 4 * MB
+
+
+# Blocks of 2 MB come and go inside; one that was made there stays afterwards.
+REUSE = """
+import runpy, sys
+allocator = runpy.run_path(sys.argv[1])
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+if sys.argv[2] == "configure":
+    allocator["configure_allocator"]()
+start = held()
+assert not allocator["is_reusing_freed_memory"]()
+with allocator["reusing_freed_memory"]():
+    assert allocator["is_reusing_freed_memory"]()
+    blocks = [bytes([k]) * (2 << 20) for k in range(30)]
+    kept = blocks.pop(3)
+    del blocks
+    inside = held() - start
+assert not allocator["is_reusing_freed_memory"]()
+assert set(kept) == {3}
+print(inside)
+print(held() - start)
+"""
+
+
+@pytest.mark.skipif(not ON_GLIBC, reason="needs glibc")
+def test_freed_memory_is_kept_for_a_part_of_the_work_and_then_goes_back() -> None:
+    inside, after = held_after_hoarding("configure", script=REUSE)
+    assert inside > 40 * MB > 4 * MB > after
 
 
 @pytest.mark.skipif(not ON_GLIBC, reason="needs glibc")

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from functools import lru_cache
 
 THRESHOLD_BYTES = 1 << 16  # blocks this large go back to the system when they are freed
@@ -13,6 +14,14 @@ KEPT_HEAP_BYTES = (1 << 31) - 1
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
+
+
+class Allocator(str, Enum):
+    """What becomes of freed memory: it is given back at once, or as the system does it."""
+
+    lean = "lean"
+    system = "system"
+
 
 _configured = False
 _reusing = 0

@@ -144,6 +144,19 @@ def test_blocks_before_the_first_adaptor_need_no_backward(tiny_backbone: Backbon
     assert 8 in channels  # of block 2, pooled
 
 
+def test_training_takes_image_by_image_before_the_first_adaptor(tiny_backbone: Backbone) -> None:
+    model = DA3(first_block=2).attach(tiny_backbone.lean().double(), classes=2)
+    randomised(model.adaptor)
+    sizes: list[int] = []
+    model.backbone.stem.register_forward_pre_hook(lambda m, inputs: sizes.append(len(inputs[0])))
+    x = torch.randn(3, 3, 40, 40, dtype=torch.float64)
+    trained = model.train().features(x)
+    assert sizes == [1, 1, 1]
+    whole = model.eval().features(x)
+    assert sizes[3:] == [3]  # as the backbone takes them, to the last bit
+    torch.testing.assert_close(trained, whole, rtol=1e-12, atol=1e-12)
+
+
 def test_single_image_trains(tiny_backbone: Backbone) -> None:
     model = DA3().attach(tiny_backbone, classes=2).train()
     loss = F.cross_entropy(model(torch.randn(1, 3, 33, 47)), torch.tensor([1]))

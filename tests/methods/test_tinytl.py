@@ -30,7 +30,7 @@ def test_a_residual_by_hand() -> None:
         residual.norm_out.weight.copy_(torch.tensor([3.0, 5.0]))
         residual.norm_out.bias.copy_(torch.tensor([0.0, 0.5]))
         small = residual(torch.randn(1, 4, 2, 2))
-        y = add_spread(torch.full((1, 2, 3, 4), 10.0), small)
+        y = add_spread(torch.full((1, 2, 3, 4), 10.0), small, torch.zeros(1))
     expected = torch.tensor([13.0, 5.5])[None, :, None, None].expand(1, 2, 3, 4)
     torch.testing.assert_close(y, expected)
 
@@ -74,7 +74,7 @@ def test_without_residuals_it_is_bias() -> None:
 
 def test_a_block_with_a_border_of_its_own() -> None:
     y, small = torch.zeros(1, 2, 5, 5), torch.randn(1, 2, 4, 4)
-    torch.testing.assert_close(add_spread(y, small), F.interpolate(small, (5, 5)))
+    torch.testing.assert_close(add_spread(y, small, torch.zeros(1)), F.interpolate(small, (5, 5)))
 
 
 def test_kept_bytes_are_those_of_bias_and_of_the_residuals() -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -84,6 +84,13 @@ class Backbone(nn.Module):
         """Whether it is made of frozen operations, its batch norms folded into convolutions."""
         return any(isinstance(layer, FrozenConv2d) for layer in self.modules())
 
+    def named_parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield stem, blocks and tail, in the order of computing, with their names in here."""
+        yield "stem", self.stem
+        for i, block in enumerate(self.blocks):
+            yield f"blocks.{i}", block
+        yield "tail", self.tail
+
     def train(self, mode: bool = True) -> "Backbone":
         """Stay in evaluation mode: a frozen network has frozen statistics."""
         return super().train(False)
@@ -117,8 +124,7 @@ class Backbone(nn.Module):
         Raises:
             FreezeError: a weight is not a number.
         """
-        parts = (self.stem, *self.blocks, self.tail)
-        stem, *blocks, tail = (freeze(part, consume=consume) for part in parts)
+        stem, *blocks, tail = (freeze(part, consume=consume) for _, part in self.named_parts())
         lean = Backbone(stem, blocks, tail, self.info)
         lean.load_plain = self.load_plain
         return lean

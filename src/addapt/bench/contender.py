@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from addapt._allocator import Allocator
 from addapt._errors import OptionError, UnknownNameError
 from addapt.backbones import BACKBONES, load_backbone
 from addapt.methods import METHODS
@@ -25,7 +26,6 @@ FASTEST_CANDIDATES = (2, 4, 8)  # and the whole batch
 
 
 Engine = Literal["addapt", "eager"]
-Allocator = Literal["lean", "system"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Contender:
 class Workload:
     """What each contender has to do: steps on `batch` pictures of `image_px`.
 
-    `weights` and `device` are as `load_backbone` takes them. `allocator` is one of
-    `addapt.bench.remote.ALLOCATORS`, the same for all.
+    `weights` and `device` are as `load_backbone` takes them. `allocator` is a
+    value of `Allocator`, the same for all.
     """
 
     backbone: str
@@ -61,7 +61,7 @@ class Workload:
     image_px: int
     threads: int
     device: str
-    allocator: Allocator = "lean"
+    allocator: str = Allocator.lean.value
 
 
 def bench_methods() -> tuple[str, ...]:

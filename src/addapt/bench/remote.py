@@ -8,18 +8,18 @@ import subprocess
 import sys
 from typing import Any
 
-from addapt._allocator import THRESHOLD_BYTES
+from addapt._allocator import THRESHOLD_BYTES, Allocator
 from addapt._errors import AddaptError
-from addapt.bench.contender import Allocator, Contender, Workload
+from addapt.bench.contender import Contender, Workload
 
 # What each kind of allocator needs in a worker's environment. By its own ways ("system") glibc
 # holds on to freed memory, so that a peak tells of earlier steps, too.
-ALLOCATORS: dict[Allocator, dict[str, str]] = {
-    "lean": {
+ALLOCATORS: dict[str, dict[str, str]] = {
+    Allocator.lean.value: {
         "MALLOC_MMAP_THRESHOLD_": str(THRESHOLD_BYTES),
         "MALLOC_TRIM_THRESHOLD_": str(THRESHOLD_BYTES),
     },
-    "system": {},
+    Allocator.system.value: {},
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from addapt._allocator import configure_allocator
+from addapt._allocator import Allocator, configure_allocator
 from addapt._errors import AddaptError
 from addapt.backbones import load_backbone
 from addapt.bench.contender import BIAS_CHECKPOINTING, Contender, Workload
@@ -142,7 +142,7 @@ def main() -> None:
         first = json.loads(sys.stdin.readline())
         contender, workload = Contender(**first["contender"]), Workload(**first["workload"])
         torch.set_num_threads(workload.threads)
-        if contender.engine == "addapt" and workload.allocator == "lean":
+        if contender.engine == "addapt" and workload.allocator == Allocator.lean:
             configure_allocator()  # as `learn` does within a budget
         benched = BenchedStep(contender, workload)
         answer(loaded=True)

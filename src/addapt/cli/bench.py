@@ -6,12 +6,12 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from addapt._allocator import Allocator
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import OptionError
 from addapt.cli import options
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from addapt.training import OnProgress, Progress
 
 bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
-
-
-class Allocator(str, Enum):
-    """How memory is handed out in all processes of a comparison."""
-
-    lean = "lean"
-    system = "system"
-
 
 NOISY = 0.2  # times spread by more tell about other programs, too
 

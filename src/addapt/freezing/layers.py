@@ -62,6 +62,14 @@ class FrozenConv2d(nn.Module):
             return LEAN_ACTIVATIONS[activation](y)
         return frozen_conv2d(x, weight, bias, residual, geometry)
 
+    def activate(
+        self,
+        y: Float[Tensor, "n c_out h2 w2"],
+        residual: Float[Tensor, "n c_out h2 w2"] | None,
+    ) -> Float[Tensor, "n c_out h2 w2"]:
+        """Compute activation(y + residual), for a y that a method made of the convolution."""
+        return LEAN_ACTIVATIONS[self.geometry.activation](y if residual is None else y + residual)
+
     def plain_weight(self) -> Float[Tensor, "c_out c_in/groups kh kw"]:
         """Return the weight in its plain order: itself, or a copy while it is packed."""
         if self._packed is not None:

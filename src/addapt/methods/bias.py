@@ -22,20 +22,16 @@ class BackboneShifts(nn.Module):
 
     def __init__(self, backbone: Backbone, *, trained: bool = True) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(Shifts(part, trained) for part in _parts(backbone))
+        self.parts = nn.ModuleList(Shifts(part, trained) for _, part in backbone.named_parts())
 
     def applied_to(self, backbone: Backbone) -> tuple[Any, list[Any], Any]:
         """Return stem, blocks and tail as functions that compute with shifted biases."""
         stem, *blocks, tail = (
             partial(functional_call, part, shifts.applied_to(part))
-            for part, shifts in zip(_parts(backbone), self.parts, strict=True)
+            for (_, part), shifts in zip(backbone.named_parts(), self.parts, strict=True)
             if isinstance(shifts, Shifts)
         )
         return stem, blocks, tail
-
-
-def _parts(backbone: Backbone) -> tuple[nn.Module, ...]:
-    return backbone.stem, *backbone.blocks, backbone.tail
 
 
 class TrainedBiases(Adaptor):

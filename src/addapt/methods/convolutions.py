@@ -41,7 +41,7 @@ class ConvolutionAdaptor(Adaptor):
 
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute adapted features."""
-        for name, part in _parts(backbone):
+        for name, part in backbone.named_parts():
             assert isinstance(part, fx.GraphModule)
             x = _Walk(part, name, self.layers).run(x)
         return x
@@ -64,14 +64,14 @@ class ConvolutionAdaptor(Adaptor):
 
 def convolutions(backbone: Backbone) -> Iterator[tuple[str, FrozenConv2d]]:
     """Yield the convolutions of a lean backbone by name, in the order of the network."""
-    for part_name, part in _parts(backbone):
+    for part_name, part in backbone.named_parts():
         for name, layer in part.named_modules():
             if isinstance(layer, FrozenConv2d):
                 yield f"{part_name}.{name}", layer
 
 
 def _refuse_plain(backbone: Backbone) -> None:
-    if not all(isinstance(part, fx.GraphModule) for _, part in _parts(backbone)):
+    if not all(isinstance(part, fx.GraphModule) for _, part in backbone.named_parts()):
         raise OptionError(
             f"This method changes the convolutions of a lean backbone, and {backbone.info.name} is "
             "a plain one, with batch norms apart. Give load_backbone(...) without plain=True, or "
@@ -92,13 +92,6 @@ class _Walk(fx.Interpreter):
         if key not in self._layers:
             return super().call_module(target, args, kwargs)
         return self._layers[key](self.fetch_attr(target), *args, **kwargs)
-
-
-def _parts(backbone: Backbone) -> Iterator[tuple[str, nn.Module]]:
-    yield "stem", backbone.stem
-    for i, block in enumerate(backbone.blocks):
-        yield f"blocks.{i}", block
-    yield "tail", backbone.tail
 
 
 def _key(name: str) -> str:
@@ -126,14 +119,20 @@ class Shift(nn.Module):
         return convolution.convolve(x, bias, residual, convolution.geometry.activation)
 
 
+def adapter_or_shift(adapter: Callable[[FrozenConv2d], nn.Module]) -> MakeLayer:
+    """Give k x k convolutions, k > 1, an adapter, and a trained bias to the 1 x 1 that have one."""
+
+    def make_layer(convolution: FrozenConv2d) -> nn.Module | None:
+        if max(convolution.kernel) > 1:
+            return adapter(convolution)
+        return None if convolution.bias is None else Shift(convolution)
+
+    return make_layer
+
+
 def pointwise(c_in: int, c_out: int) -> nn.Conv2d:
     """Make a 1 x 1 convolution that starts at zero, bias included."""
     layer = nn.Conv2d(c_in, c_out, 1)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
-
-
-def is_spatial(convolution: FrozenConv2d) -> bool:
-    """Say whether a convolution looks at more than one pixel: k x k with k > 1."""
-    return max(convolution.kernel) > 1

@@ -23,8 +23,9 @@ from addapt._allocator import reusing_freed_memory
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
+from addapt.methods.hyperparameters import check_counts, check_kernel
 from addapt.methods.shifts import Shifts
-from addapt.ops.conv import is_frozen_conv2d_output
+from addapt.ops.conv import may_be_overwritten
 from addapt.ops.grid import add_tiled, pool_beside
 
 
@@ -78,11 +79,10 @@ class DA3(Method):
         Raises:
             OptionError: one makes no sense.
         """
-        for field in ("reduction", "width", "groups", "grid"):
-            if getattr(self, field) < 1:
-                raise OptionError(f"DA3's {field} is {getattr(self, field)}: give at least 1.")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise OptionError(f"DA3's kernel is {self.kernel}: give an odd number, such as 5.")
+        check_counts(
+            "DA3", reduction=self.reduction, width=self.width, groups=self.groups, grid=self.grid
+        )
+        check_kernel("DA3", self.kernel)
 
     def for_backbone(self, backbone: Backbone) -> Self:
         """Spell out `first_block`: a file must not depend on how it is chosen today."""
@@ -183,13 +183,7 @@ class AdditiveAttention(nn.Module):
         attention = self.out(spatial + channel[:, :, None, None])
         if attention.shape[2:] != _grid_size(y.shape[2:], factor):  # it has a border of its own
             return y + F.interpolate(attention, y.shape[2:])
-        return add_tiled(y, attention, factor, in_place=_may_be_overwritten(y, x))
-
-
-def _may_be_overwritten(y: Tensor, x: Tensor) -> bool:
-    """Say whether no backward needs a block's output `y`, nor anyone the memory it lies in."""
-    known = is_frozen_conv2d_output(y) or y.grad_fn is None
-    return known and y.untyped_storage()._cdata != x.untyped_storage()._cdata
+        return add_tiled(y, attention, factor, in_place=may_be_overwritten(y, x))
 
 
 def grid_factor(size: Sequence[int], stride: int, grid: int) -> int:

@@ -9,28 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from addapt._errors import OptionError
 from addapt.ops.activation import relu
+from addapt.ops.conv import may_be_overwritten
 from addapt.ops.grid import add_tiled
 
 NORM_CHANNELS = 8  # channels of a group norm's group, as in the source
 LEAST_HIDDEN = 8  # as in the source
 MOST_GROUP_CHANNELS = 96  # of the k x k convolution's input, as many as the source's widest has
-
-
-def check_numbers(method: str, *, kernel: int, expand: float, **counts: int) -> None:
-    """Refuse hyper-parameters of lite residuals that make no sense.
-
-    Raises:
-        OptionError: one of them.
-    """
-    for name, count in counts.items():
-        if count < 1:
-            raise OptionError(f"{method}'s {name} is {count}: give at least 1.")
-    if kernel < 1 or kernel % 2 == 0:
-        raise OptionError(f"{method}'s kernel is {kernel}: give an odd number, such as 5.")
-    if not 0 < expand < math.inf:
-        raise OptionError(f"{method}'s expand is {expand}: give a number above 0.")
 
 
 class LiteResidual(nn.Module):
@@ -85,14 +70,14 @@ class LiteResidual(nn.Module):
 
 
 def add_spread(
-    y: Float[Tensor, "n c h w"], small: Float[Tensor, "n c gh gw"], *, in_place: bool = False
+    y: Float[Tensor, "n c h w"], small: Float[Tensor, "n c gh gw"], x: Tensor
 ) -> Float[Tensor, "n c h w"]:
     """Return y plus `small`, each of whose elements is spread over a square of y.
 
     Args:
         y: a block's output.
         small: a coarse grid over it.
-        in_place: nothing but this needs `y`, so that it may become the result.
+        x: the block's input; `y` becomes the result unless it lies there, or backward needs it.
 
     *Memory:* nothing.
     """
@@ -100,7 +85,7 @@ def add_spread(
     factor = max(math.ceil(h / rows), math.ceil(w / columns))
     if (rows, columns) != (math.ceil(h / factor), math.ceil(w / factor)):
         return y + F.interpolate(small, (h, w))  # a block with a border of its own
-    return add_tiled(y, small, factor, in_place=in_place)
+    return add_tiled(y, small, factor, in_place=may_be_overwritten(y, x))
 
 
 def _common_divisor(a: int, b: int, least: float) -> int:

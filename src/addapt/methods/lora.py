@@ -20,7 +20,7 @@ from addapt.backbones import Backbone
 from addapt.freezing import FrozenConv2d
 from addapt.methods.base import AdaptedModel, Method, Recipe
 from addapt.methods.convolutions import ConvolutionAdaptor, convolutions
-from addapt.ops.activation import LEAN_ACTIVATIONS
+from addapt.methods.hyperparameters import check_counts, check_positive
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,8 @@ class LoRA(Method):
         Raises:
             OptionError: one makes no sense.
         """
-        if self.rank < 1:
-            raise OptionError(f"LoRA's rank is {self.rank}: give at least 1.")
-        if not 0 < self.alpha < math.inf:
-            raise OptionError(f"LoRA's alpha is {self.alpha}: give a number above 0, such as 8.")
+        check_counts("LoRA", rank=self.rank)
+        check_positive("LoRA", "alpha", self.alpha, "8")
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model with an update of every convolution.
@@ -111,8 +109,7 @@ class LowRank(nn.Module):
         if geometry.groups > 1:
             weight = convolution.plain_weight() + self.update()
             y = F.conv2d(x, weight, convolution.bias, *geometry[:4])
-            y = y if residual is None else y + residual
-            return LEAN_ACTIVATIONS[geometry.activation](y)
+            return convolution.activate(y, residual)
         low = F.conv2d(x, self.down, None, *geometry[:3])
         beside = F.conv2d(low, self.scale * self.up)
         whole: Tensor = convolution(x, beside if residual is None else beside.add_(residual))

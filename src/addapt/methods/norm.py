@@ -15,7 +15,6 @@ from addapt.backbones import Backbone
 from addapt.freezing import FrozenConv2d
 from addapt.methods.base import AdaptedModel, Method, Recipe
 from addapt.methods.convolutions import ConvolutionAdaptor
-from addapt.ops.activation import LEAN_ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,4 @@ class ScaleShift(nn.Module):
         """Compute activation(scale * z + shift + residual) with z = weight * x + bias."""
         z = convolution.convolve(x, convolution.bias, None, "none")
         y = torch.addcmul(self.shift[:, None, None], z, self.scale[:, None, None])
-        if residual is not None:
-            y = y + residual
-        return LEAN_ACTIVATIONS[convolution.geometry.activation](y)
+        return convolution.activate(y, residual)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from addapt.backbones import Backbone
 from addapt.freezing import FrozenConv2d
 from addapt.methods.base import AdaptedModel, Method, Recipe
-from addapt.methods.convolutions import ConvolutionAdaptor, Shift, is_spatial, pointwise
+from addapt.methods.convolutions import ConvolutionAdaptor, adapter_or_shift, pointwise
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,8 @@ class ParallelAdapter(Method):
         Raises:
             OptionError: the backbone is plain.
         """
-        return AdaptedModel(backbone, ConvolutionAdaptor(backbone, _layer), classes)
-
-
-def _layer(convolution: FrozenConv2d) -> nn.Module | None:
-    if is_spatial(convolution):
-        return Parallel(convolution)
-    return None if convolution.bias is None else Shift(convolution)
+        adaptor = ConvolutionAdaptor(backbone, adapter_or_shift(Parallel))
+        return AdaptedModel(backbone, adaptor, classes)
 
 
 class Parallel(nn.Module):

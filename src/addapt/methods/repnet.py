@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from addapt.backbones import Backbone, BackboneInfo
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
 from addapt.methods.bias import BackboneShifts
-from addapt.methods.lite_residual import LiteResidual, add_spread, check_numbers
+from addapt.methods.hyperparameters import check_counts, check_kernel, check_positive
+from addapt.methods.lite_residual import LiteResidual, add_spread
 from addapt.ops.grid import pool_beside
 
 REDUCTION = 2  # the modules see maps of half the side
@@ -73,14 +74,9 @@ class RepNet(Method):
         Raises:
             OptionError: one makes no sense.
         """
-        check_numbers(
-            "RepNet",
-            kernel=self.kernel,
-            expand=self.expand,
-            modules=self.modules,
-            groups=self.groups,
-            width=self.width,
-        )
+        check_counts("RepNet", modules=self.modules, groups=self.groups, width=self.width)
+        check_kernel("RepNet", self.kernel)
+        check_positive("RepNet", "expand", self.expand, "1")
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model with a side network beside the backbone."""
@@ -111,8 +107,6 @@ class SideNetwork(Adaptor):
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute the reprogrammed features; nothing before the first module needs backward."""
         stem, blocks, tail = self.shifts.applied_to(backbone)
-        # A lean part keeps nothing of its output; a plain one may, and autograd would complain.
-        in_place = backbone.is_lean
         image = x
         side_modules = dict(zip(self.places, self.side_modules, strict=True))
         for place, part in enumerate((stem, *blocks), start=STEM):
@@ -120,14 +114,14 @@ class SideNetwork(Adaptor):
                 x = part(x)
                 continue
             if place == self.places[0]:
-                x = part(x)
-                h, w = x.shape[2:]
+                y = part(x)
+                h, w = y.shape[2:]
                 grid = math.ceil(h / REDUCTION), math.ceil(w / REDUCTION)
                 p = F.adaptive_avg_pool2d(image, grid)
             else:
                 x, p = pool_beside(x, REDUCTION)
-                x = part(x)
-            x = add_spread(x, side_modules[place](p), in_place=in_place)
+                y = part(x)
+            x = add_spread(y, side_modules[place](p), x)
         features: Tensor = tail(x)
         return features
 

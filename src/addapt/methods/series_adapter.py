@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from addapt.backbones import Backbone
 from addapt.freezing import FrozenConv2d
 from addapt.methods.base import AdaptedModel, Method, Recipe
-from addapt.methods.convolutions import ConvolutionAdaptor, Shift, is_spatial, pointwise
-from addapt.ops.activation import LEAN_ACTIVATIONS
+from addapt.methods.convolutions import ConvolutionAdaptor, adapter_or_shift, pointwise
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,8 @@ class SeriesAdapter(Method):
         Raises:
             OptionError: the backbone is plain.
         """
-        return AdaptedModel(backbone, ConvolutionAdaptor(backbone, _layer), classes)
-
-
-def _layer(convolution: FrozenConv2d) -> nn.Module | None:
-    if is_spatial(convolution):
-        return Series(convolution)
-    return None if convolution.bias is None else Shift(convolution)
+        adaptor = ConvolutionAdaptor(backbone, adapter_or_shift(Series))
+        return AdaptedModel(backbone, adaptor, classes)
 
 
 class Series(nn.Module):
@@ -81,6 +75,4 @@ class Series(nn.Module):
         z = convolution.convolve(x, convolution.bias, None, "none")
         y: Tensor = self.adapter(z)
         y = y.add_(z)  # in place, as a convolution's backward does not need its result
-        if residual is not None:
-            y = y + residual
-        return LEAN_ACTIVATIONS[convolution.geometry.activation](y)
+        return convolution.activate(y, residual)

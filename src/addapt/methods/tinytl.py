@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from addapt.backbones import Backbone
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
 from addapt.methods.bias import BackboneShifts
-from addapt.methods.lite_residual import LiteResidual, add_spread, check_numbers
+from addapt.methods.hyperparameters import check_counts, check_kernel, check_positive
+from addapt.methods.lite_residual import LiteResidual, add_spread
 from addapt.ops.grid import pool_beside
 
 
@@ -67,14 +68,9 @@ class TinyTL(Method):
         Raises:
             OptionError: one makes no sense.
         """
-        check_numbers(
-            "TinyTL",
-            kernel=self.kernel,
-            expand=self.expand,
-            reduction=self.reduction,
-            groups=self.groups,
-            width=self.width,
-        )
+        check_counts("TinyTL", reduction=self.reduction, groups=self.groups, width=self.width)
+        check_kernel("TinyTL", self.kernel)
+        check_positive("TinyTL", "expand", self.expand, "1")
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model with a lite residual module beside each block."""
@@ -104,12 +100,9 @@ class LiteResiduals(Adaptor):
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute adapted features."""
         stem, blocks, tail = self.shifts.applied_to(backbone)
-        # A lean block keeps nothing of its output; a plain one may, and autograd would complain.
-        in_place = backbone.is_lean
         x = stem(x)
         for block, residual in zip(blocks, self.residuals, strict=True):
             x, p = pool_beside(x, self.reduction)
-            y = block(x)
-            x = add_spread(y, residual(p), in_place=in_place)
+            x = add_spread(block(x), residual(p), x)
         features: Tensor = tail(x)
         return features

@@ -78,9 +78,13 @@ def frozen_conv2d_reference(
     return activate(y if residual is None else y + residual, geometry.activation)
 
 
-def is_frozen_conv2d_output(y: Tensor) -> bool:
-    """Say whether autograd has `y` from `frozen_conv2d`, whose backward does not need it."""
-    return isinstance(y.grad_fn, _FrozenConv2d._backward_cls)
+def may_be_overwritten(y: Tensor, x: Tensor) -> bool:
+    """Say whether no backward needs a block's output `y`, and its input `x` lies elsewhere.
+
+    Backward of `frozen_conv2d` does not need its result; other operations' may.
+    """
+    needed_by_none = y.grad_fn is None or isinstance(y.grad_fn, _FrozenConv2d._backward_cls)
+    return needed_by_none and y.untyped_storage()._cdata != x.untyped_storage()._cdata
 
 
 def can_pack(x: Tensor) -> bool:

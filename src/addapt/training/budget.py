@@ -8,7 +8,7 @@ On top of that comes whichever of these phases takes the most:
 - between steps, decoding the pictures that are not cached, and varying a micro-batch of them;
 - the end of an epoch, when the state is copied and written.
 
-Validation takes a micro-batch at a time, less than a step. What is then left is for the cache.
+Validation takes a picture at a time, less than a step. What is then left is for the cache.
 """
 
 import gc
