@@ -79,3 +79,27 @@ def test_mistakes(words: tuple[str, ...], message: str) -> None:
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_method_says_what_its_step_keeps_and_why() -> None:
+    report = run_json(*SMALL, "--method", "parallel_adapter", "--batch", "2")
+    assert report["kept_bytes"] == total(report["rows"]) > 0
+    adapter = next(row for row in report["rows"] if row["name"].endswith("adapter"))
+    assert adapter["reason"] == "its input, for its trained weight"
+    assert "trained on the input" in report["why"]
+    text = run(*SMALL, "--method", "da3").stdout
+    assert "never a block's output" in text
+    assert "da3 on resnet18 keeps" in text
+
+
+@pytest.mark.parametrize("option", [("--plain",), ("--all",), ("--codes", "8bit")])
+def test_a_method_has_its_own_audit(option: tuple[str, ...]) -> None:
+    result = run(*SMALL, "--method", "da3", *option)
+    assert result.exit_code == 2
+    assert "leave out" in result.stderr
+
+
+def test_an_unknown_method() -> None:
+    result = run(*SMALL, "--method", "da4")
+    assert result.exit_code == 2
+    assert "Did you mean 'da3'" in result.stderr

@@ -6,6 +6,7 @@ from addapt.memory.kept import KeptTensors, kept_bytes
 from addapt.memory.live import LiveTensors
 from addapt.memory.machine import machine_bytes
 from addapt.memory.meter import StepMemory, measure
+from addapt.memory.method_audit import audit_method
 from addapt.memory.micro_batches import accumulate_gradients, add_gradient
 from addapt.memory.plan import Plan, PlanRow, plan, too_small_budget
 from addapt.memory.process import (
@@ -24,6 +25,7 @@ __all__ = [
     "StepMemory",
     "accumulate_gradients",
     "add_gradient",
+    "audit_method",
     "configure_allocator",
     "format_bytes",
     "kept_bytes",

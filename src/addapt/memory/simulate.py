@@ -89,16 +89,16 @@ class Simulation:
             if micro_batch < batch:  # the peak comes when an earlier part has left gradients
                 for parameter in trained:
                     parameter.grad = torch.zeros_like(parameter)
-            pictures = partial(_pictures, micro_batch, image_px)
+            make_pictures = partial(pictures, micro_batch, image_px)
             labels = torch.zeros(micro_batch, dtype=torch.long, device=META)
-            add_gradient(self.model, pictures, labels, images=batch)
+            add_gradient(self.model, make_pictures, labels, images=batch)
         for parameter in trained:
             parameter.grad = None
         trained_bytes = sum(parameter.nbytes for parameter in trained)
         # AdamW copies one tensor at a time where gradient and parameter differ in layout.
         optimiser_bytes = trained_bytes + max(parameter.nbytes for parameter in trained)
         with KeptTensors(self.model) as kept:
-            self.model(_pictures(micro_batch, image_px))
+            self.model(pictures(micro_batch, image_px))
         forward = {kernel for kernel in convolutions.kernels if kernel[0] == FORWARD}
         return SimulatedStep(
             peak_bytes=max(live.peak_bytes, convolutions.peak_bytes, optimiser_bytes),
@@ -116,10 +116,11 @@ class Simulation:
         convolutions = Convolutions(LiveTensors())
         self.model.eval()
         with torch.no_grad(), convolutions:
-            self.model(_pictures(1, image_px))
+            self.model(pictures(1, image_px))
         return convolutions.kernels
 
 
-def _pictures(images: int, image_px: int) -> Tensor:
+def pictures(images: int, image_px: int) -> Tensor:
+    """Return pictures without memory, laid out as the loop lays out real ones."""
     size = (images, 3, image_px, image_px)
     return torch.empty(size, device=META, memory_format=torch.channels_last)

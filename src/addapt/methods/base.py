@@ -173,6 +173,7 @@ class Method(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    why_kept: ClassVar[str]  # what of a step must be kept for backward, in a sentence
     recipe: ClassVar[Recipe]
     batch_statistics: ClassVar[bool] = False  # whether training needs more than one picture
     plain: ClassVar[bool] = False  # whether it trains a plain copy of the backbone

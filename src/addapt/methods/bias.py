@@ -68,6 +68,9 @@ class Bias(Method):
 
     name: ClassVar[str] = "bias"
     summary: ClassVar[str] = "trained biases of all frozen layers"
+    why_kept: ClassVar[str] = (
+        "A bias's gradient needs no map; bits of the activations pass the gradient on."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=3e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
     )

@@ -61,6 +61,9 @@ class DA3(Method):
 
     name: ClassVar[str] = "da3"
     summary: ClassVar[str] = "additive spatial and channel attention beside frozen blocks"
+    why_kept: ClassVar[str] = (
+        "Being added, it keeps what it computes on small pooled maps, never a block's output."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
     )

@@ -61,6 +61,7 @@ class Finetune(Method):
 
     name: ClassVar[str] = "finetune"
     summary: ClassVar[str] = "a trained copy of the whole backbone, batch norms included"
+    why_kept: ClassVar[str] = "Every weight is trained, so the input of every layer must be kept."
     batch_statistics: ClassVar[bool] = True
     plain: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, backbone_lr=3e-4)
@@ -82,6 +83,7 @@ class FinetuneFrozenBn(Method):
 
     name: ClassVar[str] = "finetune_frozen_bn"
     summary: ClassVar[str] = "a trained copy of the whole backbone, batch statistics frozen"
+    why_kept: ClassVar[str] = Finetune.why_kept
     plain: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, backbone_lr=3e-4)
 

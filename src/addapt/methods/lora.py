@@ -52,6 +52,9 @@ class LoRA(Method):
 
     name: ClassVar[str] = "lora"
     summary: ClassVar[str] = "a low-rank update of every convolution's weight"
+    why_kept: ClassVar[str] = (
+        "The first low-rank factor is trained on the input of each convolution, kept whole."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
     )

@@ -38,6 +38,9 @@ class Norm(Method):
 
     name: ClassVar[str] = "norm"
     summary: ClassVar[str] = "scale and shift of every batch norm, statistics frozen"
+    why_kept: ClassVar[str] = (
+        "A trained scale multiplies the output of each convolution, which its gradient needs whole."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
     )

@@ -45,6 +45,9 @@ class ParallelAdapter(Method):
 
     name: ClassVar[str] = "parallel_adapter"
     summary: ClassVar[str] = "a 1 x 1 convolution beside each frozen k x k convolution"
+    why_kept: ClassVar[str] = (
+        "The adapter's weight is trained on the input of each k x k convolution, kept whole."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
     )

@@ -52,6 +52,9 @@ class Piggyback(Method):
 
     name: ClassVar[str] = "piggyback"
     summary: ClassVar[str] = "a trained binary mask for each frozen weight, stored as one bit"
+    why_kept: ClassVar[str] = (
+        "The gradient of a mask needs the input of its convolution, kept whole."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
     )

@@ -44,6 +44,9 @@ class SeriesAdapter(Method):
 
     name: ClassVar[str] = "series_adapter"
     summary: ClassVar[str] = "a 1 x 1 convolution after each frozen k x k convolution"
+    why_kept: ClassVar[str] = (
+        "The adapter's weight is trained on the output of each convolution, kept whole."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
     )

@@ -51,6 +51,9 @@ class TinyTL(Method):
 
     name: ClassVar[str] = "tinytl"
     summary: ClassVar[str] = "trained biases and lite residual modules beside frozen blocks"
+    why_kept: ClassVar[str] = (
+        "Residual modules are trained on pooled maps, which they keep; biases need none."
+    )
     recipe: ClassVar[Recipe] = Recipe(
         lr=3e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
     )

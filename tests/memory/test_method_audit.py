@@ -1,0 +1,44 @@
+"""What a method's step keeps, told without computing it."""
+
+import pytest
+import torch
+
+from addapt.backbones import load_backbone
+from addapt.memory import KeptTensors, audit_method
+from addapt.methods import METHODS, attach
+
+PX, BATCH, CLASSES = 64, 3, 5
+# On the device meta a batch norm keeps its statistics in tensors of its own.
+NEARLY = {"finetune", "finetune_frozen_bn"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("backbone_name", ["resnet18", "mobilenet_v2"])
+def test_rows_add_up_to_what_a_real_forward_keeps(name: str, backbone_name: str) -> None:
+    rows = audit_method(backbone_name, METHODS[name](), image_px=PX, batch=BATCH, classes=CLASSES)
+    model = attach(load_backbone(backbone_name, "random"), METHODS[name](), CLASSES).train()
+    x = torch.rand(BATCH, 3, PX, PX).contiguous(memory_format=torch.channels_last)
+    with KeptTensors(model) as kept:
+        model(x)
+    told = sum(row.kept_bytes for row in rows)
+    assert told == pytest.approx(kept.peak_bytes, rel=0.02 if name in NEARLY else 0)
+
+
+def test_reasons() -> None:
+    rows = audit_method("resnet18", METHODS["norm"](), image_px=PX)
+    reasons = {row.reason for row in rows}
+    assert any("a map it computes" in reason for reason in reasons)
+    assert any("bits of an activation" in reason for reason in reasons)
+    head = audit_method("resnet18", METHODS["head"](), image_px=PX)
+    assert [(row.name, row.reason) for row in head] == [
+        ("head", "its input, for its trained weight")
+    ]
+
+
+def test_what_is_audited_is_the_method_as_given() -> None:
+    narrow, wide = (METHODS["lora"](rank=rank) for rank in (1, 8))  # type: ignore[call-arg]
+    kept = [
+        sum(row.kept_bytes for row in audit_method("resnet18", method, image_px=PX))
+        for method in (narrow, wide)
+    ]
+    assert kept[0] < kept[1]
