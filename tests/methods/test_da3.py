@@ -144,16 +144,20 @@ def test_blocks_before_the_first_adaptor_need_no_backward(tiny_backbone: Backbon
     assert 8 in channels  # of block 2, pooled
 
 
-def test_training_takes_image_by_image_before_the_first_adaptor(tiny_backbone: Backbone) -> None:
+@pytest.mark.parametrize(("pixels", "parts"), [(1, [1, 1, 1]), (40 * 40 * 2, [2, 1])])
+def test_training_takes_few_images_at_once_before_the_first_adaptor(
+    tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, pixels: int, parts: list[int]
+) -> None:
+    monkeypatch.setattr("addapt.methods.da3.PIXELS_AT_ONCE", pixels)
     model = DA3(first_block=2).attach(tiny_backbone.lean().double(), classes=2)
     randomised(model.adaptor)
     sizes: list[int] = []
     model.backbone.stem.register_forward_pre_hook(lambda m, inputs: sizes.append(len(inputs[0])))
     x = torch.randn(3, 3, 40, 40, dtype=torch.float64)
     trained = model.train().features(x)
-    assert sizes == [1, 1, 1]
+    assert sizes == parts
     whole = model.eval().features(x)
-    assert sizes[3:] == [3]  # as the backbone takes them, to the last bit
+    assert sizes[len(parts) :] == [3]  # as the backbone takes them, to the last bit
     torch.testing.assert_close(trained, whole, rtol=1e-12, atol=1e-12)
 
 

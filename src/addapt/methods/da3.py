@@ -28,6 +28,8 @@ from addapt.methods.shifts import Shifts
 from addapt.ops.conv import may_be_overwritten
 from addapt.ops.grid import add_tiled, pool_beside
 
+PIXELS_AT_ONCE = 224 * 224  # before the first adaptor: one image of the usual size, or some smaller
+
 
 @dataclass(frozen=True)
 class DA3(Method):
@@ -124,7 +126,7 @@ class AdditiveAdaptor(Adaptor):
         """Compute adapted features; blocks before the first adaptor need no backward."""
         blocks = list(backbone.blocks)
         first = nn.Sequential(backbone.stem, *blocks[: self.first_block])
-        x = _one_by_one(first, x) if self.training and torch.is_grad_enabled() else first(x)
+        x = _few_at_once(first, x) if self.training and torch.is_grad_enabled() else first(x)
         adapted = zip(blocks[self.first_block :], self.attentions, self.shifts, strict=True)
         for block, attention, shifts in adapted:
             assert isinstance(shifts, Shifts)
@@ -135,16 +137,17 @@ class AdditiveAdaptor(Adaptor):
 
 
 @torch.no_grad()
-def _one_by_one(layers: nn.Sequential, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Compute what needs no backward, image by image: its maps are the largest of all."""
-    if x.is_cuda or len(x) < 2:  # a GPU would idle; and one image's maps may be the step's peak
+def _few_at_once(layers: nn.Sequential, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+    """Compute what needs no backward, few images at once: its maps are the largest of all."""
+    at_once = max(1, PIXELS_AT_ONCE // (x.shape[2] * x.shape[3]))
+    if x.is_cuda or len(x) <= at_once:  # a GPU would idle; and these maps may be the step's peak
         return cast(Tensor, layers(x))
     with reusing_freed_memory():
-        first = layers(x[:1])
-        out = torch.empty_like(first.expand(len(x), *first.shape[1:]))
-        out[:1] = first
-        for i in range(1, len(x)):
-            out[i : i + 1] = layers(x[i : i + 1])
+        first = layers(x[:at_once])
+        out = torch.empty_like(first[:1].expand(len(x), *first.shape[1:]))
+        out[:at_once] = first
+        for start in range(at_once, len(x), at_once):
+            out[start : start + at_once] = layers(x[start : start + at_once])
     return out
 
 

@@ -71,8 +71,8 @@ class Learner:
             method: how to adapt.
             epochs: passes over the pictures; as the method recommends unless given.
             batch: pictures a step, likewise.
-            micro_batch: pictures in memory at once; their gradients add up to the batch's. As the
-                method recommends unless given, or fewer if the budget demands it.
+            micro_batch: pictures in memory at once; their gradients add up to the batch's. Unless
+                given the whole batch, or, with a budget, as the method recommends, or fewer.
             lr: peak learning rate, as the method recommends unless given.
             image_px: side of the pictures; by default the backbone's native one, or smaller
                 when the pictures themselves are.
@@ -105,6 +105,9 @@ class Learner:
             seed=seed,
             flip=flip,
         )
+        asked = micro_batch is not None
+        if budget_bytes is not None and not asked:
+            micro_batch = method.recipe.micro_batch  # without a budget the whole batch is quicker
         options = options_for(train_images=1, micro_batch=micro_batch)
         self._refuse_place(name, Path(folder), restart)
         if budget_bytes is not None:
@@ -124,7 +127,7 @@ class Learner:
                 found,
                 batch=options.batch,
                 micro_batch=options.micro_batch,
-                asked=micro_batch is not None,
+                asked=asked,
                 preferred=None if restart else unfinished_micro_batch(self.store.state_path(name)),
                 cache_bytes=cache_bytes,
             )

@@ -115,6 +115,7 @@ def train(
             model,
             optimiser,
             step,
+            len(validation),
         )
         loss_sum = 0.0
         if on_epoch is not None:

@@ -53,7 +53,7 @@ def training_options(
         if value is not None and value < 1:
             raise OptionError(f"{option} is {value}: give at least 1.")
     batch = recipe.batch if batch is None else batch
-    micro_batch = min(micro_batch or recipe.micro_batch or batch, batch)
+    micro_batch = min(micro_batch or batch, batch)
     if method.batch_statistics and micro_batch == 1:
         raise OptionError(
             f"Method {method.name!r} needs statistics of several pictures: give --batch and "

@@ -20,7 +20,7 @@ from addapt.training.state import EpochRecord, TrainingState
 STATE_FILE = "state.safetensors"
 HISTORY_FILE = "history.jsonl"
 TENSORS = ("domain", "optimiser", "best")
-NUMBERS = ("step", "epoch_loss_sum", "train_s", "best_epoch", "best_accuracy", "best_loss")
+NUMBERS = ("step", "epoch_loss_sum", "train_s", "best_epoch", "best_accuracy")
 
 
 def save_run(folder: Path, state: TrainingState, fingerprint: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What a run needs to go on: tensors, the number of the next step, the best epoch so far."""
 
+import math
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -24,8 +25,8 @@ class EpochRecord:
 class TrainingState:
     """A run between two steps.
 
-    `domain` and `optimiser` are those of step `step`; `best` is the domain's
-    state after the epoch with the lowest validation loss.
+    `domain` and `optimiser` are those of step `step`; `best` is the domain's state after the
+    last epoch that validated about as well as any: see `end_epoch`.
     """
 
     step: int = 0
@@ -33,7 +34,6 @@ class TrainingState:
     train_s: float = 0.0
     best_epoch: int = 0
     best_accuracy: float = 0.0
-    best_loss: float = float("inf")
     history: list[EpochRecord] = field(default_factory=list)
     domain: dict[str, Tensor] = field(default_factory=dict)
     optimiser: dict[str, Tensor] = field(default_factory=dict)
@@ -79,16 +79,30 @@ class TrainingState:
         model: AdaptedModel,
         optimiser: AdamW,
         step: int,
+        val_images: int,
     ) -> None:
-        """Take note of a finished epoch, and of its tensors when it is the best so far."""
+        """Take note of a finished epoch, and of its tensors unless an earlier one was better.
+
+        Better by more than the standard error of the highest accuracy: a smaller difference on
+        few pictures is chance, and then later epochs, at lower learning rates, are to be
+        preferred (the one-standard-error rule; Breiman et al., 1984).
+        """
         self.history.append(record)
         self.capture(model, optimiser, step, 0.0)
-        # By loss: on few pictures accuracy is so coarse that its best epoch is one by chance.
-        if record.val_loss < self.best_loss:
+        highest = max(each.val_accuracy for each in self.history)
+        if record.val_accuracy >= highest - standard_error(highest, val_images):
             self.best_epoch = record.epoch
             self.best_accuracy = record.val_accuracy
-            self.best_loss = record.val_loss
             self.best = dict(self.domain)
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Return the standard error of an accuracy measured on so many images.
+
+    Two right and two wrong are added (Agresti and Coull, 1998): ten right of ten is no certainty.
+    """
+    expected = (accuracy * images + 2) / (images + 4)
+    return math.sqrt(expected * (1 - expected) / (images + 4))
 
 
 def _parameter_names(model: AdaptedModel, optimiser: AdamW) -> dict[Tensor, str]:
