@@ -45,8 +45,8 @@ SCHEDULES = {"short": (5, 200), "long": (10, 400)}
 OTHER_RATES = {
     "bias": 1e-2,
     "da3": 2e-3,
-    "finetune": 1e-3,
-    "finetune_frozen_bn": 1e-3,
+    "finetune": 3e-4,
+    "finetune_frozen_bn": 3e-4,
     "head": 1e-2,
     "lora": 3e-3,
     "norm": 3e-3,

@@ -15,7 +15,25 @@ from addapt.backbones import Backbone, BackboneInfo, BlockInfo, InputInfo, weigh
 # Two threads on a busy machine are slower than one, and tests are small.
 torch.set_num_threads(1)
 
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    # Some tests take more. Who then copies this process would hang at the next operation.
+    torch.set_num_threads(1)
+
+
 MakeFolder = Callable[..., Path]
+
+# Two threads on a busy machine are slower than one, and tests are small.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _same_beginning() -> None:
+    """Undo what an earlier test has set."""
+    # With more threads a copy of this process would hang at its first operation.
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
 
 
 class TinyBlock(nn.Module):

@@ -13,7 +13,7 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common"}
 
 # From the ground up. A unit may import itself and what stands on a line above it.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_errors", "_disk", "_allocator"),
+    ("_errors", "_text", "_disk", "_allocator"),
     ("ops",),
     ("freezing",),
     ("backbones",),

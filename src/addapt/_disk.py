@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 _ELSEWHERE = "choose another folder, or make this one writable"
@@ -18,6 +19,8 @@ _REASONS = {
     errno.EEXIST: ("something of that name is in the way", "move it away or choose another name"),
     errno.EISDIR: ("it is a folder", "move it away or choose another name"),
 }
+# Left free by each write, for the folder's own entries and for other programs.
+MARGIN_BYTES = 1_000_000
 
 
 def disk_reason(error: OSError) -> str:
@@ -27,13 +30,15 @@ def disk_reason(error: OSError) -> str:
     return f"{reason}: {remedy}."
 
 
-def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+def write_atomically(path: Path, *parts: bytes | bytearray) -> None:
     """Write `parts` to `path`: a file that was there stays until the new one is on the disk.
 
     Raises:
-        OSError: as the system gives it; nothing is left behind.
+        OSError: as the system gives it, or there is too little space to begin; nothing is left
+            behind.
     """
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp")
+    require_space(path.parent, sum(memoryview(part).nbytes for part in parts))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             for part in parts:
@@ -46,6 +51,32 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
             temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that a power cut does not take them away again.
+
+    Raises:
+        OSError: as the system gives it.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        _sync_folder(made.parent)
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raise the error of a full disk if so many bytes and a margin would not fit into `folder`.
+
+    Raises:
+        OSError: ENOSPC.
+    """
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError:
+        return  # where it cannot be known, writing itself will tell
+    if free_bytes < needed_bytes + MARGIN_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -52,6 +52,10 @@ class DomainError(AddaptError):
     """A domain or its file that cannot be read, written, or used with this backbone."""
 
 
+class DamagedError(DomainError):
+    """A domain's file that is not what was written; another version could not read it either."""
+
+
 class TrainingError(AddaptError):
     """Learning that cannot go on, such as a loss that is not a number."""
 

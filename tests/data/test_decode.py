@@ -1,6 +1,7 @@
 """Every mode becomes upright 8-bit RGB; everything that is no picture becomes a sentence."""
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -8,10 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from addapt._errors import DataError
-from addapt.data.decode import IMAGE_SUFFIXES, MAX_PIXELS, read_image, read_size
+from addapt.data.decode import (
+    IMAGE_SUFFIXES,
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    open_picture,
+    read_image,
+    read_size,
+)
 
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),
@@ -226,7 +234,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Image, "open", refuse)  # the tests may run as root, whom nothing stops
+    monkeypatch.setattr("os.open", refuse)  # the tests may run as root, whom nothing stops
     with pytest.raises(DataError, match=r"a\.jpg may not be read"):
         read_image(tmp_path / "a.jpg")
 
@@ -292,4 +300,59 @@ def test_a_picture_without_pixels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "nothing.gif"
     path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", 0, 0, 0, 0, 0) + b";")
     with pytest.raises(DataError, match=r"nothing\.gif"):
+        read_image(path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for a writer, for ever
+    for read in (read_image, read_size):
+        with pytest.raises(DataError, match=r"pipe\.png is a pipe or a device"):
+            read(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match="null is a pipe or a device"):
+        read_image(Path("/dev/null"))
+
+
+def test_a_file_larger_than_any_picture_is_refused_before_reading(tmp_path: Path) -> None:
+    path = tmp_path / "large.webp"
+    with path.open("wb") as file:
+        file.write(b"RIFF\x00\x00\x00\x00WEBPVP8 ")
+        file.truncate(MAX_FILE_BYTES + 1)  # takes no space on the disk
+    with pytest.raises(DataError, match=r"large\.webp is too large: it takes 715,827,881 bytes"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "compression"),
+    [("a.bmp", None), ("a.ppm", None), ("a.tif", "raw"), ("a.tif", "tiff_deflate")],
+)
+def test_no_file_is_mapped_into_memory(
+    tmp_path: Path, name: str, compression: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a mapped file that is cut short meanwhile, reading ends the process."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("mapped")
+
+    options = {} if compression is None else {"compression": compression}
+    Image.new("RGB", (16, 16), RED).save(tmp_path / name, **options)
+    monkeypatch.setattr("mmap.mmap", refuse)
+    with open_picture(tmp_path / name) as image:
+        with pytest.raises(OSError):
+            image.fp.fileno()  # type: ignore[attr-defined]  # the TIFF library would map what has a number
+        image.load()
+    assert set(colours(read_image(tmp_path / name))) == {RED}
+
+
+def test_a_file_that_vanishes_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text.png"
+    path.write_text("not a picture")
+
+    def vanish(*_: object, **__: object) -> None:
+        path.unlink()
+        raise UnidentifiedImageError
+
+    monkeypatch.setattr(Image, "open", vanish)
+    with pytest.raises(DataError, match=r"text\.png is not a picture"):
         read_image(path)

@@ -15,11 +15,6 @@ def bytes_of(path: Path, px: int = 32) -> int:
     return decoding_bytes([Sample(path, 0)], px)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-
-
 @pytest.fixture
 def picture() -> Image.Image:
     return Image.fromarray(np.zeros((600, 800, 3), dtype=np.uint8))

@@ -193,10 +193,10 @@ def test_a_split_spelt_another_way_is_not_learnt_as_classes(
 def test_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "cat/1.png", "dog/1.png")
 
-    def refuse(self: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(Path, "iterdir", refuse)  # the tests may run as root
+    monkeypatch.setattr("os.scandir", refuse)  # the tests may run as root
     with pytest.raises(DataError, match="cannot be searched: .*: Permission denied"):
         scan_folder(tmp_path)
     with pytest.raises(DataError, match="cannot be searched: .*: Permission denied"):

@@ -3,6 +3,7 @@
 Pictures here are plain colours whose red value is their number, unless said otherwise.
 """
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,6 +107,63 @@ def test_only_what_does_not_fit_is_decoded_again(tmp_path: Path) -> None:
     samples[4].path.unlink()
     with pytest.raises(DataError, match=r"4\.png does not exist"):
         loaded.batch([0, 4])
+
+
+def test_a_picture_that_vanished_may_be_put_back(tmp_path: Path) -> None:
+    samples = write(tmp_path, 3)
+    loaded, _ = load_images(samples, PX, "bicubic", cache_bytes=0)
+    content = samples[1].path.read_bytes()
+    samples[1].path.unlink()
+    with pytest.raises(DataError, match=r"1\.png does not exist\. It was there before: put"):
+        loaded.batch([0, 1])
+    samples[1].path.mkdir()
+    with pytest.raises(DataError, match=r"1\.png is a folder.* put it back"):
+        loaded.batch([0, 1])
+    samples[1].path.rmdir()
+    samples[1].path.write_bytes(content)  # at another time: what counts is what it shows
+    assert loaded.batch([0, 1])[:, 0, 0, 0].tolist() == [0, 1]
+
+
+def test_a_picture_that_became_another_one_is_told(tmp_path: Path) -> None:
+    samples = write(tmp_path, 3)
+    loaded, _ = load_images(samples, PX, "bicubic", cache_bytes=PICTURE_BYTES)
+    chosen = loaded.select([2, 0])
+    for sample in samples:
+        Image.new("RGB", (12, 10), (77, 0, 0)).save(sample.path)
+    assert loaded.batch([0])[0, 0, 0, 0] == 0  # it was kept
+    with pytest.raises(DataError, match=r"2\.png has changed since it was read: put it back"):
+        chosen.batch([1, 0])
+
+
+def test_what_files_were_like_before_reading(tmp_path: Path) -> None:
+    samples = write(tmp_path, 4, broken=[1])
+    os.utime(samples[2].path, ns=(5, 7))
+    loaded, _ = load_images(samples, PX, "bicubic", refuse_many_unreadable=False)
+    sizes = [samples[i].path.stat().st_size for i in (0, 2, 3)]
+    for sample in samples:
+        sample.path.unlink()
+    assert [origin.size_bytes for origin in loaded.origins] == sizes
+    assert loaded.origins[1].changed_ns == 7
+    assert loaded.select([2, 1]).origins == (loaded.origins[2], loaded.origins[1])
+
+
+@pytest.mark.parametrize("turn_into", ["nothing", "a folder", "a pipe", "text"])
+def test_what_files_turn_into_between_finding_and_reading_them(
+    tmp_path: Path, turn_into: str
+) -> None:
+    samples = write(tmp_path, 20)
+    path = samples[4].path
+    path.unlink()
+    if turn_into == "a folder":
+        path.mkdir()
+    elif turn_into == "a pipe":
+        os.mkfifo(path)
+    elif turn_into == "text":
+        path.write_text("text")
+    loaded, messages = load_images(samples, PX, "bicubic")
+    assert len(loaded) == 19
+    assert len(messages) == 1
+    assert str(path) in messages[0]
 
 
 def test_order_does_not_depend_on_which_picture_is_decoded_first(

@@ -16,6 +16,8 @@ from addapt.methods import DA3, Head, Recipe
 from addapt.training import Learner
 from tests.conftest import MakeFolder
 
+HOSTILE = "e<script>\x1b[31m\udce9"
+
 
 @pytest.fixture
 def sources(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +31,9 @@ def sources(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
         return PictureSource(name, "package", "MIT <tag>", f"what {name} is", write, image_px=32)
 
     monkeypatch.setattr(
-        demo_run, "SOURCES", (build("one", ("a", "b")), build("two", ("c", "d", "e<script>")))
+        demo_run,
+        "SOURCES",
+        (build("one", ("a", "b")), build("two", ("c", "d", HOSTILE))),
     )
 
 
@@ -84,7 +88,8 @@ def test_report_is_one_self_contained_page(domains: list[DemoDomain], tmp_path: 
     assert len(links) > 10
     assert all(link.startswith("data:image/") for link in links)
     assert "Nothing." in page
-    assert "e&lt;script&gt;" in page
+    assert r"e&lt;script&gt;\x1b[31m\udce9" in page
+    assert "\x1b" not in page
     assert "<script>" not in page
     assert "MIT &lt;tag&gt;" in page
     domains[0].changed_logits = 3

@@ -19,12 +19,14 @@ from torch import Tensor
 
 import addapt.domains
 from addapt._disk import disk_reason
-from addapt._errors import DomainError
-from addapt.domains.file import HEADER_LIMIT_BYTES, read_domain, read_info
+from addapt._errors import DamagedError, DomainError
+from addapt.domains.file import open_domain, read_domain, read_info
 from addapt.domains.file import write_domain as write
+from addapt.domains.header import HEADER_LIMIT_BYTES
 from addapt.domains.info import SCHEMA
 from tests.domains.domain_cases import INFO, tensors
 
+GOLDEN = Path(__file__).with_name("golden_schema_1.safetensors")  # written in November 2026
 DTYPES = st.sampled_from(
     [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8]
 )
@@ -73,7 +75,9 @@ def _can_be_utf8(name: str) -> bool:
 def test_other_programs_can_read_it(tmp_path: Path) -> None:
     write(tmp_path / "a.safetensors", INFO, tensors())
     with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
-        assert file.metadata() == {"addapt": INFO.to_json(), "format": "pt"}
+        texts = file.metadata()
+        assert len(texts.pop("sha256")) == 64
+        assert texts == {"addapt": INFO.to_json(), "format": "pt"}
         assert set(file.keys()) == set(tensors())
 
 
@@ -142,7 +146,7 @@ def test_nowhere_to_write(tmp_path: Path) -> None:
 
 
 def test_too_long_a_description_is_not_written(tmp_path: Path) -> None:
-    info = dataclasses.replace(INFO, classes=("x" * HEADER_LIMIT_BYTES,))
+    info = dataclasses.replace(INFO, options={"x": "x" * HEADER_LIMIT_BYTES})
     with pytest.raises(DomainError, match="Use fewer classes"):
         write(tmp_path / "a.safetensors", info, {})
     assert list(tmp_path.iterdir()) == []
@@ -206,6 +210,74 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
         cut.write_bytes(content[:size])
         with pytest.raises(DomainError, match="cut is"):
             read_domain(cut)
+
+
+def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
+    whole, changed = tmp_path / "whole", tmp_path / "changed"
+    write(whole, INFO, {"w": torch.ones(3), "n": torch.arange(5)})
+    content = whole.read_bytes()
+    header_end = 8 + int.from_bytes(content[:8], "little")
+    note = content.index(b'"format":"pt"')  # for other programs, and without meaning for this one
+    unread = {*range(note, note + 13), *range(content.rindex(b"}", 0, header_end), header_end)}
+    for place in sorted({*range(0, header_end, 13), *range(header_end, len(content))} - unread):
+        changed.write_bytes(
+            content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :],
+        )
+        with pytest.raises(DomainError):
+            read_domain(changed)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    for value in (float("nan"), float("inf")):
+        write(tmp_path / "a", INFO, {"w": torch.tensor([1, value]), "n": torch.arange(2)})
+        with pytest.raises(DamagedError, match="tensor 'w' holds values that are infinite or not"):
+            read_domain(tmp_path / "a")
+
+
+def test_a_file_must_have_the_checksum_from_schema_4_on(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for schema in (3, 4):
+        info = dataclasses.replace(INFO, schema=schema)
+        path.write_bytes(save(tensors_of_another_program(), {"addapt": info.to_json()}))
+        if schema == 3:
+            assert torch.equal(read_domain(path)[1]["w"], torch.ones(2))
+            continue
+        with pytest.raises(DamagedError, match="its checksum is missing"):
+            read_domain(path)
+
+
+def test_a_wrong_checksum_is_wrong_in_older_files_too(tmp_path: Path) -> None:
+    texts = {"addapt": dataclasses.replace(INFO, schema=3).to_json(), "sha256": "0" * 64}
+    (tmp_path / "a").write_bytes(save(tensors_of_another_program(), texts))
+    with pytest.raises(DamagedError, match="its checksum is wrong"):
+        read_domain(tmp_path / "a")
+
+
+def test_a_file_from_before_there_were_checksums() -> None:
+    info, read = read_domain(GOLDEN)
+    assert (info.schema, info.method, info.classes) == (1, "head", ("cat", "dog"))
+    assert torch.equal(read["head.weight"], torch.arange(24.0).view(2, 12) / 8 - 1)
+    assert torch.equal(read["head.bias"], torch.tensor([-0.5, 0.25]))
+
+
+def test_a_reader_keeps_to_the_version_it_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write(path, INFO, {"w": torch.zeros(100)})
+    with open_domain(path) as file:
+        write(path, dataclasses.replace(INFO, seed=7), {"w": torch.ones(3)})
+        assert file.info == INFO
+        assert file.tensors["w"].shape == (100,)
+        assert torch.equal(file.read()["w"], torch.zeros(100))
+    assert read_info(path).seed == 7
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write(path, INFO, {"w": torch.zeros(100_000)})
+    with open_domain(path) as file:
+        os.truncate(path, path.stat().st_size - 1)
+        with pytest.raises(DamagedError, match="the file ends too early"):
+            file.read()
 
 
 def test_unknown_disk_errors_keep_their_own_words() -> None:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addapt._errors import DomainError
-from addapt.domains.info import SCHEMA, DomainInfo, check_backbone
+from addapt.domains.info import (
+    CLASSES_LIMIT,
+    NESTING_LIMIT,
+    SCHEMA,
+    DomainInfo,
+    check_backbone,
+    check_classes,
+)
 from tests.domains.domain_cases import INFO
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -19,6 +26,9 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=5,
 )
+NESTED: dict[str, Any] = {}
+for _ in range(NESTING_LIMIT):
+    NESTED = {"in": NESTED}
 WRONG: list[tuple[str, Any]] = [
     ("schema", 0),
     ("schema", True),
@@ -28,10 +38,21 @@ WRONG: list[tuple[str, Any]] = [
     ("hyperparameters", {1: "one"}),
     ("classes", ["a", "b"]),
     ("classes", ("a", 2)),
+    ("classes", ()),
+    ("classes", ("a", "b", "a")),
+    ("classes", ("x" * 256,)),
+    ("classes", tuple(map(str, range(CLASSES_LIMIT + 1)))),
+    ("classes", tuple(f"{k:0250}" for k in range(4_000))),
     ("image_px", 128.0),
+    ("image_px", 0),
+    ("image_px", 1_000_000),
+    ("interpolation", "magic"),
     ("mean", (0.5, 0.5)),
     ("std", (0.5, 0.5, "x")),
     ("seed", True),
+    ("seed", 2**63),
+    ("val_accuracy", 10**400),
+    ("options", NESTED),
     ("val_accuracy", float("inf")),
     ("options", {"folder": Path()}),
     ("versions", {"torch": 2}),
@@ -39,15 +60,18 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
+TWICE = INFO.to_json().replace('"seed"', '"schema": 1, "seed"')
+
+
 def as_json(**changes: Any) -> str:
     return json.dumps(json.loads(INFO.to_json()) | changes)
 
 
 @given(
-    classes=st.lists(st.text()).map(tuple),
+    classes=st.lists(st.text(max_size=255), min_size=1, unique=True).map(tuple),
     mean=st.tuples(FLOATS, FLOATS, FLOATS),
     options=st.dictionaries(st.text(), JSON_VALUES, max_size=3),
-    seed=st.integers(),
+    seed=st.integers(-(2**63) + 1, 2**63 - 1),
 )
 def test_round_trip(
     classes: tuple[str, ...], mean: tuple[float, float, float], options: dict[str, Any], seed: int
@@ -76,6 +100,26 @@ def test_every_field_is_checked_and_needed(field: str) -> None:
         DomainInfo.from_json(json.dumps(values))
 
 
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), "there are 0 classes, and 1 to 100000"),
+        (tuple(map(str, range(CLASSES_LIMIT + 1))), "there are 100001 classes"),
+        (("a", "a"), "a class is there twice"),
+        (("x" * 256,), "a name of more than 255 characters"),
+        (tuple(f"{k:0250}" for k in range(4_000)), "more than 900000 bytes"),
+    ],
+)
+def test_classes_that_do_not_fit_into_a_file(classes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DomainError, match=message):
+        check_classes(classes)
+
+
+def test_as_many_classes_as_fit() -> None:
+    check_classes([f"{k}" for k in range(70_000)])
+    check_classes(["x" * 255, "ü"])
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert DomainInfo.from_json(as_json(colour="blue")) == INFO
 
@@ -95,7 +139,9 @@ def test_older_schema_is_named_where_the_adaptor_was_another() -> None:
     assert DomainInfo.from_json(json.dumps(values | {"method": "head"})).schema == 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000, '{"seed": ' + "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", "[" * 100_000, '{"seed": ' + "9" * 5000, TWICE]
+)
 def test_damaged_text(text: str) -> None:
     with pytest.raises(DomainError, match="not valid JSON|not a JSON object"):
         DomainInfo.from_json(text)

@@ -1,6 +1,7 @@
 """What every method promises, asked of each one in the registry."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -115,6 +116,27 @@ def test_unknown_method_and_hyperparameter() -> None:
     with pytest.raises(OptionError, match=r"no hyper-parameter 'breadth'.*kernel"):
         build_method("da3", {"breadth": 3})
     assert issubclass(UnknownNameError, AddaptError)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "default"),
+    [
+        ({"kernel": True}, "5"),
+        ({"kernel": 5.0}, "5"),
+        ({"kernel": None}, "5"),
+        ({"biases": 1}, "True"),
+        ({"first_block": False}, "None"),
+        ({"first_block": "2"}, "None"),
+    ],
+)
+def test_a_hyperparameter_of_a_wrong_type(hyperparameters: dict[str, Any], default: str) -> None:
+    with pytest.raises(OptionError, match=f"not of the type of its default {default}"):
+        build_method("da3", hyperparameters)
+
+
+def test_whole_numbers_serve_as_others() -> None:
+    assert build_method("lora", {"alpha": 4}) == build_method("lora", {"alpha": 4.0})
+    assert build_method("da3", {"first_block": None}) == build_method("da3", {})
 
 
 def test_every_method_says_what_it_is() -> None:

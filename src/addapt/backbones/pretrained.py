@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from addapt._errors import MissingPackageError, WeightsError
-from addapt.backbones.weights import read_state
+from addapt.backbones.weights_file import read_state
 
 CHUNK_BYTES = 1 << 20
 

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from addapt._errors import OptionError, UnknownNameError, WeightsError
+from addapt._text import printable
 from addapt.backbones.base import Backbone, weights_sha256
 from addapt.backbones.efficientnet_lite import efficientnet_lite, efficientnet_lite_names
 from addapt.backbones.mobilenet_v2 import mobilenet_v2, rename_mobilenet_v2
 from addapt.backbones.pretrained import LITE0, LITE1, LITE2, PretrainedPackage, read_pretrained
 from addapt.backbones.resnet import resnet, resnet_names
-from addapt.backbones.weights import Rename, fits, load_weights, read_state
+from addapt.backbones.weights import Rename, fits, load_weights
+from addapt.backbones.weights_file import read_state
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def load_backbone(
         backbone, source = _random(name, seed), f"random (seed {seed})"
     else:
         path = Path(weights).expanduser()
-        backbone, source = _filled(name, read_state(path), f"file {path}"), f"file {path.name}"
+        backbone, source = (
+            _filled(name, read_state(path), f"file {path}"),
+            f"file {printable(path.name)}",
+        )
     sha256 = weights_sha256(backbone)
     backbone.info = replace(backbone.info, weights=source, weights_sha256=sha256)
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs

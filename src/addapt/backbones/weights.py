@@ -1,14 +1,9 @@
-"""Reading weights files and fitting them, by name, into a backbone."""
+"""Fitting foreign weights, by name, into a backbone."""
 
 import re
-import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from addapt._errors import WeightsError
@@ -18,40 +13,7 @@ from addapt.backbones.base import Backbone
 Rename = Callable[[str], str | None]
 
 CLASSIFIER = re.compile(r"(_fc|fc|classifier|head)\.")
-FORMATS = "Give a .safetensors file, or a .pth, .pt or .bin file written by torch.save"
-SAVE = "Save the network's state with torch.save(network.state_dict(), path)."
 LISTED = 3  # tensors named in a message
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a file of named tensors; no code in it is ever run.
-
-    A state dict may lie under "state_dict" or "model", and a "module." in front of
-    all names is taken away.
-
-    Raises:
-        WeightsError: the file is not there, cannot be read, or is not a state dict.
-    """
-    if not path.is_file():
-        reason = "is a directory, not a file" if path.is_dir() else "does not exist"
-        raise WeightsError(f"Weights file {path} {reason}. {FORMATS}.")
-    content = _read(path)
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not content:
-        raise WeightsError(
-            f"Weights file {path} does not hold named tensors but {_kind(content)}. {SAVE}"
-        )
-    for name, tensor in content.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise WeightsError(
-                f"Weights file {path} is not a state dict: its entry {name!r} is {_kind(tensor)}. "
-                f"{SAVE}"
-            )
-    if all(name.startswith("module.") for name in content):
-        return {name.removeprefix("module."): tensor for name, tensor in content.items()}
-    return dict(content)
 
 
 def load_weights(
@@ -98,25 +60,6 @@ def block_index(stage: int, i: int, repeats: Sequence[int]) -> int | None:
     if 0 <= stage < len(repeats) and 0 <= i < repeats[stage]:
         return sum(repeats[:stage]) + i
     return None
-
-
-def _read(path: Path) -> object:
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        # only the zip format can be mapped into memory; torch before 1.6 wrote another one
-        mapped = zipfile.is_zipfile(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns before it refuses
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except UnpicklingError:
-        reason = "it holds code or objects besides tensors, which are never run, or is no such file"
-        raise WeightsError(
-            f"Weights file {path} was refused: {reason}. {FORMATS} that holds tensors only."
-        ) from None
-    except Exception as error:  # a damaged file makes the readers raise almost anything
-        reason = str(error).split("\n", 1)[0].rstrip(".") or type(error).__name__
-        raise WeightsError(f"Weights file {path} cannot be read: {reason}. {FORMATS}.") from error
 
 
 def _match(
@@ -176,9 +119,3 @@ def _is_counter(name: str) -> bool:
 
 def _first_few(found: Sequence[str]) -> str:
     return ", ".join(found[:LISTED]) + (", ..." if len(found) > LISTED else "")
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "an empty dict" if not value else "a dict"
-    return f"a value of type {type(value).__name__}"

@@ -7,7 +7,7 @@ import typer
 
 from addapt._errors import OptionError
 from addapt.cli import options
-from addapt.cli.output import add_row, command, make_table, print_json, print_table
+from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
 if TYPE_CHECKING:
     from addapt.freezing import AuditRow
@@ -77,7 +77,7 @@ def audit(
             print_json(fields)
             return
         _print_rows(rows)
-        typer.echo(
+        say(
             f"For a batch of {batch} at {px} px {backbone} keeps {frozen_bytes / 1e6:.2f} MB for "
             f"backward; in plain PyTorch the same network keeps {plain_bytes / 1e6:.2f} MB."
         )
@@ -107,7 +107,7 @@ def _audit_method(
         print_json(fields)
         return
     _print_rows(rows)
-    typer.echo(
+    say(
         f"For a batch of {batch} at {px} px {name} on {backbone} keeps {kept_bytes / 1e6:.2f} MB "
         f"for backward. {method.why_kept}"
     )

@@ -16,7 +16,7 @@ from addapt._disk import disk_reason, write_atomically
 from addapt._errors import OptionError
 from addapt.cli import options
 from addapt.cli.confusion import check_drawing
-from addapt.cli.output import add_row, command, make_table, print_json, print_table
+from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,13 +107,13 @@ def step(
             draw_comparison(rows, _title(workload), chart)
         for row in rows:
             if row.error is not None:
-                typer.echo(f"{row.method} ({row.setting}) failed: {row.error}.", err=True)
+                say(f"{row.method} ({row.setting}) failed: {row.error}.", err=True)
         if as_json:
             print_json(result)
             return
         print_table(_table(rows, _title(workload)))
-        typer.echo(LEGEND)
-        typer.echo(_spread_words(rows))
+        say(*LEGEND.splitlines())
+        say(*_spread_words(rows).splitlines())
 
 
 def _title(workload: "Workload") -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from addapt._disk import disk_reason
 from addapt._errors import MissingPackageError, OptionError
+from addapt._text import printable
 
 if TYPE_CHECKING:
     from addapt.training import Evaluation
@@ -37,7 +38,7 @@ def draw_confusion(evaluation: "Evaluation", path: Path) -> None:
 
     counts = evaluation.confusion
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    labels = [score.label for score in evaluation.per_class]
+    labels = [printable(score.label) for score in evaluation.per_class]
     side = max(4.0, 0.32 * len(labels) + 2)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
@@ -45,7 +46,7 @@ def draw_confusion(evaluation: "Evaluation", path: Path) -> None:
     axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set(xlabel="taken for", ylabel="class")
-    axes.set_title(f"{evaluation.domain}: {evaluation.accuracy:.1%}", parse_math=False)
+    axes.set_title(f"{printable(evaluation.domain)}: {evaluation.accuracy:.1%}", parse_math=False)
     if len(labels) <= MAX_NUMBERED_CLASSES:
         for row, column in counts.nonzero().tolist():
             color = "white" if shares[row, column] > 0.5 else "black"

@@ -7,7 +7,16 @@ import typer
 
 from addapt._errors import DomainError
 from addapt.cli import options
-from addapt.cli.output import add_row, command, make_table, print_json, print_table, progress_bar
+from addapt.cli.output import (
+    add_row,
+    command,
+    make_table,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+)
+from addapt.cli.stopping import StopOnSignal
 
 
 def demo(
@@ -23,7 +32,7 @@ def demo(
     debug: options.Debug = False,
 ) -> None:
     """Learn four real domains one after another and show that none is forgotten."""
-    with command(as_json=as_json, debug=debug, threads=threads):
+    with command(as_json=as_json, debug=debug, threads=threads), StopOnSignal():
         from addapt.backbones import load_backbone
         from addapt.demo.report import check_packages, write_report
         from addapt.demo.run import run_demo, summary
@@ -40,7 +49,7 @@ def demo(
                 backbone,
                 folder,
                 store or folder / "domains",
-                announce=lambda text: typer.echo(text, err=True),
+                announce=lambda text: say(text, err=True),
                 on_progress=show,
             )
         backbone_bytes = sum(p.numel() * p.element_size() for p in backbone.parameters())
@@ -65,8 +74,8 @@ def demo(
                 f"{domain.report.learn_s:.0f}",
             )
         print_table(table)
-        typer.echo(f"Logits of earlier domains that changed: {changed}")
-        typer.echo(f"Report: {folder / 'report.html'}")
+        say(f"Logits of earlier domains that changed: {changed}")
+        say(f"Report: {folder / 'report.html'}")
         raise typer.Exit(1 if changed else 0)  # it never should: see the report
 
 

@@ -2,11 +2,9 @@
 
 import dataclasses
 
-import typer
-
 from addapt._errors import DomainError
 from addapt.cli import options
-from addapt.cli.output import add_row, command, make_table, print_json, print_table
+from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
 
 def domains(
@@ -30,7 +28,7 @@ def domains(
                 info = kept.info(name)
             except DomainError as error:  # one damaged file must not hide the others
                 rows.append({"name": name, "error": str(error)})
-                typer.echo(f"Error: {error}", err=True)
+                say(f"Error: {error}", err=True)
                 continue
             file_bytes = kept.path(name).stat().st_size
             fields = dataclasses.asdict(info)
@@ -50,4 +48,4 @@ def domains(
         elif table.row_count:
             print_table(table)
         elif not names:
-            typer.echo(f"No domain in {store} yet. Teach one: addapt learn NAME FOLDER")
+            say(f"No domain in {store} yet. Teach one: addapt learn NAME FOLDER")

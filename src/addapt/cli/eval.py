@@ -13,6 +13,7 @@ from addapt.cli.output import (
     print_json,
     print_table,
     progress_bar,
+    say,
     warn_unreadable,
 )
 
@@ -70,4 +71,4 @@ def evaluate(
             add_row(table, score.label, f"{score.images}", f"{score.correct}", accuracy)
         print_table(table)
         if confusion is not None:
-            typer.echo(f"Wrote {confusion}.")
+            say(f"Wrote {confusion}.")

@@ -1,7 +1,6 @@
 """`addapt learn NAME FOLDER`: teach a domain."""
 
 import dataclasses
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +8,11 @@ import typer
 
 from addapt._errors import OptionError
 from addapt.cli import options
-from addapt.cli.output import command, print_json, progress_bar, warn_unreadable
+from addapt.cli.output import command, print_json, progress_bar, say, warn_unreadable
+from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
+    from addapt.backbones import Backbone
     from addapt.training import LearnReport, Progress
 
 TRIAL_IMAGES = 4  # to find the best number of threads with, under a budget
@@ -54,6 +55,10 @@ def learn(
         int, typer.Option("--cache-mb", min=0, help="Memory for decoded pictures, in MB.")
     ] = 1000,
     device: options.Device = "cpu",
+    save_every: Annotated[
+        float,
+        typer.Option("--save-every", help="Seconds of work that may be lost in a power cut."),
+    ] = 30.0,
     restart: Annotated[
         bool, typer.Option("--restart", help="Learn anew although the domain exists.")
     ] = False,
@@ -62,29 +67,27 @@ def learn(
     debug: options.Debug = False,
 ) -> None:
     """Teach a domain from a folder of class folders."""
-    with command(as_json=as_json, debug=debug, threads=threads):
+    with command(as_json=as_json, debug=debug, threads=threads), StopOnSignal() as stop:
         px = _parse_px(image_px)
         budget_bytes = options.parse_budget(budget)
         from addapt.backbones import load_backbone
         from addapt.memory import configure_allocator
-        from addapt.training import Learner, use_fastest_threads
+        from addapt.training import Learner
 
         if budget_bytes is not None:
             configure_allocator()  # before the backbone is read, whose blocks are the largest
         network = load_backbone(backbone, weights, device=device)
         if network.info.weights.startswith("random"):
-            typer.echo(
+            say(
                 f"Warning: {backbone} has random weights, and what is learned on them will be "
                 "poor. Give trained ones with --weights FILE.",
                 err=True,
             )
-        if threads is None:
-            if budget_bytes is None:
-                use_fastest_threads(network)
-            else:
-                use_fastest_threads(network, images=TRIAL_IMAGES)
         learner = Learner(network, store)
-        with progress_bar() as show, _StopOnInterrupt() as stop:
+        if threads is None:
+            state = None if restart else learner.store.state_path(name)
+            _choose_threads(network, state, few_images=budget_bytes is not None)
+        with progress_bar() as show:
 
             def watch(progress: "Progress") -> None:
                 stop.gently = progress.phase == "learning"
@@ -105,6 +108,7 @@ def learn(
                 restart=restart,
                 cache_bytes=cache_mb * 1_000_000,
                 budget_bytes=budget_bytes,
+                save_every_s=save_every,
                 on_progress=watch,
                 should_stop=lambda: stop.asked,
             )
@@ -112,16 +116,16 @@ def learn(
         if as_json:
             print_json(report_fields(report))
         else:
-            typer.echo(
+            say(
                 f"Learned {report.name}: {len(report.classes)} classes from "
                 f"{report.train_images} pictures of {report.image_px} px in "
-                f"{report.learn_s:.0f} s.\n"
-                f"Accuracy {report.val_accuracy:.1%} on {report.val_images} pictures held out.\n"
-                f"Saved {report.file} ({report.file_bytes / 1e6:.1f} MB). Use it with\n"
-                f"  addapt predict IMAGE --domain {report.name}"
+                f"{report.learn_s:.0f} s.",
+                f"Accuracy {report.val_accuracy:.1%} on {report.val_images} pictures held out.",
+                f"Saved {report.file} ({report.file_bytes / 1e6:.1f} MB). Use it with",
+                f"  addapt predict IMAGE --domain {report.name}",
             )
             if report.budget_bytes is not None:
-                typer.echo(_memory_line(report))
+                say(_memory_line(report))
 
 
 def report_fields(report: "LearnReport") -> dict[str, object]:
@@ -132,6 +136,27 @@ def report_fields(report: "LearnReport") -> dict[str, object]:
         "class_names": report.classes,
         "learn_s": round(report.learn_s, 3),
     }
+
+
+def _choose_threads(network: "Backbone", state: Path | None, *, few_images: bool) -> None:
+    """Use as many threads as an unfinished learning had, whose bits they decide, or the fastest.
+
+    Args:
+        network: to try the speed with.
+        state: folder of an unfinished learning, if it is to go on.
+        few_images: to try with, because memory is short.
+    """
+    import torch
+
+    from addapt.training import unfinished_threads, use_fastest_threads
+
+    before = None if state is None else unfinished_threads(state)
+    if before is not None:
+        torch.set_num_threads(before)
+    elif few_images:
+        use_fastest_threads(network, images=TRIAL_IMAGES)
+    else:
+        use_fastest_threads(network)
 
 
 def _parse_px(text: str) -> int | None:
@@ -156,24 +181,3 @@ def _memory_line(report: "LearnReport") -> str:
     else:
         taken = f"{format_bytes(report.process_peak_bytes)} at most, more than {budget}"
     return f"Memory: {taken}, in micro-batches of {report.micro_batch}."
-
-
-class _StopOnInterrupt:
-    """Turns the first Ctrl-C during training into a request; otherwise it interrupts at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.gently = False
-
-    def __enter__(self) -> "_StopOnInterrupt":
-        self._before = signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _handle(self, *_: object) -> None:
-        if self.asked or not self.gently:
-            raise KeyboardInterrupt
-        self.asked = True
-        typer.echo("\nStopping after this step; press Ctrl-C again to stop at once.", err=True)

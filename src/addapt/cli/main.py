@@ -1,5 +1,8 @@
 """The `addapt` command: gathers the commands and starts the one asked for."""
 
+import io
+import sys
+import traceback
 from importlib.metadata import version
 from typing import Annotated
 
@@ -8,11 +11,13 @@ import typer
 from addapt.cli.audit import audit
 from addapt.cli.backbones import backbones
 from addapt.cli.bench import bench
+from addapt.cli.check import check
 from addapt.cli.demo import demo
 from addapt.cli.domains import domains
 from addapt.cli.eval import evaluate
 from addapt.cli.learn import learn
 from addapt.cli.methods import methods
+from addapt.cli.output import say
 from addapt.cli.plan import plan
 from addapt.cli.predict import predict
 from addapt.cli.remove import remove
@@ -34,6 +39,7 @@ app.command()(domains)
 app.command()(show)
 app.command()(remove)
 app.command()(rename)
+app.command()(check)
 app.command()(methods)
 app.command()(backbones)
 app.command()(audit)
@@ -44,7 +50,7 @@ app.command()(demo)
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"addapt {version('addapt')}")
+        say(f"addapt {version('addapt')}")
         raise typer.Exit()
 
 
@@ -61,5 +67,15 @@ def _global_options(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line.
+
+    The traceback of what nobody foresaw quotes texts of strangers, too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    try:
+        app()
+    except Exception:
+        say(*traceback.format_exc().rstrip().split("\n"), err=True)
+        sys.exit(1)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from addapt.cli.output import say
+
 Store = Annotated[Path, typer.Option("--store", help="Folder that keeps the domains.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
 Threads = Annotated[
@@ -47,7 +49,7 @@ def parse_budget(text: str | None) -> int | None:
 
     budget_bytes, total_bytes = parse_bytes(text), machine_bytes()
     if total_bytes is not None and budget_bytes > total_bytes:
-        typer.echo(
+        say(
             f"Warning: the budget of {format_bytes(budget_bytes)} is more than the "
             f"{format_bytes(total_bytes)} that this machine has.",
             err=True,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from addapt._errors import AddaptError
+from addapt._text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,19 +31,30 @@ def command(*, as_json: bool, debug: bool, threads: int | None = None) -> Iterat
             torch.set_num_threads(threads)
         yield
     except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
+        say("Stopped.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except AddaptError as error:
         if debug:
             raise
-        typer.echo(_printable(f"Error: {error}"), err=True)
+        say(f"Error: {error}", err=True)
         if as_json:
             print_json({"error": str(error)})
         raise typer.Exit(error.exit_code) from None
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines; nothing in them, such as a file's name, can command the terminal.
+
+    Args:
+        lines: a line break inside one of them is shown as its escape.
+        err: on standard error instead of standard output.
+    """
+    for line in lines:
+        typer.echo(printable(line), err=err)
+
+
 def print_json(value: Any) -> None:
-    """Print `value` as the only thing on standard output."""
+    """Print `value` as the only thing on standard output; all but ASCII is escaped."""
     typer.echo(json.dumps(value, default=str))
 
 
@@ -59,7 +71,7 @@ def make_table(title: str | None, *columns: str) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title and Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=title and Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left")
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
         table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
@@ -67,21 +79,20 @@ def make_table(title: str | None, *columns: str) -> "Table":
 
 
 def add_row(table: "Table", *cells: object) -> None:
-    """Add a row of plain text: brackets in a class's name are not mark-up."""
+    """Add a row of plain text: brackets in a class's name are not mark-up.
+
+    A cell that is a list has a line for each of its elements.
+    """
     from rich.text import Text
 
-    table.add_row(*(Text(_printable(str(cell))) for cell in cells))
+    lines = (cell if isinstance(cell, list) else [cell] for cell in cells)
+    table.add_row(*(Text("\n".join(printable(str(line)) for line in cell)) for cell in lines))
 
 
 def warn_unreadable(messages: Iterable[str]) -> None:
     """Tell which pictures were left out."""
     for message in messages:
-        typer.echo(_printable(f"Left out: {message}"), err=True)
-
-
-def _printable(text: str) -> str:
-    """Replace what no encoding can express, such as bytes of a file name that is not UTF-8."""
-    return text.encode(errors="backslashreplace").decode()
+        say(f"Left out: {message}", err=True)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from addapt.cli import options
-from addapt.cli.output import add_row, command, make_table, print_json, print_table
+from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
 if TYPE_CHECKING:
     from addapt.memory import PlanRow
@@ -54,11 +54,11 @@ def plan(
             return
         print_table(_table(rows, budgeted=budget_bytes is not None))
         smallest = format_bytes(smallest_bytes, round_up=True)
-        typer.echo(
+        say(
             f"{backbone}, {image_px} px, {batch} pictures a step. "
-            f"The smallest budget that would do: {smallest}.\n"
+            f"The smallest budget that would do: {smallest}.",
             "above the model: of a step, the optimiser included; process: all that a device must "
-            "have free. Times are rough guesses."
+            "have free. Times are rough guesses.",
         )
 
 

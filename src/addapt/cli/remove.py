@@ -1,9 +1,7 @@
 """`addapt remove NAME`: delete a domain."""
 
-import typer
-
 from addapt.cli import options
-from addapt.cli.output import command, print_json
+from addapt.cli.output import command, print_json, say
 
 
 def remove(
@@ -21,4 +19,4 @@ def remove(
         if as_json:
             print_json({"removed": name})
         else:
-            typer.echo(f"Removed {name}.")
+            say(f"Removed {name}.")

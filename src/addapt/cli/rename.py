@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from addapt.cli import options
-from addapt.cli.output import command, print_json
+from addapt.cli.output import command, print_json, say
 
 
 def rename(
@@ -25,4 +25,4 @@ def rename(
         if as_json:
             print_json({"old": old, "new": new, "file": str(kept.path(new))})
         else:
-            typer.echo(f"Renamed {old} to {new}.")
+            say(f"Renamed {old} to {new}.")

@@ -34,9 +34,9 @@ def show(
         print_table(table)
 
 
-def _readable(value: object) -> str:
+def _readable(value: object) -> str | list[str]:
     if isinstance(value, dict):
-        return "\n".join(f"{key} = {json.dumps(part)}" for key, part in value.items())
+        return [f"{key} = {json.dumps(part)}" for key, part in value.items()]
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return str(value)

@@ -1,5 +1,10 @@
 """One picture file becomes one 8-bit RGB picture, or an error that names the file."""
 
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +20,10 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 # Pillow's own limit for a warning: a quarter of a GiB as RGB. Larger than any camera's
 # picture; a few bytes of PNG can declare more and take the whole memory when decoded.
 MAX_PIXELS = 89_478_485
+
+# What so many pixels of four 16-bit values take unpacked; some readers take the whole file into
+# memory before they look at it.
+MAX_FILE_BYTES = 8 * MAX_PIXELS
 
 # The suffixes above, as Pillow calls them. Anything else it can read stays closed, among it
 # EPS, for which it would start an interpreter on whatever the file says.
@@ -32,6 +41,51 @@ TURNS = {
 }
 
 
+class _Unmapped(io.FileIO):
+    """A file that Pillow cannot map into memory, as it does with some kinds.
+
+    If a mapped file is cut short, the system ends the process that reads it.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open the picture in `path`, which reads its header; whatever lies there, this ends soon.
+
+    Raises:
+        DataError: it is no file, or too large.
+        Exception: whatever else the system or a damaged header makes Pillow raise.
+    """
+    with io.BufferedReader(_Unmapped(path, opener=_open_at_once)) as file:
+        with Image.open(file, formats=FORMATS) as image:
+            yield image
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # To open a pipe would wait until someone writes into it, unless told not to.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _check_file(path, os.fstat(descriptor))
+    except DataError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_file(path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise DataError(f"{path} is a folder, not a picture.")
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path} is a pipe or a device, not a picture. Remove it.")
+    if status.st_size == 0:
+        raise DataError(f"The picture {path} is empty (0 bytes). Copy it again, or remove it.")
+    if status.st_size > MAX_FILE_BYTES:
+        raise DataError(_too_large(path, f"it takes {status.st_size:,} bytes", MAX_FILE_BYTES))
+
+
 def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
     """Read the picture in `path` as 8-bit RGB, upright; of an animation, the first frame.
 
@@ -46,7 +100,7 @@ def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
         DataError: the file cannot be read as a picture, for whatever reason.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_picture(path) as image:
             _check_size(path, image.size)
             if draft_px is not None:
                 image.draft(None, (draft_px, draft_px))
@@ -60,6 +114,18 @@ def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
         raise DataError(_explain(path, error)) from error
 
 
+def read_status(path: Path) -> os.stat_result:
+    """Ask the system about the file in `path`.
+
+    Raises:
+        DataError: there is none, or it may not be asked about.
+    """
+    try:
+        return path.stat()
+    except OSError as error:
+        raise DataError(_explain(path, error)) from error
+
+
 def read_size(path: Path) -> tuple[int, int]:
     """Read the stored width and height of the picture in `path`, from its header alone.
 
@@ -67,8 +133,10 @@ def read_size(path: Path) -> tuple[int, int]:
         DataError: the file cannot be read as a picture, or is too large.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_picture(path) as image:
             size = image.size
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(_explain(path, error)) from error
     _check_size(path, size)
@@ -78,7 +146,8 @@ def read_size(path: Path) -> tuple[int, int]:
 def _check_size(path: Path, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
-        raise DataError(_too_large(path, f"{width} x {height}"))
+        declared = f"it declares {width} x {height} pixels"
+        raise DataError(_too_large(path, declared, MAX_PIXELS))
     if width * height == 0:
         raise DataError(f"The picture {path} has no pixels ({width} x {height}). Remove it.")
 
@@ -127,17 +196,13 @@ def _eight_bits(values: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.ui
 def _explain(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"The picture {path} does not exist."
-    if isinstance(error, IsADirectoryError):
-        return f"{path} is a folder, not a picture."
     if isinstance(error, PermissionError):
         return f"The picture {path} may not be read. Give yourself permission to read it."
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return _too_large(path, "more")
+        return _too_large(path, "it declares more pixels", MAX_PIXELS)
     if isinstance(error, MemoryError):
         return f"The picture {path} does not fit into memory. Scale it down."
     if isinstance(error, UnidentifiedImageError):
-        if path.stat().st_size == 0:
-            return f"The picture {path} is empty (0 bytes). Copy it again, or remove it."
         return (
             f"{path} is not a picture of a known kind, whatever its name says. "
             "Save it as JPEG or PNG, or remove it."
@@ -148,8 +213,5 @@ def _explain(path: Path, error: Exception) -> str:
     )
 
 
-def _too_large(path: Path, size: str) -> str:
-    return (
-        f"The picture {path} is too large: it declares {size} pixels, "
-        f"and {MAX_PIXELS:,} are the limit. Scale it down."
-    )
+def _too_large(path: Path | str, size: str, limit: int) -> str:
+    return f"The picture {path} is too large: {size}, and {limit:,} are the limit. Scale it down."

@@ -6,9 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from addapt.data.decode import FORMATS, MAX_PIXELS
+from addapt.data.decode import MAX_PIXELS, open_picture
 from addapt.data.folder import Sample
 from addapt.data.images import MAX_THREADS
 
@@ -38,7 +37,7 @@ def decoding_bytes(samples: Iterable[Sample], px: int) -> int:
 def _picture_bytes(path: Path, draft_px: int) -> int:
     with warnings.catch_warnings(), suppress(Exception):  # plugins raise whatever they trip over
         warnings.filterwarnings("ignore", module="PIL")
-        with Image.open(path, formats=FORMATS) as image:
+        with open_picture(path) as image:
             full = image.width * image.height
             if full > MAX_PIXELS:
                 return 0  # refused before it is decoded

@@ -5,14 +5,16 @@ Two layouts: `root/class/...`, or `root/train/class/...` with `root/val/class/..
 """
 
 import difflib
+import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from addapt._errors import DataError
 from addapt.data.decode import IMAGE_SUFFIXES
+from addapt.data.listing import entries, files, is_picture, leads_to_folder, subfolders
 
 VAL_NAMES = ("val", "valid", "validation")
 SPLIT_NAMES = frozenset({"train", "test", *VAL_NAMES})
@@ -20,10 +22,12 @@ SPLIT_NAMES = frozenset({"train", "test", *VAL_NAMES})
 # Names that only a split would have; used to notice a split that is spelt another way.
 SPLIT_LIKE = SPLIT_NAMES | {"training", "testing", "dev", "eval", "evaluation", "holdout"}
 
-# What operating systems and network drives leave behind. Hidden names are skipped anyway.
-JUNK_FOLDERS = frozenset(
-    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
-)
+_UNLISTED = {
+    errno.EACCES: "Give yourself permission to read everything in it.",
+    errno.EPERM: "Give yourself permission to read everything in it.",
+    errno.ENOENT: "It vanished in the meantime. Try again when nothing changes the folder.",
+    errno.ENOTDIR: "It changed in the meantime. Try again when nothing changes the folder.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,9 @@ def _listing(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        remedy = _UNLISTED.get(error.errno or 0, "Check the disk and the path, and try again.")
         raise DataError(
-            f"The folder {root} cannot be searched: {error.filename}: {error.strerror}. "
-            "Give yourself permission to read everything in it."
+            f"The folder {root} cannot be searched: {error.filename}: {error.strerror}. {remedy}"
         ) from error
 
 
@@ -125,7 +129,7 @@ def _folder_to_check(root: Path, classes: Sequence[str]) -> Path:
 def _split(folders: Sequence[Path]) -> dict[str, Path] | None:
     """The folders of a split by name; None where they are classes (one may be called train)."""
     named = {folder.name: folder for folder in folders}
-    if "train" in named and SPLIT_NAMES.issuperset(named) and _subfolders(named["train"]):
+    if "train" in named and SPLIT_NAMES.issuperset(named) and subfolders(named["train"]):
         return named
     return None
 
@@ -140,7 +144,7 @@ def _val_folder(root: Path, split: dict[str, Path]) -> Path | None:
 
 def _refuse_unknown_split(root: Path, folders: Sequence[Path]) -> None:
     # root/training/cat with root/testing/cat would be learnt as the classes training and testing.
-    inside = {folder: {inner.name for inner in _subfolders(folder)} for folder in folders}
+    inside = {folder: {inner.name for inner in subfolders(folder)} for folder in folders}
     for folder in folders:
         if folder.name.lower() not in SPLIT_LIKE:
             continue
@@ -159,22 +163,22 @@ def _class_folders(root: Path) -> list[Path]:
         raise DataError(f"The folder {root} does not exist: check the path.")
     if not root.is_dir():
         raise DataError(f"{root} is a file. Give the folder that holds one folder per class.")
-    entries = _entries(root)
-    for entry in entries:
-        if entry.is_symlink() and entry.is_dir():
+    found = entries(root)
+    folders = [entry for entry in found if leads_to_folder(entry)]
+    for entry in folders:
+        if entry.is_symlink():
             raise DataError(
-                f"{entry} is a link to a folder, and those are not followed because they may run "
-                "in circles. Put the folder itself here, or remove the link."
+                f"{entry.path} is a link to a folder, and those are not followed because they may "
+                "run in circles. Put the folder itself here, or remove the link."
             )
-    folders = [entry for entry in entries if entry.is_dir()]
     if folders:
-        return folders
-    if any(_is_picture(entry) for entry in entries):
+        return [Path(entry.path) for entry in folders]
+    if any(is_picture(entry) for entry in found):
         raise DataError(
             f"The pictures in {root} have no class. Put them into one folder per class, "
             f"such as {root / 'cat'} and {root / 'dog'}."
         )
-    what = "no class folders" if entries else "nothing"
+    what = "no class folders" if found else "nothing"
     raise DataError(f"The folder {root} holds {what}. It should hold one folder per class.")
 
 
@@ -197,13 +201,16 @@ def _known_samples(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
 def _samples(folders: Sequence[Path], classes: Sequence[str]) -> tuple[Sample, ...]:
     label_of = {name: label for label, name in enumerate(classes)}
     return tuple(
-        Sample(path, label_of[folder.name]) for folder in folders for path in _pictures(folder)
+        Sample(Path(entry.path), label_of[folder.name])
+        for folder in folders
+        for entry in files(folder)
+        if is_picture(entry)
     )
 
 
 def _only_one_class(folder: Path) -> str:
     message = f"There is only one class, {folder.name!r}, in {folder.parent}. Learning needs two."
-    inner = [path.name for path in _subfolders(folder)]
+    inner = [path.name for path in subfolders(folder)]
     if len(inner) > 1:
         message += f" Did you mean {folder}, which holds {', '.join(inner[:5])}?"
     return message
@@ -217,42 +224,10 @@ def _no_picture(folder: Path) -> str:
 
 
 def _other_files(folder: Path) -> str:
-    found = sorted({path.suffix.lower() for path in _files(folder)} - {""})
+    found = sorted({PurePath(entry.name).suffix.lower() for entry in files(folder)} - {""})
     if not found:
         return ""
     return (
         f" Its files end in {', '.join(found[:5])}; "
         f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}."
-    )
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in _files(folder) if _is_picture(path)]
-
-
-def _is_picture(path: Path) -> bool:
-    # Devices and pipes are left out, for reading them may never end. A broken link stays in:
-    # it is a picture that is missing, and reading it will say so.
-    broken_link = path.is_symlink() and not path.exists()
-    return path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or broken_link)
-
-
-def _files(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for entry in _entries(folder):
-        if not entry.is_dir():
-            found.append(entry)
-        elif not entry.is_symlink():
-            found += _files(entry)
-    return found
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if path.is_dir() and not path.is_symlink()]
-
-
-def _entries(folder: Path) -> list[Path]:
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted(
-        (entry for entry in entries if entry.name not in JUNK_FOLDERS), key=lambda path: path.name
     )

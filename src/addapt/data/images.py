@@ -3,11 +3,13 @@
 import math
 import statistics
 import warnings
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from addapt._errors import DataError, OptionError, UnknownNameError
-from addapt.data.decode import read_image, read_size
+from addapt.data.decode import read_image, read_size, read_status
 from addapt.data.folder import Sample
 
 MAX_UNREADABLE_SHARE = 0.1
@@ -26,6 +28,17 @@ IN_FLIGHT_PER_THREAD = 2  # one being decoded, one waiting to be fetched
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 Pixels = npt.NDArray[np.uint8]
+Decoded = tuple[Pixels, "Origin"]
+
+_PUT_BACK = "put it back as it was, and give the same command again."
+
+
+class Origin(NamedTuple):
+    """What a picture's file was like just before it was read, and a checksum of what it gave."""
+
+    size_bytes: int
+    changed_ns: int
+    crc32: int
 
 
 class ImageSet:
@@ -35,18 +48,20 @@ class ImageSet:
     they photograph by hand, and what tells one class from another may touch the border.
 
     `cache` holds pictures as (pictures, px, px, 3), `rows[i]` the place of picture i in it; a
-    picture whose row is -1 is decoded anew each time it is asked for.
+    picture whose row is -1 is decoded anew each time it is asked for, and has to be the same then.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
+        origins: Sequence[Origin],
         px: int,
         interpolation: str,
         cache: UInt8[Tensor, "m h w c"],
         rows: Int64[Tensor, " n"],
     ) -> None:
         self.samples = tuple(samples)
+        self.origins = tuple(origins)
         self.paths: tuple[Path, ...] = tuple(sample.path for sample in samples)
         self.labels: Int64[Tensor, " n"] = torch.tensor(
             [sample.label for sample in samples], dtype=torch.int64
@@ -62,15 +77,16 @@ class ImageSet:
     def select(self, indices: Sequence[int]) -> "ImageSet":
         """Give a set of some of the pictures; the memory that keeps them is shared."""
         samples = [self.samples[i] for i in indices]
+        origins = [self.origins[i] for i in indices]
         rows = self._rows[list(indices)]
-        return ImageSet(samples, self.px, self._interpolation, self._cache, rows)
+        return ImageSet(samples, origins, self.px, self._interpolation, self._cache, rows)
 
     def batch(self, indices: Tensor | Sequence[int]) -> UInt8[Tensor, "n 3 px px"]:
         """Give the pictures at `indices`, in that order, channels last in memory.
 
         Raises:
             IndexError: an index is not in 0 ... len - 1.
-            DataError: a picture that was not kept can no longer be read.
+            DataError: a picture that was not kept can no longer be read, or is another one now.
         """
         wanted = torch.as_tensor(indices, dtype=torch.int64, device="cpu")
         if bool(((wanted < 0) | (wanted >= len(self))).any()):
@@ -82,10 +98,13 @@ class ImageSet:
         places = (~cached).nonzero().flatten().tolist()
         paths = [self.paths[int(wanted[place])] for place in places]
         decoded = _decode_in_order(paths, self.px, RESAMPLING[self._interpolation])
-        for place, picture in zip(places, decoded, strict=True):
+        for place, path, picture in zip(places, paths, decoded, strict=True):
             if isinstance(picture, DataError):
-                raise picture
-            pictures[place] = torch.from_numpy(picture)
+                raise DataError(f"{picture} It was there before: {_PUT_BACK}") from picture
+            pixels, origin = picture
+            if origin.crc32 != self.origins[int(wanted[place])].crc32:
+                raise DataError(f"The picture {path} has changed since it was read: {_PUT_BACK}")
+            pictures[place] = torch.from_numpy(pixels)
         return pictures.permute(0, 3, 1, 2)
 
 
@@ -124,6 +143,7 @@ def load_images(
     slots = min(len(samples), cache_bytes // (3 * px * px))
     cache = torch.empty((slots, px, px, 3), dtype=torch.uint8)
     kept: list[Sample] = []
+    origins: list[Origin] = []
     messages: list[str] = []
     decoded = _decode_in_order((sample.path for sample in samples), px, RESAMPLING[interpolation])
     with warnings.catch_warnings():
@@ -132,16 +152,18 @@ def load_images(
             if isinstance(picture, DataError):
                 messages.append(str(picture))
             else:
+                pixels, origin = picture
                 if len(kept) < slots:
-                    cache[len(kept)] = torch.from_numpy(picture)
+                    cache[len(kept)] = torch.from_numpy(pixels)
                 kept.append(sample)
+                origins.append(origin)
             if on_progress is not None:
                 on_progress(done, len(samples))
     if refuse_many_unreadable:
         _check_unreadable(samples, kept, messages)
     rows = torch.arange(len(kept))
     rows[slots:] = -1
-    return ImageSet(kept, px, interpolation, cache, rows), tuple(messages)
+    return ImageSet(kept, origins, px, interpolation, cache, rows), tuple(messages)
 
 
 def auto_image_px(samples: Sequence[Sample], native_px: int, floor_px: int = 96) -> int:
@@ -164,10 +186,10 @@ def auto_image_px(samples: Sequence[Sample], native_px: int, floor_px: int = 96)
 
 def _decode_in_order(
     paths: Iterable[Path], px: int, resampling: Image.Resampling
-) -> Iterator[Pixels | DataError]:
+) -> Iterator[Decoded | DataError]:
     """Decode on several threads (Pillow releases the interpreter), a few pictures ahead."""
     threads = min(torch.get_num_threads(), MAX_THREADS)
-    waiting: deque[Future[Pixels | DataError]] = deque()
+    waiting: deque[Future[Decoded | DataError]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for path in paths:
             if len(waiting) == threads * IN_FLIGHT_PER_THREAD:
@@ -177,13 +199,16 @@ def _decode_in_order(
             yield waiting.popleft().result()
 
 
-def _decode(path: Path, px: int, resampling: Image.Resampling) -> Pixels | DataError:
+def _decode(path: Path, px: int, resampling: Image.Resampling) -> Decoded | DataError:
     try:
+        # before the reading, so that what changes meanwhile differs from what is told here
+        status = read_status(path)
         # twice the size, for a JPEG shrunk by its decoder all the way looks softer
         picture = read_image(path, draft_px=2 * px)
     except DataError as error:
         return error
-    return np.array(picture.resize((px, px), resampling))
+    pixels = np.array(picture.resize((px, px), resampling))
+    return pixels, Origin(status.st_size, status.st_mtime_ns, zlib.crc32(pixels.data))
 
 
 def _check_unreadable(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DataError, MissingPackageError
+from addapt._text import printable
 from addapt.data import ImageSet
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def write_report(domains: "list[DemoDomain]", backbone_bytes: int, path: Path) -
     import jinja2
 
     template = files("addapt.demo").joinpath("report.html.j2").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True).from_string(template)
+    # mark-up and control characters in the names of files and classes stay texts
+    page = jinja2.Environment(autoescape=True, finalize=_shown).from_string(template)
     html = page.render(
         domains=domains,
         curves=_curves(domains),
@@ -71,9 +73,13 @@ def write_report(domains: "list[DemoDomain]", backbone_bytes: int, path: Path) -
         threads=torch.get_num_threads(),
     )
     try:
-        write_atomically(path, html.encode(errors="replace"))
+        write_atomically(path, html.encode())
     except OSError as error:
         raise DataError(f"{path} could not be written because {disk_reason(error)}") from error
+
+
+def _shown(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value
 
 
 def _curves(domains: "list[DemoDomain]") -> str:

@@ -1,16 +1,24 @@
 """Domains on disk: one file each, and the folder that keeps them."""
 
-from addapt.domains.file import read_domain, read_info, write_domain
-from addapt.domains.info import SCHEMA, DomainInfo, check_backbone
-from addapt.domains.store import Store, check_name
+from addapt.domains.file import DomainFile, open_domain, read_domain, read_info, write_domain
+from addapt.domains.header import TensorPlace
+from addapt.domains.info import SCHEMA, DomainInfo, check_backbone, check_classes
+from addapt.domains.layout import check_name
+from addapt.domains.lock import writing
+from addapt.domains.store import Store
 
 __all__ = [
     "SCHEMA",
+    "DomainFile",
     "DomainInfo",
     "Store",
+    "TensorPlace",
     "check_backbone",
+    "check_classes",
     "check_name",
+    "open_domain",
     "read_domain",
     "read_info",
     "write_domain",
+    "writing",
 ]

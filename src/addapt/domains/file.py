@@ -3,24 +3,106 @@
 The description is read without torch, so that listing a store is quick.
 """
 
-import io
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from addapt._disk import disk_reason, write_atomically
-from addapt._errors import DomainError
-from addapt.domains.info import DomainInfo
+from addapt._errors import DamagedError, DomainError
+from addapt.domains.header import HEADER_LIMIT_BYTES, Header, TensorPlace, read_header
+from addapt.domains.info import CHECKSUM_SCHEMA, DomainInfo
+from addapt.domains.sealed import seal, unseal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-HEADER_LIMIT_BYTES = 1_000_000
-_LENGTH_BYTES = 8  # the file begins with the header's length, little-endian
-_ALIGNMENT_BYTES = 8  # the header is padded with spaces, so that tensors begin aligned
-_METADATA = "__metadata__"  # where safetensors keeps texts
-_KEY = "addapt"  # where we keep ours
+_DESCRIPTION = "addapt"  # where the header keeps it
+
+
+class DomainFile:
+    """A domain's file that is open: its description is read, and all its header says checked.
+
+    Its tensors come after that, when their names, types and shapes have been looked at.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._header = read_header(file, path)
+        self.path = path
+        self.info = _info(self._header, path)
+
+    @property
+    def tensors(self) -> Mapping[str, TensorPlace]:
+        """What tensors there are, none of which is in memory yet."""
+        return self._header.tensors
+
+    @property
+    def data_bytes(self) -> int:
+        """What the tensors take together."""
+        return self._header.data_bytes
+
+    def read(self) -> "dict[str, Tensor]":
+        """Read the tensors, which are placed on the CPU.
+
+        Raises:
+            DamagedError: they are not what was written, or hold values that are no finite numbers.
+            DomainError: the disk refused.
+        """
+        sealed = self.info.schema >= CHECKSUM_SCHEMA
+        try:
+            tensors = unseal(_DESCRIPTION, self._header, self._file, sealed=sealed)
+        except ValueError as error:
+            raise _damaged(self.path, str(error)) from None
+        except OSError as error:
+            raise DomainError(
+                f"{self.path} could not be read because {disk_reason(error)}"
+            ) from error
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise _damaged(
+                    self.path, f"tensor {name!r} holds values that are infinite or not a number"
+                )
+        return tensors
+
+
+@contextmanager
+def open_domain(path: Path) -> Iterator[DomainFile]:
+    """Open a domain's file: one version of it is read, even while it is being replaced.
+
+    Raises:
+        DomainError: no such file, not a domain, damaged, or written by a newer addapt.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DomainError(f"{path} could not be read because {disk_reason(error)}") from error
+    with file:
+        try:
+            opened = DomainFile(file, path)
+        except OSError as error:
+            raise DomainError(f"{path} could not be read because {disk_reason(error)}") from error
+        yield opened
+
+
+def read_info(path: Path) -> DomainInfo:
+    """Read a domain's description from the head of its file, and nothing else.
+
+    Raises:
+        DomainError: as `open_domain`.
+    """
+    with open_domain(path) as file:
+        return file.info
+
+
+def read_domain(path: Path) -> "tuple[DomainInfo, dict[str, Tensor]]":
+    """Read a domain's description and its tensors, whatever they are.
+
+    Raises:
+        DomainError: as `open_domain`, or as `DomainFile.read`.
+    """
+    with open_domain(path) as file:
+        return file.info, file.read()
 
 
 def write_domain(path: Path, info: DomainInfo, tensors: "Mapping[str, Tensor]") -> None:
@@ -32,102 +114,30 @@ def write_domain(path: Path, info: DomainInfo, tensors: "Mapping[str, Tensor]") 
         DomainError: the folder is missing or not writable, the disk is full, or the
             description is too long.
     """
-    header, data = _serialise(info, tensors)
+    header, data = seal(_DESCRIPTION, info.to_json(), tensors)
     if len(header) > HEADER_LIMIT_BYTES:
         raise DomainError(
             f"{path} was not written: its description takes {len(header)} bytes, more than the "
             f"{HEADER_LIMIT_BYTES} allowed. Use fewer classes or shorter class names."
         )
     try:
-        write_atomically(path, len(header).to_bytes(_LENGTH_BYTES, "little"), header, data)
+        write_atomically(path, header, data)
     except OSError as error:
         raise DomainError(f"{path} could not be written because {disk_reason(error)}") from error
 
 
-def read_info(path: Path) -> DomainInfo:
-    """Read a domain's description from the head of its file, and nothing else.
-
-    Raises:
-        DomainError: no such file, not a domain, damaged, or written by a newer addapt.
-    """
-    try:
-        with path.open("rb") as file:
-            return _info(_read_header(file, path), path)
-    except OSError as error:
-        raise DomainError(f"{path} could not be read because {disk_reason(error)}") from error
-
-
-def read_domain(path: Path) -> "tuple[DomainInfo, dict[str, Tensor]]":
-    """Read a domain's description and its tensors, which are placed on the CPU.
-
-    Raises:
-        DomainError: as `read_info`, or the tensors are damaged.
-    """
-    try:
-        # in one piece, so that description and tensors match even if the file is being replaced
-        content = path.read_bytes()
-    except OSError as error:
-        raise DomainError(f"{path} could not be read because {disk_reason(error)}") from error
-    info = _info(_read_header(io.BytesIO(content), path), path)
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        return info, load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise DomainError(
-            f"{path} is damaged, its tensors cannot be read ({error}): "
-            "restore it from a copy or learn the domain again."
-        ) from error
-
-
-def _serialise(info: DomainInfo, tensors: "Mapping[str, Tensor]") -> tuple[bytes, memoryview]:
-    """Return the padded header and the tensors' bytes."""
-    import torch
-    from safetensors.torch import save
-
-    # Copies, because safetensors refuses tensors that share memory or are not contiguous.
-    copies = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in sorted(tensors.items())
-    }
-    content = memoryview(save(copies))
-    # The description is put in here: safetensors writes its texts in random order.
-    data_start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
-    header = json.loads(bytes(content[_LENGTH_BYTES:data_start]))
-    entries = {_METADATA: {_KEY: info.to_json(), "format": "pt"}, **header}
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % _ALIGNMENT_BYTES), content[data_start:]
-
-
-def _read_header(file: BinaryIO, path: Path) -> dict[str, object]:
-    no_safetensors = DomainError(
-        f"{path} is not a domain: it is no safetensors file, or it is damaged. "
-        "Restore it from a copy or learn the domain again."
-    )
-    prefix = file.read(_LENGTH_BYTES)
-    header_bytes = int.from_bytes(prefix, "little")
-    if len(prefix) < _LENGTH_BYTES or header_bytes > HEADER_LIMIT_BYTES:
-        raise no_safetensors
-    text = file.read(header_bytes)
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        raise no_safetensors from None
-    if len(text) < header_bytes or not isinstance(header, dict):
-        raise no_safetensors
-    return header
-
-
-def _info(header: dict[str, object], path: Path) -> DomainInfo:
-    metadata = header.get(_METADATA)
-    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
-    if not isinstance(text, str):
+def _info(header: Header, path: Path) -> DomainInfo:
+    if _DESCRIPTION not in header.texts:
         raise DomainError(
             f"{path} is a safetensors file, but not a domain: addapt did not write it."
         )
     try:
-        return DomainInfo.from_json(text)
+        return DomainInfo.from_json(header.texts[_DESCRIPTION])
     except DomainError as error:
-        raise DomainError(f"{path} cannot be used. {error}") from error
+        raise type(error)(f"{path} cannot be used. {error}") from error
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"{path} is damaged, {reason}: restore it from a copy or learn the domain again."
+    )

@@ -2,16 +2,26 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from addapt._errors import DomainError
+from addapt._errors import DamagedError, DomainError
+from addapt.domains.header import unique_keys
 
-SCHEMA = 3
+SCHEMA = 4
+CHECKSUM_SCHEMA = 4  # from here on files have one
 # The first schema in which the adaptor of a method had the form it has today; else 1.
 FIRST_SCHEMA = {"da3": 3}
+
+CLASSES_LIMIT = 100_000
+LABEL_LIMIT = 255  # characters; no file system has folders with longer names
+CLASSES_LIMIT_BYTES = 900_000  # as a header has them; the whole may take little more
+IMAGE_PX_LIMIT = 2048
+NUMBER_LIMIT = 2**63  # of whole numbers
+NESTING_LIMIT = 20  # of JSON values
+INTERPOLATIONS = ("bicubic", "bilinear")
 
 _DAMAGED = "Restore the file from a copy or learn the domain again."
 
@@ -63,14 +73,15 @@ class DomainInfo:
         """Read what `to_json` wrote; fields unknown to this version are ignored.
 
         Raises:
-            DomainError: not JSON, a missing field, a wrong type, or another schema.
+            DamagedError: not JSON, a missing field or a wrong type.
+            DomainError: another schema.
         """
         try:
-            values = json.loads(text)
+            values = json.loads(text, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError):  # ValueError also covers numbers too long to read
-            raise DomainError(f"Its description is not valid JSON. {_DAMAGED}") from None
+            raise DamagedError(f"Its description is not valid JSON. {_DAMAGED}") from None
         if not isinstance(values, dict):
-            raise DomainError(f"Its description is not a JSON object. {_DAMAGED}")
+            raise DamagedError(f"Its description is not a JSON object. {_DAMAGED}")
         schema = values.get("schema")
         if _is_int(schema) and schema > SCHEMA:
             raise DomainError(
@@ -86,7 +97,7 @@ class DomainInfo:
             )
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
-            raise DomainError(f"Field {missing[0]!r} is missing. {_DAMAGED}")
+            raise DamagedError(f"Field {missing[0]!r} is missing. {_DAMAGED}")
         known = {field.name: values[field.name] for field in fields(cls)}
         for name in ("classes", "mean", "std"):  # JSON has lists only
             if isinstance(known[name], list):
@@ -94,7 +105,29 @@ class DomainInfo:
         try:
             return cls(**known)
         except DomainError as error:
-            raise DomainError(f"{error} {_DAMAGED}") from None
+            raise DamagedError(f"{error} {_DAMAGED}") from None
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Refuse classes that do not fit into a domain's file.
+
+    Raises:
+        DomainError: they are too many or too long, or one is there twice.
+    """
+    if not classes or len(classes) > CLASSES_LIMIT:
+        problem = f"there are {len(classes)} classes, and 1 to {CLASSES_LIMIT} are possible"
+    elif len(set(classes)) < len(classes):
+        problem = "a class is there twice"
+    elif max(map(len, classes)) > LABEL_LIMIT:
+        problem = f"a class has a name of more than {LABEL_LIMIT} characters"
+    elif len(json.dumps(json.dumps(list(classes)))) > CLASSES_LIMIT_BYTES:
+        problem = f"the names of all classes take more than {CLASSES_LIMIT_BYTES} bytes"
+    else:
+        return
+    raise DomainError(
+        f"A domain's file cannot hold these classes: {problem}. "
+        "Use fewer classes, or shorter names."
+    )
 
 
 def check_backbone(info: DomainInfo, name: str, weights_sha256: str, path: Path) -> None:
@@ -118,7 +151,7 @@ def _weights(sha256: str) -> str:
 
 def _shorten(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _is_text(value: object) -> bool:
@@ -126,7 +159,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < NUMBER_LIMIT
 
 
 def _is_schema(value: object) -> bool:
@@ -141,8 +174,22 @@ def _is_three_floats(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and all(map(_is_float, value))
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, tuple) and all(map(_is_text, value))
+def _are_classes(value: object) -> bool:
+    if not isinstance(value, tuple) or not all(map(_is_text, value)):
+        return False
+    try:
+        check_classes(value)
+    except DomainError:
+        return False
+    return True
+
+
+def _is_image_px(value: object) -> bool:
+    return _is_int(value) and 1 <= value <= IMAGE_PX_LIMIT
+
+
+def _is_interpolation(value: object) -> bool:
+    return value in INTERPOLATIONS
 
 
 def _is_text_table(value: object) -> bool:
@@ -151,19 +198,33 @@ def _is_text_table(value: object) -> bool:
 
 def _is_json_object(value: object) -> bool:
     """Tell whether JSON gives back exactly what it was given: no tuples, no NaN, text keys."""
-    try:
-        return isinstance(value, dict) and json.loads(json.dumps(value, allow_nan=False)) == value
-    except (TypeError, ValueError, RecursionError):
+    if not isinstance(value, dict) or not _is_shallow(value, NESTING_LIMIT):
         return False
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
 
 
 _TEXT = (_is_text, "text")
 _INT = (_is_int, "a whole number")
 _FLOAT = (_is_float, "a finite number")
 _THREE_FLOATS = (_is_three_floats, "three finite numbers")
-_TEXTS = (_is_texts, "a list of texts")
+_CLASSES = (
+    _are_classes,
+    f"a list of 1 to {CLASSES_LIMIT} different texts of at most {LABEL_LIMIT} characters",
+)
+_IMAGE_PX = (_is_image_px, f"a whole number from 1 to {IMAGE_PX_LIMIT}")
+_INTERPOLATION = (_is_interpolation, f"one of {', '.join(INTERPOLATIONS)}")
 _TEXT_TABLE = (_is_text_table, "a table of texts")
-_JSON_OBJECT = (_is_json_object, "a table of JSON values")
+_JSON_OBJECT = (_is_json_object, f"a table of JSON values, nested at most {NESTING_LIMIT} deep")
 
 _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "schema": (_is_schema, f"1 to {SCHEMA}"),
@@ -171,11 +232,11 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "weights_sha256": _TEXT,
     "method": _TEXT,
     "hyperparameters": _JSON_OBJECT,
-    "classes": _TEXTS,
-    "image_px": _INT,
+    "classes": _CLASSES,
+    "image_px": _IMAGE_PX,
     "mean": _THREE_FLOATS,
     "std": _THREE_FLOATS,
-    "interpolation": _TEXT,
+    "interpolation": _INTERPOLATION,
     "seed": _INT,
     "train_images": _INT,
     "val_images": _INT,

@@ -1,51 +1,28 @@
 """The store: a folder that keeps domains, one file each, and what belongs to them."""
 
 import contextlib
-import re
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from addapt._disk import disk_reason
 from addapt._errors import DomainError, UnknownNameError
-from addapt.domains.file import read_domain, read_info, write_domain
+from addapt.domains.file import DomainFile, open_domain, read_domain, read_info, write_domain
 from addapt.domains.info import DomainInfo
+from addapt.domains.layout import (
+    HISTORY_SUFFIX,
+    LEARNING_FOLDER,
+    SUFFIX,
+    check_name,
+    may_be_name,
+)
+from addapt.domains.lock import writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
-
-SUFFIX = ".safetensors"
-HISTORY_SUFFIX = ".history.jsonl"
-LEARNING_FOLDER = ".learning"
-NAME_LENGTH = 64
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# Windows opens a device, not a file, under these names, whatever suffix follows.
-_DEVICES = {"con", "prn", "aux", "nul"} | {
-    f"{port}{i}" for port in ("com", "lpt") for i in range(10)
-}
-
-
-def check_name(name: str) -> str:
-    """Return `name` if a domain may be called so on every system.
-
-    Raises:
-        DomainError: it may not; the message says what is allowed.
-    """
-    if (
-        len(name) > NAME_LENGTH
-        or not _NAME.fullmatch(name)
-        or name.endswith(".")
-        or name.split(".")[0].lower() in _DEVICES
-    ):
-        raise DomainError(
-            f"A domain cannot be called {name!r}: use at most {NAME_LENGTH} letters a-z or A-Z, "
-            "digits, '_', '-' and '.', with a letter or digit first, no '.' at the end, and no "
-            "name that Windows reserves, such as 'con'."
-        )
-    return name
 
 
 class Store:
@@ -81,7 +58,7 @@ class Store:
                 f"Store {self.folder} could not be read because {disk_reason(error)}"
             ) from error
         stems = (file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
-        return tuple(sorted(stem for stem in stems if _may_be_name(stem)))
+        return tuple(sorted(stem for stem in stems if may_be_name(stem)))
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a domain of exactly this name."""
@@ -102,21 +79,20 @@ class Store:
         """Read what is known about a domain, without its tensors."""
         return read_info(self.require(name))
 
+    def open(self, name: str) -> AbstractContextManager[DomainFile]:
+        """Open a domain's file, so that its tensors can be looked at before they are read."""
+        return open_domain(self.require(name))
+
     def read(self, name: str) -> "tuple[DomainInfo, dict[str, Tensor]]":
-        """Read a domain: what is known about it, and its tensors."""
+        """Read a domain: what is known about it, and its tensors, whatever they are."""
         return read_domain(self.require(name))
 
     def save(self, name: str, info: DomainInfo, tensors: "Mapping[str, Tensor]") -> None:
         """Write a domain, over an older one of the same name; makes the folder if needed."""
         path = self.path(name)
-        self.refuse_case_twin(name)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DomainError(
-                f"Store {self.folder} could not be made because {disk_reason(error)}"
-            ) from error
-        write_domain(path, info, tensors)
+        with writing(self.folder, name):
+            self.refuse_case_twin(name)
+            write_domain(path, info, tensors)
 
     def remove(self, name: str) -> None:
         """Delete a domain, its history and what an unfinished learning left; or only the latter.
@@ -125,20 +101,24 @@ class Store:
             UnknownNameError: there is neither.
             DomainError: the disk refused; whatever is left can be removed again.
         """
-        if not (_may_be_name(name) and self.state_path(name).exists()):
+        self._require_something(name)
+        with writing(self.folder, name):
+            self._require_something(name)  # another writer may have been quicker
+            try:
+                if self.state_path(name).exists():
+                    shutil.rmtree(self.state_path(name))
+                self.history_path(name).unlink(missing_ok=True)
+                # Last: until then the domain is listed and can be removed again.
+                self.path(name).unlink(missing_ok=True)
+            except OSError as error:
+                raise DomainError(
+                    f"Domain {name!r} could not be removed from {self.folder} because "
+                    f"{disk_reason(error)}"
+                ) from error
+
+    def _require_something(self, name: str) -> None:
+        if not (may_be_name(name) and self.state_path(name).exists()):
             self.require(name)
-        path = self.path(name)
-        try:
-            if self.state_path(name).exists():
-                shutil.rmtree(self.state_path(name))
-            self.history_path(name).unlink(missing_ok=True)
-            # Last: until then the domain is listed and can be removed again.
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise DomainError(
-                f"Domain {name!r} could not be removed from {self.folder} because "
-                f"{disk_reason(error)}"
-            ) from error
 
     def rename(self, old: str, new: str) -> None:
         """Give a domain, its history and its unfinished learning another name, or change nothing.
@@ -151,14 +131,19 @@ class Store:
         check_name(new)
         if old == new:
             return
-        if self.exists(new):
-            raise DomainError(
-                f"There is a domain {new!r} in {self.folder} already: "
-                f"choose another name, or remove it before {old!r} is renamed."
-            )
-        if new.lower() != old.lower():  # else the file system may show `old` under both names
-            self.refuse_case_twin(new)
-            self._refuse_leftovers(new)
+        with writing(self.folder, old, new):
+            self.require(old)  # another writer may have been quicker
+            if self.exists(new):
+                raise DomainError(
+                    f"There is a domain {new!r} in {self.folder} already: "
+                    f"choose another name, or remove it before {old!r} is renamed."
+                )
+            if new.lower() != old.lower():  # else the file system may show `old` under both names
+                self.refuse_case_twin(new)
+                self._refuse_leftovers(new)
+            self._move(old, new)
+
+    def _move(self, old: str, new: str) -> None:
         moved: list[tuple[Path, Path]] = []
         try:
             for of in (self.state_path, self.history_path, self.path):
@@ -191,11 +176,3 @@ class Store:
                     f"{name!r} differs from the domain {other!r} in {self.folder} only in letter "
                     f"case, and some systems take them for one: use {other!r} or another name."
                 )
-
-
-def _may_be_name(text: str) -> bool:
-    try:
-        check_name(text)
-    except DomainError:
-        return False
-    return True

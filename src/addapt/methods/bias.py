@@ -71,9 +71,7 @@ class Bias(Method):
     why_kept: ClassVar[str] = (
         "A bias's gradient needs no map; bits of the activations pass the gradient on."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=3e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model that trains shifts of the backbone's biases."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
@@ -105,7 +104,7 @@ class Shift(nn.Module):
     def __init__(self, convolution: FrozenConv2d) -> None:
         super().__init__()
         assert convolution.bias is not None
-        self.shift = nn.Parameter(torch.zeros_like(convolution.bias))
+        self.shift = nn.Parameter(convolution.bias.new_zeros(convolution.channels))
 
     def forward(
         self,

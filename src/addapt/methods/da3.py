@@ -66,9 +66,7 @@ class DA3(Method):
     why_kept: ClassVar[str] = (
         "Being added, it keeps what it computes on small pooled maps, never a block's output."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
 
     reduction: int = 4
     width: int = 32

@@ -64,7 +64,7 @@ class Finetune(Method):
     why_kept: ClassVar[str] = "Every weight is trained, so the input of every layer must be kept."
     batch_statistics: ClassVar[bool] = True
     plain: ClassVar[bool] = True
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, backbone_lr=3e-4)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, backbone_lr=1e-3)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model that trains a copy of the backbone."""
@@ -85,7 +85,7 @@ class FinetuneFrozenBn(Method):
     summary: ClassVar[str] = "a trained copy of the whole backbone, batch statistics frozen"
     why_kept: ClassVar[str] = Finetune.why_kept
     plain: ClassVar[bool] = True
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, backbone_lr=3e-4)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, backbone_lr=1e-3)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model that trains a copy of the backbone."""

@@ -31,7 +31,7 @@ class Head(Method):
     name: ClassVar[str] = "head"
     summary: ClassVar[str] = "a linear classifier on the frozen features"
     why_kept: ClassVar[str] = "Nothing before the head is trained, so only its input is kept."
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=6, min_steps=300)
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model of the backbone and a classifier."""

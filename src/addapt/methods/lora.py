@@ -55,9 +55,7 @@ class LoRA(Method):
     why_kept: ClassVar[str] = (
         "The first low-rank factor is trained on the input of each convolution, kept whole."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
 
     rank: int = 8
     alpha: float = 8.0

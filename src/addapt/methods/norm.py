@@ -41,9 +41,7 @@ class Norm(Method):
     why_kept: ClassVar[str] = (
         "A trained scale multiplies the output of each convolution, which its gradient needs whole."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
         """Make a model with a scale and a shift after every convolution that had a batch norm.
@@ -64,8 +62,8 @@ class ScaleShift(nn.Module):
     def __init__(self, convolution: FrozenConv2d) -> None:
         super().__init__()
         assert convolution.bias is not None
-        self.scale = nn.Parameter(torch.ones_like(convolution.bias))
-        self.shift = nn.Parameter(torch.zeros_like(convolution.bias))
+        self.scale = nn.Parameter(convolution.bias.new_ones(convolution.channels))
+        self.shift = nn.Parameter(convolution.bias.new_zeros(convolution.channels))
 
     def forward(
         self,

@@ -49,7 +49,7 @@ class ParallelAdapter(Method):
         "The adapter's weight is trained on the input of each k x k convolution, kept whole."
     )
     recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
+        lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
     )
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:

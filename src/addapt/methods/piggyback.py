@@ -56,7 +56,7 @@ class Piggyback(Method):
         "The gradient of a mask needs the input of its convolution, kept whole."
     )
     recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
+        lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
     )
 
     start: float = 1e-2
@@ -102,6 +102,8 @@ class MaskedConvolutions(Adaptor):
 
     def stored(self, name: str, tensor: Tensor) -> Tensor:
         """Return one bit an element: whether its weight counts."""
+        if tensor.is_meta:  # only the shape is asked for
+            return tensor.new_empty(bits_bytes(tensor.numel()), dtype=torch.uint8)
         return pack_bits((tensor.detach() > self.method.threshold).flatten().float())
 
     def restored(self, name: str, tensor: Tensor) -> Tensor:
@@ -121,7 +123,8 @@ class Mask(nn.Module):
     def __init__(self, convolution: FrozenConv2d, method: Piggyback) -> None:
         super().__init__()
         self.threshold = method.threshold
-        self.mask = nn.Parameter(torch.full_like(convolution.plain_weight(), method.start))
+        # in the memory order of the weight
+        self.mask = nn.Parameter(convolution.plain_weight().clone().fill_(method.start))
 
     def forward(
         self,

@@ -45,19 +45,28 @@ def build_method(name: str, hyperparameters: Mapping[str, Any] | None = None) ->
     if name not in METHODS:
         raise UnknownNameError("method", name, METHODS)
     method = METHODS[name]
-    known = [field.name for field in dataclasses.fields(method)]
-    for given in hyperparameters or {}:
+    known = {field.name: field.default for field in dataclasses.fields(method)}
+    for given, value in (hyperparameters or {}).items():
         if given not in known:
             raise OptionError(
                 f"Method {name!r} has no hyper-parameter {given!r}. "
                 f"It has: {', '.join(known) or 'none'}."
             )
-    try:
-        return method(**(hyperparameters or {}))
-    except TypeError as error:  # a text where a number belongs, in a file from elsewhere
-        raise OptionError(
-            f"The hyper-parameters {hyperparameters} of method {name!r} have wrong types: {error}."
-        ) from error
+        if not _is_like(value, known[given]):
+            raise OptionError(
+                f"Hyper-parameter {given!r} of method {name!r} is {value!r}, which is not of the "
+                f"type of its default {known[given]!r}."
+            )
+    return method(**(hyperparameters or {}))
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Tell whether a value, which may come from a file, is of the type of the default."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if default is None:  # a whole number, chosen by the backbone unless given
+        return value is None or type(value) is int
+    return type(value) is int or (isinstance(default, float) and isinstance(value, float))
 
 
 def attach(backbone: Backbone, method: Method, classes: int) -> AdaptedModel:

@@ -58,9 +58,7 @@ class RepNet(Method):
     name: ClassVar[str] = "repnet"
     summary: ClassVar[str] = "a small side network that exchanges features with frozen stages"
     why_kept: ClassVar[str] = "The side network is trained on its own small maps, which it keeps."
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=3e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
 
     modules: int = 6
     kernel: int = 5

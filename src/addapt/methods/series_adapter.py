@@ -48,7 +48,7 @@ class SeriesAdapter(Method):
         "The adapter's weight is trained on the output of each convolution, kept whole."
     )
     recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
+        lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
     )
 
     def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:

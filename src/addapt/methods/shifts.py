@@ -1,6 +1,5 @@
 """Trained shifts of a frozen network's biases."""
 
-import torch
 from torch import Tensor, nn
 
 from addapt.freezing import trained_biases
@@ -13,7 +12,7 @@ class Shifts(nn.Module):
         super().__init__()
         biases = trained_biases(block) if trained else {}
         self.names = list(biases)
-        self.values = nn.ParameterList(torch.zeros_like(bias) for bias in biases.values())
+        self.values = nn.ParameterList(bias.new_zeros(bias.shape) for bias in biases.values())
 
     def applied_to(self, block: nn.Module) -> dict[str, Tensor]:
         """Return the shifted biases under the names that they replace in the block."""

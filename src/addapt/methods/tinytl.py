@@ -54,9 +54,7 @@ class TinyTL(Method):
     why_kept: ClassVar[str] = (
         "Residual modules are trained on pooled maps, which they keep; biases need none."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=3e-3, epochs=6, min_steps=300, micro_batch=8, label_smoothing=0.1
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
 
     reduction: int = 2
     kernel: int = 5

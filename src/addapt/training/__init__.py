@@ -3,10 +3,12 @@
 from addapt.training.learner import Learner
 from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
-from addapt.training.run import LearningStopped
+from addapt.training.run_file import unfinished_threads
+from addapt.training.stopped import BudgetExceeded, LearningStopped
 from addapt.training.threads import use_fastest_threads
 
 __all__ = [
+    "BudgetExceeded",
     "ClassScore",
     "Evaluation",
     "LearnReport",
@@ -15,5 +17,6 @@ __all__ = [
     "OnProgress",
     "Prediction",
     "Progress",
+    "unfinished_threads",
     "use_fastest_threads",
 ]

@@ -6,7 +6,7 @@ On top of that comes whichever of these phases takes the most:
 
 - a step, as the planner predicts it;
 - between steps, decoding the pictures that are not cached, and varying a micro-batch of them;
-- the end of an epoch, when the state is copied and written.
+- saving the state, for which it is copied.
 
 Validation takes a picture at a time, less than a step. What is then left is for the cache.
 """
@@ -33,9 +33,9 @@ STEP_MARGIN = 1.1
 VARYING_BYTES = 18
 # A picture's path, class and place in the cache.
 PICTURE_BYTES = 1000
-# The domain's bytes at the end of an epoch: copied from model and optimiser, 3; the best epoch's
-# once more, 1; the file's content, 4, and as much again in versions of safetensors that gather.
-EPOCH_END_COPIES = 12
+# The domain's bytes when a state is saved: copied from model and optimiser, 3; the file's
+# content, 4. To read it takes as much.
+SAVING_COPIES = 7
 # Code of decoders, of varying and of writing, and the threads': measured on Linux.
 FIRST_USE_BYTES = 14_000_000
 # Parts of a batch that is no multiple of the micro-batch; batches differ by one in size.
@@ -180,14 +180,14 @@ def needed_bytes(
         # Logits of validation are gathered, in parts and as one; half of the pictures at most.
         + pictures * (PICTURE_BYTES + 4 * classes)
     )
-    epoch_end = predicted.resting_bytes + EPOCH_END_COPIES * predicted.domain_bytes
+    saving = predicted.resting_bytes + SAVING_COPIES * predicted.domain_bytes
     needed = {}
     for size, peak_bytes in predicted.peak_bytes.items():
         step = round(STEP_MARGIN * peak_bytes)
         varying = VARYING_BYTES * size * 3 * image_px * image_px
         preparing = predicted.resting_bytes + decoding_bytes + varying
         compiled = predicted.shape_bytes * min(size - 1, OTHER_SIZES)
-        needed[size] = throughout + compiled + max(step, preparing, epoch_end)
+        needed[size] = throughout + compiled + max(step, preparing, saving)
     return needed
 
 

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import torch
 
-from addapt._errors import AddaptError, DataError, DomainError, OptionError
+from addapt._errors import DataError, DomainError, OptionError
 from addapt.backbones import Backbone, load_backbone, weights_sha256
 from addapt.data import Sample, load_images, scan_classes
-from addapt.domains import DomainInfo, Store, check_backbone
+from addapt.domains import DomainInfo, Store, writing
 from addapt.memory import configure_allocator, process_peak_bytes
 from addapt.methods import AdaptedModel, Method, attach, build_method
 from addapt.training.budget import check_budget, keep_to_budget
+from addapt.training.description import date
+from addapt.training.loading import DomainLoader
 from addapt.training.loop import EVALUATION_BATCH, predict_logits
-from addapt.training.prepare import find_pictures, prepare_lesson
+from addapt.training.prepare import find_pictures, prepare_lesson, refuse_store_inside
 from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
 from addapt.training.run import run, training_options
-from addapt.training.run_file import unfinished_micro_batch
+from addapt.training.run_file import is_unfinished, unfinished_micro_batch
+from addapt.training.saving import SAVE_EVERY_S, check_interval
 
 VAL_FRACTION = 0.1
 CACHE_BYTES = 1_000_000_000
@@ -42,6 +45,7 @@ class Learner:
             sha256 = weights_sha256(self.backbone)
             self.backbone.info = replace(self.backbone.info, weights_sha256=sha256)
         self.store = Store(store)
+        self._loader = DomainLoader(self.backbone)
 
     def learn(
         self,
@@ -60,6 +64,7 @@ class Learner:
         restart: bool = False,
         cache_bytes: int = CACHE_BYTES,
         budget_bytes: int | None = None,
+        save_every_s: float = SAVE_EVERY_S,
         on_progress: OnProgress = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> LearnReport:
@@ -83,12 +88,14 @@ class Learner:
             cache_bytes: limit of the memory for decoded pictures.
             budget_bytes: for the whole process, which is kept to or refused before any picture is
                 decoded. It slows learning by what it takes to give freed memory back.
+            save_every_s: seconds of work that may be lost when the power goes.
             on_progress: told how far the work is.
-            should_stop: asked after every step.
+            should_stop: asked after every step, and between pictures of validation.
 
         Raises:
             DataError, DomainError, OptionError: what was asked for is not possible.
             LearningStopped: `should_stop` said so; the same call goes on later.
+            BudgetExceeded: the process has taken over a tenth more than the budget; likewise.
             TrainingError: the loss is not finite, or the state cannot be written.
         """
         started = time.perf_counter()
@@ -96,6 +103,8 @@ class Learner:
             method = build_method(method)
         method = method.for_backbone(self.backbone)
         # Options are checked before any picture is read.
+        check_interval(save_every_s)
+        date()
         options_for = partial(
             training_options,
             method,
@@ -119,6 +128,7 @@ class Learner:
             Path(folder), self.backbone, image_px=image_px, val_fraction=val_fraction
         )
         evaluation_batch = EVALUATION_BATCH
+        state_path = self.store.state_path(name)
         if budget_bytes is not None:
             allotment = keep_to_budget(
                 budget_bytes,
@@ -128,36 +138,40 @@ class Learner:
                 batch=options.batch,
                 micro_batch=options.micro_batch,
                 asked=asked,
-                preferred=None if restart else unfinished_micro_batch(self.store.state_path(name)),
+                preferred=None if restart else unfinished_micro_batch(state_path),
                 cache_bytes=cache_bytes,
             )
             # Evaluation keeps nothing, but takes whole maps of all blocks: one picture at a time.
             micro_batch, evaluation_batch = allotment.micro_batch, 1
             cache_bytes = allotment.cache_bytes
-        lesson = prepare_lesson(
-            found,
-            self.backbone,
-            val_fraction=val_fraction,
-            seed=seed,
-            cache_bytes=cache_bytes,
-            on_progress=on_progress,
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            model = attach(self.backbone, method, len(lesson.classes))
-        options = options_for(train_images=len(lesson.train), micro_batch=micro_batch)
-        state = run(
-            name,
-            self.store,
-            model,
-            method,
-            lesson,
-            options,
-            restart=restart,
-            evaluation_batch=evaluation_batch,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
+        with writing(self.store.folder, name):
+            self._refuse_place(name, Path(folder), restart)  # another program may have been quicker
+            lesson = prepare_lesson(
+                found,
+                self.backbone,
+                val_fraction=val_fraction,
+                seed=seed,
+                cache_bytes=cache_bytes,
+                on_progress=on_progress,
+            )
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                model = attach(self.backbone, method, len(lesson.classes))
+            options = options_for(train_images=len(lesson.train), micro_batch=micro_batch)
+            state = run(
+                name,
+                self.store,
+                model,
+                method,
+                lesson,
+                options,
+                restart=restart,
+                evaluation_batch=evaluation_batch,
+                save_every_s=save_every_s,
+                budget_bytes=budget_bytes,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
         path = self.store.path(name)
         return LearnReport(
             name=name,
@@ -181,18 +195,14 @@ class Learner:
 
     def _refuse_place(self, name: str, folder: Path, restart: bool) -> None:
         """Refuse before any work a domain that could not be saved after it."""
-        unfinished = self.store.state_path(name).exists()
+        unfinished = is_unfinished(self.store.state_path(name))
         if self.store.exists(name) and not restart and not unfinished:
             raise DomainError(
                 f"There is a domain {name!r} in {self.store.folder} already. Choose another name, "
                 "or learn it anew with --restart; the old one stays until the new one is ready."
             )
         self.store.refuse_case_twin(name)
-        if self.store.folder.resolve().is_relative_to(folder.resolve()):
-            raise OptionError(
-                f"The store {self.store.folder} lies inside the folder of pictures {folder}, where "
-                "it would be taken for a class. Give another one with --store."
-            )
+        refuse_store_inside(self.store.folder, folder)
 
     def load(self, domain: str) -> tuple[DomainInfo, AdaptedModel]:
         """Read a domain and make its model, ready to predict.
@@ -201,18 +211,7 @@ class Learner:
             UnknownNameError: there is no such domain.
             DomainError: it is damaged or was learned on another backbone.
         """
-        info, tensors = self.store.read(domain)
-        own = self.backbone.info
-        check_backbone(info, own.name, own.weights_sha256, self.store.path(domain))
-        try:
-            method = build_method(info.method, info.hyperparameters)
-        except AddaptError as error:
-            path = self.store.path(domain)
-            raise DomainError(f"{path} cannot be used. {error}") from error
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-            model = attach(self.backbone, method, len(info.classes))
-        model.load_stored_state(tensors)
-        return info, model.eval()
+        return self._loader.load(self.store, domain)
 
     def predict(
         self,

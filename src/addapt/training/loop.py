@@ -26,6 +26,10 @@ WARM_UP_SHARE = 0.1
 EVALUATION_BATCH = 8  # whole maps of all blocks, though for a moment only
 
 
+class _ValidationStopped(Exception):
+    """Ends a validation that nobody waits for any more."""
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """What a run does; together with the data and the model it decides every bit of the result.
@@ -56,11 +60,13 @@ def train(
     on_epoch: Callable[[TrainingState], None] | None = None,
     evaluation_batch: int = EVALUATION_BATCH,
     should_stop: Callable[[], bool] = lambda: False,
+    should_save: Callable[[], bool] = lambda: False,
+    save: Callable[[TrainingState], None] = lambda state: None,
 ) -> bool:
     """Train until the epochs are over or validation stops improving; keep the best epoch.
 
-    `state` is updated in place and always resumable; after the last step
-    `state.best` holds the domain's tensors of the best validation epoch.
+    `state` is updated in place. Whenever a callback sees it, and at the end, it can be resumed;
+    after the last step `state.best` holds the domain's tensors of the best validation epoch.
 
     Args:
         model: its domain parameters are trained.
@@ -71,24 +77,33 @@ def train(
         on_step: told how many of how many steps are done.
         on_epoch: called when an epoch has been validated, e.g. to save the state.
         evaluation_batch: validation pictures in memory at once.
-        should_stop: asked after every step; True ends the run early.
+        should_stop: asked after every step, and between pictures of validation, which is then
+            made anew by who goes on; True ends the run early.
+        should_save: asked after every step; True has `save` called.
+        save: given the state between two steps.
 
     Returns:
         True when the run is complete, False when `should_stop` ended it.
 
     Raises:
-        TrainingError: the loss is not finite. `state` is then that of the last good epoch.
+        TrainingError: the loss is not finite. What `save` or `on_epoch` saw last is good.
     """
+
+    def stop_validation() -> None:
+        if should_stop():
+            raise _ValidationStopped
+
     optimiser = build_optimiser(model, options)
     state.restore(model, optimiser)
     steps_per_epoch = math.ceil(len(pictures) / options.batch)
     steps = options.epochs * steps_per_epoch
     model.train()
     step, loss_sum = state.step, state.epoch_loss_sum
-    while step < steps and not _is_stale(state, options):
-        epoch, position = divmod(step, steps_per_epoch)
+    while len(state.history) < options.epochs and not _is_stale(state, options):
+        epoch = len(state.history)
         order = torch.randperm(len(pictures), generator=_generator(options.seed, 0, epoch))
-        for indices in order.tensor_split(steps_per_epoch)[position:]:
+        # Nothing is left of them where the run was stopped before or during validation.
+        for indices in order.tensor_split(steps_per_epoch)[step - epoch * steps_per_epoch :]:
             started = time.perf_counter()
             loss = _step(model, optimiser, pictures, indices, options, step, steps)
             _refuse_divergence(loss, "loss", step, steps, options)
@@ -97,10 +112,19 @@ def train(
             state.train_s += time.perf_counter() - started
             if on_step is not None:
                 on_step(step, steps)
-            if step % steps_per_epoch and should_stop():
+            if should_stop():
                 state.capture(model, optimiser, step, loss_sum)
                 return False
-        accuracy, validation_loss = evaluate(model, validation, evaluation_batch)
+            if should_save():
+                state.capture(model, optimiser, step, loss_sum)
+                save(state)
+        try:
+            accuracy, validation_loss = evaluate(
+                model, validation, evaluation_batch, stop_validation
+            )
+        except _ValidationStopped:
+            state.capture(model, optimiser, step, loss_sum)
+            return False
         _refuse_divergence(validation_loss, "validation loss", step - 1, steps, options)
         model.train()
         state.end_epoch(
@@ -120,8 +144,8 @@ def train(
         loss_sum = 0.0
         if on_epoch is not None:
             on_epoch(state)
-        if step < steps and should_stop():
-            return False
+    if not state.domain:  # released
+        state.capture(model, optimiser, step, loss_sum)
     model.eval()
     return True
 
@@ -136,22 +160,35 @@ def lr_factor(step: int, steps: int) -> float:
 
 @torch.no_grad()
 def predict_logits(
-    model: AdaptedModel, pictures: ImageSet, batch: int = EVALUATION_BATCH
+    model: AdaptedModel,
+    pictures: ImageSet,
+    batch: int = EVALUATION_BATCH,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Compute the logits of all pictures, (n, classes), in evaluation mode, on the CPU."""
+    """Compute the logits of all pictures, (n, classes), in evaluation mode, on the CPU.
+
+    Args:
+        model: predicts.
+        pictures: what is predicted.
+        batch: pictures in memory at once.
+        before_batch: called before each; it may raise an exception to end this early.
+    """
     model.eval()
-    logits = [
-        model(to_input(model, pictures.batch(indices))).float().cpu()
-        for indices in torch.split(torch.arange(len(pictures)), batch)
-    ]
+    logits = []
+    for indices in torch.split(torch.arange(len(pictures)), batch):
+        before_batch()
+        logits.append(model(to_input(model, pictures.batch(indices))).float().cpu())
     return torch.cat(logits)
 
 
 def evaluate(
-    model: AdaptedModel, pictures: ImageSet, batch: int = EVALUATION_BATCH
+    model: AdaptedModel,
+    pictures: ImageSet,
+    batch: int = EVALUATION_BATCH,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> tuple[float, float]:
-    """Return accuracy and mean cross-entropy of `model` on `pictures`."""
-    logits = predict_logits(model, pictures, batch)
+    """Return accuracy and mean cross-entropy of `model` on `pictures`; see `predict_logits`."""
+    logits = predict_logits(model, pictures, batch, before_batch)
     correct = int((logits.argmax(1) == pictures.labels).sum())
     return correct / len(pictures), F.cross_entropy(logits, pictures.labels).item()
 

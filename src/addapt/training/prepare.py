@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from addapt._errors import DataError, OptionError
+from addapt._errors import DataError, DomainError, OptionError
 from addapt.backbones import Backbone
 from addapt.data import (
     ImageFolder,
@@ -15,10 +15,12 @@ from addapt.data import (
     scan_folder,
     split_validation,
 )
+from addapt.domains import check_classes
+from addapt.domains.info import IMAGE_PX_LIMIT
 from addapt.training.progress import OnProgress, Progress
 
 MIN_IMAGE_PX = 32
-MAX_IMAGE_PX = 2048
+MAX_IMAGE_PX = IMAGE_PX_LIMIT
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,17 @@ class FoundPictures:
     image_px: int
 
 
+def refuse_store_inside(store: Path, folder: Path) -> None:
+    """Raise an OptionError if a store lies inside a folder of pictures."""
+    # Not Path.resolve: it fails on links in circles, of which scanning has better words to say.
+    place, pictures = (Path(os.path.realpath(path)) for path in (store, folder))
+    if place.is_relative_to(pictures):
+        raise OptionError(
+            f"The store {store} lies inside the folder of pictures {folder}, where it would be "
+            "taken for a class. Give another one with --store."
+        )
+
+
 def find_pictures(
     folder: Path, backbone: Backbone, *, image_px: int | None, val_fraction: float
 ) -> FoundPictures:
@@ -59,6 +72,10 @@ def find_pictures(
             f"The share held out for validation is {val_fraction}: give a number between 0 and 1."
         )
     contents = scan_folder(folder)
+    try:
+        check_classes(contents.classes)  # before the work, not after it
+    except DomainError as error:
+        raise DataError(f"The folder {folder} cannot be learned from. {error}") from error
     return FoundPictures(
         contents, image_px or auto_image_px(contents.train, backbone.info.input.px)
     )
@@ -120,8 +137,8 @@ def _fingerprint(root: Path, train: ImageSet, val: ImageSet) -> str:
     digest = hashlib.sha256()
     for part in (train, val):
         digest.update(f"{len(part)} pictures\n".encode())
-        for sample in part.samples:
-            stat = sample.path.stat()
+        for sample, origin in zip(part.samples, part.origins, strict=True):
             digest.update(os.fsencode(sample.path.relative_to(root)))
-            digest.update(f"\0{sample.label} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            words = f"\0{sample.label} {origin.size_bytes} {origin.changed_ns}\n"
+            digest.update(words.encode())
     return digest.hexdigest()

@@ -2,33 +2,34 @@
 
 import contextlib
 import dataclasses
-import datetime
 import math
-import platform
-import shutil
 from collections.abc import Callable
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from addapt._disk import disk_reason, write_atomically
-from addapt._errors import OptionError, TrainingError
+from addapt._errors import DomainError, OptionError, TrainingError
 from addapt.backbones import Backbone
 from addapt.data import Augmentation
-from addapt.domains import SCHEMA, DomainInfo, Store
+from addapt.domains import Store
 from addapt.methods import AdaptedModel, Method
+from addapt.training.description import describe
 from addapt.training.loop import TrainingOptions, train
+from addapt.training.memory_watch import MemoryWatch
 from addapt.training.prepare import Lesson
 from addapt.training.progress import OnProgress, Progress
-from addapt.training.run_file import history_lines, load_run, save_run
+from addapt.training.run_file import (
+    THREADS,
+    history_lines,
+    load_run,
+    remove_run,
+    require_space_for_run,
+)
+from addapt.training.saving import StateSaver
 from addapt.training.state import TrainingState
-
-
-class LearningStopped(TrainingError):
-    """Learning was asked to stop; what was learned so far is kept, to go on with."""
-
-    exit_code = 130  # what a shell reports for an interrupted command
+from addapt.training.stopped import LearningStopped
 
 
 def training_options(
@@ -91,6 +92,7 @@ def run_fingerprint(
         "method": method.name,
         "method's hyper-parameters": dataclasses.asdict(method),
         "image size": lesson.image_px,
+        THREADS: torch.get_num_threads(),
         **dataclasses.asdict(options),
         "list of classes": list(lesson.classes),
         "set of pictures": lesson.fingerprint,
@@ -107,42 +109,40 @@ def run(
     *,
     restart: bool,
     evaluation_batch: int,
+    save_every_s: float,
+    budget_bytes: int | None,
     on_progress: OnProgress,
     should_stop: Callable[[], bool],
 ) -> TrainingState:
     """Train, going on with an unfinished run if there is one, and save the domain.
 
+    Who calls this holds the lock of the domain.
+
     Raises:
         LearningStopped: `should_stop` said so.
+        BudgetExceeded: the process has taken much more memory than `budget_bytes`.
         TrainingError: the loss is not finite, an unfinished run is another one, or the disk
             refused. The last good state stays on the disk.
         DomainError: the domain could not be written.
     """
     folder = store.state_path(name)
     fingerprint = run_fingerprint(model.backbone, method, lesson, options)
-    if restart and folder.exists():
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise TrainingError(
-                f"The unfinished learning in {folder} could not be removed because "
-                f"{disk_reason(error)}"
-            ) from error
-    state = load_run(folder, fingerprint) or TrainingState()
-
-    def save(state: TrainingState) -> None:
-        save_run(folder, state, fingerprint)
-
-    def save_epoch(state: TrainingState) -> None:
-        save(state)
-        state.release()
+    steps_per_epoch = math.ceil(len(lesson.train) / options.batch)
+    if restart:
+        _remove_unfinished(folder)
+    unfinished = load_run(folder, fingerprint, model, steps_per_epoch)
+    state = unfinished or TrainingState()
+    saver = StateSaver(folder, fingerprint, save_every_s)
+    watch = MemoryWatch(budget_bytes)
 
     def report(done: int, total: int) -> None:
-        state.release()  # what an unfinished run began with is in the model by now
         accuracy = state.history[-1].val_accuracy if state.history else None
         on_progress(Progress("learning", done, total, accuracy))
 
-    save(state)  # a full or read-only disk should be known before the work, not after it
+    # A full or read-only disk should be known before the work, not after it.
+    require_space_for_run(folder, model)
+    if unfinished is None:
+        saver.save(state)
     complete = train(
         model,
         lesson.train,
@@ -150,57 +150,39 @@ def run(
         options,
         state,
         on_step=report,
-        on_epoch=save_epoch,
+        on_epoch=saver.save_epoch,
         evaluation_batch=evaluation_batch,
-        should_stop=should_stop,
+        should_stop=lambda: should_stop() or watch.exceeds(),
+        should_save=saver.is_due,
+        save=saver.save,
     )
     if not complete:
-        if state.domain:  # otherwise the end of an epoch has saved and released it
-            save(state)
+        saver.save(state)
+        if watch.exceeded_bytes is not None:
+            raise watch.error(name)
         raise LearningStopped(
             f"Learning {name!r} stopped after {len(state.history)} of {options.epochs} epochs "
             f"(best accuracy {state.best_accuracy:.1%}). What was learned is kept: "
             "give the same command again to go on (without --restart, which begins anew)."
         )
-    info = _describe(model.backbone, method, lesson, options, state)
-    store.save(name, info, model.stored_state(state.best))
+    info = describe(model.backbone, method, lesson, options, state)
+    try:
+        store.save(name, info, model.stored_state(state.best))
+    except DomainError:
+        with contextlib.suppress(TrainingError):  # the first error is the one to report
+            saver.save(state)
+        raise
     with contextlib.suppress(OSError):  # the domain is saved; its history is a courtesy
         write_atomically(store.history_path(name), history_lines(state))
-    shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):  # another domain may be half learned
-        folder.parent.rmdir()
+    with contextlib.suppress(OSError):  # in nobody's way
+        remove_run(folder)
     return state
 
 
-def _describe(
-    backbone: Backbone,
-    method: Method,
-    lesson: Lesson,
-    options: TrainingOptions,
-    state: TrainingState,
-) -> DomainInfo:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return DomainInfo(
-        schema=SCHEMA,
-        backbone=backbone.info.name,
-        weights_sha256=backbone.info.weights_sha256,
-        method=method.name,
-        hyperparameters=dataclasses.asdict(method),
-        classes=lesson.classes,
-        image_px=lesson.image_px,
-        mean=backbone.info.input.mean,
-        std=backbone.info.input.std,
-        interpolation=backbone.info.input.interpolation,
-        seed=options.seed,
-        train_images=len(lesson.train),
-        val_images=len(lesson.val),
-        val_accuracy=state.best_accuracy,
-        epochs=len(state.history),
-        options={"weights": backbone.info.weights, **dataclasses.asdict(options)},
-        versions={
-            "addapt": version("addapt"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        date=now.isoformat(timespec="seconds"),
-    )
+def _remove_unfinished(folder: Path) -> None:
+    try:
+        remove_run(folder)
+    except OSError as error:
+        raise TrainingError(
+            f"The unfinished learning in {folder} could not be removed because {disk_reason(error)}"
+        ) from error

@@ -40,7 +40,10 @@ class TrainingState:
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def restore(self, model: AdaptedModel, optimiser: AdamW) -> None:
-        """Put the tensors of this state into `model` and `optimiser`; a new state does nothing."""
+        """Hand the tensors of this state over to `model` and `optimiser`, all but the best epoch's.
+
+        They are not kept twice. A new state does nothing.
+        """
         if not self.domain:
             return
         model.load_domain_state(self.domain)
@@ -51,6 +54,7 @@ class TrainingState:
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if (saved := self.optimiser.get(f"{name}.{key}")) is not None
             }
+        self.release()
 
     def capture(
         self,
@@ -69,8 +73,19 @@ class TrainingState:
             for key, value in optimiser.state.get(parameter, {}).items()
         }
 
+    def is_finite(self) -> bool:
+        """Tell whether all tensors hold finite numbers."""
+        # Either extreme is NaN where any value is; nothing is allocated.
+        return all(
+            math.isfinite(extreme)
+            for part in (self.domain, self.optimiser, self.best)
+            for tensor in part.values()
+            if tensor.numel()
+            for extreme in tensor.aminmax()
+        )
+
     def release(self) -> None:
-        """Let go of what is on the disk by now, all tensors but the best epoch's."""
+        """Let go of what the model or the disk holds as well: all tensors but the best epoch's."""
         self.domain, self.optimiser = {}, {}
 
     def end_epoch(

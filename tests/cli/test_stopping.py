@@ -1,0 +1,161 @@
+"""Ctrl-C and SIGTERM: the state is saved, the exit code tells, and it never takes long."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from addapt.backbones import Backbone
+from addapt.cli import stopping
+from addapt.cli.main import app
+from addapt.cli.output import command
+from addapt.cli.stopping import StopOnSignal
+from addapt.training import Progress
+from addapt.training import learner as learner_module
+from addapt.training import run as run_module
+from addapt.training.run_file import load_run
+from tests.conftest import MakeFolder
+from tests.forks import Fork
+
+WORDS = ("--epochs", "500", "--image-px", "32", "--threads", "1", "--method", "head")
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """Return a file that another process makes as soon as it is ready for signals."""
+    return tmp_path / "ready"
+
+
+def ended(mark: Path, work: Callable[[], object], *signals: signal.Signals) -> int:
+    """Send signals, one after the other, to a process that does `work`; return its exit code."""
+    process = Fork(work)
+    deadline = time.monotonic() + 20
+    for number in signals:
+        while not mark.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(process.pid, number)
+        time.sleep(0.1)  # else two of a kind may arrive as one
+    return process.wait()
+
+
+def busy(mark: Path, *, gently: bool, hears: bool = False) -> Callable[[], None]:
+    """Return work that takes a minute, unless it hears that it should stop."""
+
+    def work() -> None:
+        with command(as_json=False, debug=False), StopOnSignal() as stop:
+            stop.gently = gently
+            mark.touch()
+            until = time.monotonic() + 60
+            while time.monotonic() < until and not (hears and stop.asked):
+                time.sleep(0.01)
+
+    def exit_as_typer_does() -> None:
+        try:
+            work()
+        except typer.Exit as end:
+            raise SystemExit(end.exit_code) from None
+
+    return exit_as_typer_does
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_need_not_be_saved_ends_at_once(mark: Path, number: signal.Signals, code: int) -> None:
+    assert ended(mark, busy(mark, gently=False), number) == code
+
+
+def test_a_request_is_heard(mark: Path) -> None:
+    assert ended(mark, busy(mark, gently=True, hears=True), signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+)
+def test_the_second_one_ends_at_once(mark: Path, first: signal.Signals, code: int) -> None:
+    assert ended(mark, busy(mark, gently=True), first, signal.SIGINT) == code
+
+
+def test_a_step_that_takes_too_long(mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stopping.PATIENCE_S < 5
+    monkeypatch.setattr(stopping, "PATIENCE_S", 0.2)
+    assert ended(mark, busy(mark, gently=True), signal.SIGTERM) == 143
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    with StopOnSignal():
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+
+
+@pytest.fixture
+def tiny_command_line(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("addapt.backbones.load_backbone", lambda *_, **__: tiny_backbone)
+
+
+def learn(folder: Path, store: Path, *words: str) -> Callable[[], object]:
+    return lambda: app(["learn", "x", str(folder), "--store", str(store), *WORDS, *words])
+
+
+def test_terminated_while_learning(
+    tiny_command_line: None,
+    make_folder: MakeFolder,
+    tmp_path: Path,
+    mark: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, store = make_folder(), tmp_path / "s"
+    run = run_module.run
+
+    def marked(
+        *words: object, on_progress: Callable[[Progress], None], **options: object
+    ) -> object:
+        def note(progress: Progress) -> None:
+            on_progress(progress)
+            mark.touch()
+
+        return run(*words, on_progress=note, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learner_module, "run", marked)
+    work = learn(folder, store, "--save-every", "1000")
+    assert ended(mark, work, signal.SIGTERM) == 143
+    left = load_run(store / ".learning" / "x", {})
+    assert left is not None
+    assert left.step > 0
+    # The next one takes its threads from the state.
+    monkeypatch.setattr("addapt.training.use_fastest_threads", None)
+    words = [word for word in WORDS if word not in ("--threads", "1")]
+    words[words.index("500")] = "2"
+    result = CliRunner().invoke(app, ["learn", "x", str(folder), "--store", str(store), *words])
+    assert result.exit_code == 2
+    assert "its epochs was 500 and now is 2" in " ".join(result.stderr.split())
+
+
+def test_interrupted_while_reading(
+    tiny_command_line: None,
+    make_folder: MakeFolder,
+    tmp_path: Path,
+    mark: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*words: object, **options: object) -> None:
+        mark.touch()
+        time.sleep(60)
+
+    monkeypatch.setattr(learner_module, "prepare_lesson", read)
+    assert ended(mark, learn(make_folder(), tmp_path / "s"), signal.SIGTERM) == 143
+
+
+def test_interval_that_makes_no_sense(
+    tiny_command_line: None, make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    words = ["learn", "x", str(make_folder()), "--store", str(tmp_path / "s"), *WORDS]
+    result = CliRunner().invoke(app, [*words, "--save-every", "0"])
+    assert result.exit_code == 2
+    assert "--save-every is 0" in result.stderr
+    assert not (tmp_path / "s").exists()
