@@ -123,8 +123,8 @@ def run_all(runs: Sequence[Run], file: Path, device: str) -> None:
 def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Sequence[str]) -> str:
     """Render methods x domains as Markdown: mean and spread over seeds; what is missing says so."""
     lines = [
-        f"| method | {' | '.join(names)} | mean | seeds | parameters | stored, kB | minutes |",
-        f"|---|{'---:|' * (len(names) + 5)}",
+        f"| method | {' | '.join(names)} | mean | seeds | parameters | stored, kB |",
+        f"|---|{'---:|' * (len(names) + 4)}",
     ]
     found = counted(rows)
     for method in methods:
@@ -135,7 +135,7 @@ def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Seque
         cells.append("not run here" if mean is None else f"{100 * mean:.1f}")
         seeds = {row["seed"] for row in own}
         good = [row for row in own if row["accuracy"] is not None]
-        cells += [str(len(seeds)), *sizes(good), minutes(good)]
+        cells += [str(len(seeds)), *sizes(good)]
         untuned = any(row["settings_from"] != "tuned" for row in own)
         lines.append(f"| {method}{' (not tuned)' if untuned else ''} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -183,10 +183,6 @@ def sizes(rows: Sequence[Row]) -> list[str]:
             else "–"
         )
     return words
-
-
-def minutes(rows: Sequence[Row]) -> str:
-    return f"{statistics.mean(row['train_s'] for row in rows) / 60:.1f}" if rows else "–"
 
 
 def main() -> None:

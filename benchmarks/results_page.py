@@ -53,7 +53,7 @@ def page() -> str:
         "## Accuracy, 1,000 training pictures",
         "Test accuracy in %, ± standard deviation over seeds; faces have 240 training pictures. "
         "*Parameters* are trained ones, *stored* is the domain's file, from the fewest classes to "
-        "the most; *minutes* of training, a mean, on a shared machine.",
+        "the most. Time belongs to the step tables below: these runs shared their machine.",
         accuracy.table(rows, accuracy.ALL, names, methods),
         plot_words(points(rows, steps)),
         "## Goals",
