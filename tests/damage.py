@@ -6,16 +6,27 @@ files are sealed anew, too, to meet the checks that lie behind.
 
 import contextlib
 import json
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from addapt.domains.header import LENGTH_BYTES, METADATA, checksum, tensor_place
 
 Json = Any
+
+# The same examples each time, ADDAPT_FUZZ of them; how long one takes is the judge's to say.
+FUZZ = settings(
+    max_examples=int(os.environ.get("ADDAPT_FUZZ", "100")),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 CHECKSUM = "sha256"
 _BAD_FLOATS = (float("nan"), float("inf"), float("-inf"))

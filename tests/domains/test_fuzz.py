@@ -4,21 +4,19 @@
 """
 
 import dataclasses
-import os
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addapt.methods import attach, build_method
 from addapt.training import Learner
 from tests.conftest import build_tiny_backbone
-from tests.damage import Damage, Original, damages
+from tests.damage import FUZZ, Damage, Original, damages
 from tests.domains.domain_cases import INFO
 from tests.judges import LOADED, REFUSED, DomainJudge
 
-EXAMPLES = int(os.environ.get("ADDAPT_FUZZ", "100"))  # of each method
 METHODS = ("da3", "finetune")  # few tensors of its own, many of the backbone's
 
 
@@ -49,13 +47,7 @@ def judge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return DomainJudge(learner, Original(content))
 
 
-@settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@FUZZ
 @given(data=st.data())
 def test_damaged_domains_are_refused_or_read_rightly(
     judge: DomainJudge, data: st.DataObject

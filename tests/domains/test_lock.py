@@ -16,6 +16,7 @@ from addapt.domains import lock
 from addapt.domains.lock import is_being_written, writing
 from addapt.domains.store import Store
 from tests.domains.domain_cases import INFO, tensors
+from tests.domains.holding import another_writer
 
 HOLD = """
 import sys, time
@@ -117,17 +118,7 @@ def test_asking_makes_nothing(tmp_path: Path) -> None:
 def test_save_rename_and_remove_wait_for_the_lock(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save("a", INFO, tensors())
-    held, free = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with writing(tmp_path, "a", "taken"):
-            held.set()
-            free.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    try:
+    with another_writer(tmp_path, "a", "taken"):
         actions: tuple[Callable[[], None], ...] = (
             lambda: store.save("a", INFO, {}),
             lambda: store.remove("a"),
@@ -140,9 +131,6 @@ def test_save_rename_and_remove_wait_for_the_lock(tmp_path: Path) -> None:
         with pytest.raises(DomainError, match="'taken' in .* is being learned"):
             store.rename("other", "taken")
         assert set(store.read("a")[1]) == set(tensors())  # readers need no lock
-    finally:
-        free.set()
-        thread.join()
     store.remove("a")
     assert store.names() == ("other",)
 
@@ -163,27 +151,33 @@ def test_illegal_names_have_no_lock(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_writer_removes_what_was_left_of_its_own_name(tmp_path: Path) -> None:
+def test_a_writer_removes_what_was_left_over_unless_it_is_in_use(tmp_path: Path) -> None:
     unfinished = Store(tmp_path).state_path("a")
     (tmp_path / ".learning" / "b").mkdir(parents=True)
     unfinished.mkdir()
-    mine = [
+    dead = [
         tmp_path / ".a.safetensors.0123abcd.tmp",
         tmp_path / ".a.history.jsonl.0123abcd.tmp",
         tmp_path / ".a.0123abcd.tmp",  # as addapt called it before there were locks
         unfinished / ".state.safetensors.0123abcd.tmp",
-    ]
-    others = [
         tmp_path / ".a.history.safetensors.0123abcd.tmp",  # of a domain called "a.history"
-        tmp_path / ".a.history.jsonl.safetensors.0123abcd.tmp",
+        tmp_path / ".c.safetensors.0123abcd.tmp",
+    ]
+    kept = [
         tmp_path / ".b.safetensors.0123abcd.tmp",
+        tmp_path / ".learning" / "b" / ".state.safetensors.0123abcd.tmp",
         tmp_path / ".a.safetensors.tmp",
         tmp_path / "a.safetensors.0123abcd.tmp",
         unfinished / "state.safetensors",
-        tmp_path / ".learning" / "b" / ".state.safetensors.0123abcd.tmp",
     ]
-    for path in mine + others:
-        path.touch()
+
+    def touch() -> None:
+        for path in dead + kept:
+            path.touch()
+
+    with another_writer(tmp_path, "b", act=touch):
+        with writing(tmp_path, "a"):
+            assert [path for path in dead if path.exists()] == []
+        assert [path for path in kept if not path.exists()] == []
     with writing(tmp_path, "a"):
-        assert [path for path in mine if path.exists()] == []
-    assert [path for path in others if not path.exists()] == []
+        assert [path for path in kept[:2] if path.exists()] == []

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from addapt.training.checking import DAMAGED, GOOD, LEFT_OVER, MOVED, REMOVED, U
 from addapt.training.run_file import save_run
 from addapt.training.state import TrainingState
 from tests.domains.domain_cases import INFO
+from tests.domains.holding import another_writer
 
 HEAD = replace(INFO, backbone="mobilenet_v2", method="head", hyperparameters={})
 FEATURES = 1280
@@ -246,22 +246,9 @@ def test_what_is_being_written_is_let_alone(store: Store, monkeypatch: pytest.Mo
 
     with writing(store.folder, "other"):
         pass
-    held, free = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with writing(store.folder, "a"):
-            (store.folder / ".a.safetensors.0123abcd.tmp").touch()
-            held.set()
-            free.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    try:
+    temporary = store.folder / ".a.safetensors.0123abcd.tmp"
+    with another_writer(store.folder, "a", act=temporary.touch):
         look()
-    finally:
-        free.set()
-        thread.join()
     assert contents(store.folder) == before
     assert [(f.kind, f.verdict) for f in found] == [
         ("domain", DAMAGED),

@@ -15,19 +15,7 @@ from addapt.training import loop
 from addapt.training.loop import TrainingOptions, evaluate, lr_factor, train
 from addapt.training.state import TrainingState
 from tests.conftest import MakeFolder
-
-OPTIONS = TrainingOptions(
-    epochs=3,
-    batch=5,
-    micro_batch=5,
-    lr=1e-2,
-    backbone_lr=0.0,
-    weight_decay=0.0,
-    label_smoothing=0.0,
-    patience=3,
-    seed=0,
-    augmentation=Augmentation(),
-)
+from tests.training.few_steps import OPTIONS
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from addapt.backbones import Backbone
 from addapt.domains.sealed import seal
 from addapt.methods import DA3, AdaptedModel, attach
 from addapt.training import unfinished_threads
-from addapt.training.run_check import HISTORY
+from addapt.training.run_check import HISTORY, NUMBERS
 from addapt.training.run_file import (
     STATE_FILE,
     is_unfinished,
@@ -57,7 +57,6 @@ def state(model: AdaptedModel) -> TrainingState:
         epoch_loss_sum=0.1 + 0.2,
         train_s=1 / 3,
         best_epoch=1,
-        best_accuracy=2 / 3,
         history=[EpochRecord(1, 1 / 7, 0.3, 2 / 3, 1e-3, 0.1)],
         domain={name: noise(tensor) for name, tensor in own.items()},
         optimiser=optimiser,
@@ -167,7 +166,7 @@ def wrong_tensor(name: str, value: Tensor | None) -> Callable[[Texts, Tensors], 
         (wrong_number("epoch_loss_sum", math.nan), "epoch_loss_sum is nan"),
         (wrong_number("best_epoch", 2), "best epoch is 2 of 1"),
         (wrong_number("best_epoch", 0), "best epoch is 0 of 1"),
-        (wrong_number("best_accuracy", 0.5), "best accuracy"),
+        (wrong_number("best_accuracy", 0.5), "best_accuracy"),
         (wrong_number("nonsense", 1), "nonsense"),
         (wrong_tensor("domain/head.bias", None), "part 'domain' are missing"),
         (wrong_tensor("best/head.bias", None), "part 'best' are missing"),
@@ -193,10 +192,9 @@ def test_what_no_run_writes_is_refused_though_its_checksum_is_right(
     change: Callable[[Texts, Tensors], None],
     message: str,
 ) -> None:
-    numbers = ("step", "epoch_loss_sum", "train_s", "best_epoch", "best_accuracy")
     texts: Texts = {
         "fingerprint": dict(FINGERPRINT),
-        "numbers": {name: getattr(state, name) for name in numbers},
+        "numbers": {name: getattr(state, name) for name in NUMBERS},
     }
     tensors = {
         f"{part}/{name}": tensor

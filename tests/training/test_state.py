@@ -3,23 +3,10 @@
 import pytest
 
 from addapt.backbones import Backbone
-from addapt.data import Augmentation
 from addapt.methods import DA3, attach
-from addapt.training.loop import TrainingOptions, build_optimiser
+from addapt.training.loop import build_optimiser
 from addapt.training.state import EpochRecord, TrainingState, standard_error
-
-OPTIONS = TrainingOptions(
-    epochs=3,
-    batch=2,
-    micro_batch=2,
-    lr=1e-3,
-    backbone_lr=0.0,
-    weight_decay=0.0,
-    label_smoothing=0.0,
-    patience=3,
-    seed=0,
-    augmentation=Augmentation(),
-)
+from tests.training.few_steps import OPTIONS
 
 
 def kept_epoch(backbone: Backbone, accuracies: list[float], val_images: int) -> tuple[int, float]:

@@ -2,12 +2,11 @@
 
 import itertools
 import json
-import os
 import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addapt._errors import TrainingError
@@ -15,11 +14,10 @@ from addapt.methods import attach, build_method
 from addapt.training import Learner, LearningStopped
 from addapt.training.run_file import STATE_FILE, load_run
 from tests.conftest import build_tiny_backbone
-from tests.damage import Damage, Original, Parts, assemble, damages
+from tests.damage import FUZZ, Damage, Original, Parts, assemble, damages
 from tests.judges import LOADED, REFUSED, StateJudge
 from tests.soak.lessons import CLASSES, make_pictures
 
-EXAMPLES = int(os.environ.get("ADDAPT_FUZZ", "100"))
 IMAGES, BATCH = 5, 6  # of each class; two go to validation
 STEPS = 3  # an epoch, and one more to be in the middle of the next
 
@@ -54,13 +52,7 @@ def test_the_judge_itself(judge: StateJudge) -> None:
     assert judge.whole.domain and judge.whole.optimiser and judge.whole.best
 
 
-@settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@FUZZ
 @given(data=st.data())
 def test_damaged_states_are_refused_or_read_rightly(judge: StateJudge, data: st.DataObject) -> None:
     assert judge(data.draw(damages(judge.original))) in (REFUSED, LOADED)

@@ -25,7 +25,7 @@ def writing(folder: Path, *names: str) -> Iterator[None]:
     """Be the only one who writes domains called `names` into the store in `folder`.
 
     The lock dies with its process. It may be taken again by the thread that has it. What writers
-    of these names left behind when they were killed is removed.
+    left behind when they were killed, of any name, is removed.
 
     Args:
         folder: made if it is not there.
@@ -40,7 +40,8 @@ def writing(folder: Path, *names: str) -> Iterator[None]:
             _acquire(folder, wanted[key], locks)
         with contextlib.suppress(OSError):  # they are in nobody's way
             for name, path in leftovers(folder):
-                if name.lower() in wanted:
+                # Who listed a file of a writer that has finished since, finds it gone.
+                if name.lower() in wanted or not is_being_written(folder, name):
                     path.unlink(missing_ok=True)
         yield
 

@@ -31,7 +31,7 @@ class KeptTensors:
 
     def __init__(self, model: nn.Module | None = None, alive: Iterable[Tensor] = ()) -> None:
         self._model = model
-        tensors = [*alive, *(held_by(model) if model is not None else ())]
+        tensors = [*alive, *(_held_by(model) if model is not None else ())]
         self._alive = {memory_of(tensor)[1] for tensor in tensors}
         self._holders: Counter[int] = Counter()
         self._sizes: dict[int, tuple[str, int]] = {}
@@ -132,7 +132,7 @@ def _unpack(kept: _Kept) -> Tensor:
     return kept.tensor
 
 
-def held_by(model: nn.Module) -> Iterator[Tensor]:
+def _held_by(model: nn.Module) -> Iterator[Tensor]:
     """Yield parameters, buffers, and tensors that modules hold as plain attributes."""
     yield from model.parameters()
     yield from model.buffers()

@@ -1,15 +1,13 @@
 """What a method's training step keeps for backward, layer by layer, and why."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from addapt.freezing import AuditRow
-from addapt.memory.kept import held_by
+from addapt.memory.kept import KeptTensors
 from addapt.memory.live import memory_of
 from addapt.memory.simulate import Simulation, pictures
 from addapt.methods import Method
@@ -40,58 +38,41 @@ def audit_method(
         UnknownNameError: there is no such backbone.
     """
     model = Simulation(backbone_name, method, classes).model.train()
-    watch = _Watch(model)
-    with watch, torch.enable_grad():
+    kept = _ExplainedTensors(model)
+    with kept, torch.enable_grad():
         model(pictures(batch, image_px))
-    return tuple(watch.rows.values())
+    return tuple(kept.rows.values())
 
 
-class _Watch:
-    """Notes each saved storage with the innermost layer at work and what it is to that."""
+class _ExplainedTensors(KeptTensors):
+    """Notes, too, what each kept storage is to the layer at work."""
 
     def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
         self.rows: dict[tuple[str, str], AuditRow] = {}
-        self._model = model
-        self._alive = {_key(tensor) for tensor in held_by(model)}
-        # Tensors are held so that their storages' keys stay their own.
-        self._seen: dict[int, Tensor] = {}
-        self._layers: list[tuple[str, nn.Module, set[int]]] = []
-        self._exit = ExitStack()
+        self._at_work: list[tuple[nn.Module, set[int]]] = []  # and the storages of its inputs
 
-    def __enter__(self) -> None:
-        with ExitStack() as stack:
-            for name, module in self._model.named_modules():
-                for hook in self._hooks(name, module):
-                    stack.callback(hook.remove)
-            stack.enter_context(saved_tensors_hooks(self._keep, lambda tensor: tensor))
-            self._exit = stack.pop_all()
-
-    def __exit__(self, *error: object) -> None:
-        self._exit.close()
-
-    def _hooks(self, name: str, module: nn.Module) -> Iterator[Any]:
+    def _name_layer(self, name: str, module: nn.Module) -> Iterator[Any]:
         def enter(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            keys = {_key(x) for x in inputs if isinstance(x, Tensor)}
-            self._layers.append((name, module, keys))
+            self._at_work.append((module, {_key(x) for x in inputs if isinstance(x, Tensor)}))
 
+        yield from super()._name_layer(name, module)
         yield module.register_forward_pre_hook(enter)
-        yield module.register_forward_hook(lambda *_: self._leave(), always_call=True)
 
-    def _leave(self) -> None:
-        self._layers.pop()
+    def _leave_layer(self) -> None:
+        super()._leave_layer()
+        self._at_work.pop()
 
-    def _keep(self, tensor: Tensor) -> Tensor:
-        key = _key(tensor)
-        base = tensor if tensor._base is None else tensor._base
-        if key not in self._alive | self._seen.keys() and not (base.is_leaf and base.requires_grad):
-            self._seen[key] = tensor.detach()
-            name, layer, inputs = self._layers[-1]
-            reason = _reason(tensor, layer, is_input=key in inputs)
+    def _keep(self, tensor: Tensor) -> Any:
+        seen = len(self._changes)
+        kept = super()._keep(tensor)
+        for name, kept_bytes in self._changes[seen:]:
+            layer, inputs = self._at_work[-1]
+            reason = _reason(tensor, layer, is_input=_key(tensor) in inputs)
             before = self.rows.get((name, reason))
-            kept_bytes = memory_of(tensor)[2] + (before.kept_bytes if before else 0)
-            row = AuditRow(name, type(layer).__name__, kept_bytes, reason, "")
-            self.rows[name, reason] = row
-        return tensor
+            total = kept_bytes + (before.kept_bytes if before else 0)
+            self.rows[name, reason] = AuditRow(name, type(layer).__name__, total, reason, "")
+        return kept
 
 
 def _reason(tensor: Tensor, layer: nn.Module, *, is_input: bool) -> str:

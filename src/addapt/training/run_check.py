@@ -7,7 +7,7 @@ from addapt.domains.header import Header
 from addapt.methods import AdaptedModel
 from addapt.training.state import EpochRecord, TrainingState
 
-NUMBERS = ("step", "epoch_loss_sum", "train_s", "best_epoch", "best_accuracy")
+NUMBERS = ("step", "epoch_loss_sum", "train_s", "best_epoch")
 HISTORY = "history"  # a row an epoch, a column a field of its record
 RECORD_COLUMNS = len(dataclasses.fields(EpochRecord))
 _WHOLE = ("step", "best_epoch")
@@ -68,8 +68,6 @@ def check_values(state: TrainingState, steps_per_epoch: int | None) -> None:
     best = state.best_epoch
     if best > len(state.history) or bool(best) != bool(state.best):
         raise ValueError(f"the best epoch is {best} of {len(state.history)}")
-    if best and state.best_accuracy != state.history[best - 1].val_accuracy:
-        raise ValueError("the best accuracy is not that of its epoch")
     if bool(state.domain) != bool(state.step):
         raise ValueError(f"its tensors are not those of step {state.step}")
     if steps_per_epoch is not None:

@@ -33,11 +33,15 @@ class TrainingState:
     epoch_loss_sum: float = 0.0
     train_s: float = 0.0
     best_epoch: int = 0
-    best_accuracy: float = 0.0
     history: list[EpochRecord] = field(default_factory=list)
     domain: dict[str, Tensor] = field(default_factory=dict)
     optimiser: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_accuracy(self) -> float:
+        """The validation accuracy of the best epoch; 0 before there is one."""
+        return self.history[self.best_epoch - 1].val_accuracy if self.best_epoch else 0.0
 
     def restore(self, model: AdaptedModel, optimiser: AdamW) -> None:
         """Hand the tensors of this state over to `model` and `optimiser`, all but the best epoch's.
@@ -107,7 +111,6 @@ class TrainingState:
         highest = max(each.val_accuracy for each in self.history)
         if record.val_accuracy >= highest - standard_error(highest, val_images):
             self.best_epoch = record.epoch
-            self.best_accuracy = record.val_accuracy
             self.best = dict(self.domain)
 
 
