@@ -51,7 +51,7 @@ OTHER_RATES = {
     "lora": 3e-3,
     "norm": 3e-3,
     "parallel_adapter": 3e-4,
-    "piggyback": 3e-4,
+    "piggyback": 3e-5,
     "repnet": 1e-2,
     "series_adapter": 3e-4,
     "tinytl": 1e-3,

@@ -12,16 +12,6 @@ from torch import nn
 
 from addapt.backbones import Backbone, BackboneInfo, BlockInfo, InputInfo, weights_sha256
 
-# Two threads on a busy machine are slower than one, and tests are small.
-torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    # Some tests take more. Who then copies this process would hang at the next operation.
-    torch.set_num_threads(1)
-
-
 MakeFolder = Callable[..., Path]
 
 # Two threads on a busy machine are slower than one, and tests are small.

@@ -10,6 +10,7 @@ PUBLIC = [
     "DA3",
     "Finetune",
     "FinetuneFrozenBn",
+    "Gates",
     "Head",
     "Learner",
     "LoRA",
@@ -26,7 +27,10 @@ PUBLIC = [
     "freeze",
     "load_backbone",
     "measure",
+    "measure_gates",
     "pack_weights",
+    "settle_gates",
+    "switch_gates",
     "unpack_weights",
 ]
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from addapt._errors import AddaptError
     from addapt.backbones import Backbone, load_backbone
     from addapt.freezing import audit, freeze, pack_weights, unpack_weights
+    from addapt.gates import Gates
     from addapt.memory import accumulate_gradients, measure
     from addapt.methods import (
         DA3,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
         SeriesAdapter,
         TinyTL,
         attach,
+        measure_gates,
+        settle_gates,
+        switch_gates,
     )
     from addapt.training import Learner
 
@@ -43,6 +47,7 @@ __all__ = [
     "Bias",
     "Finetune",
     "FinetuneFrozenBn",
+    "Gates",
     "Head",
     "Learner",
     "Method",
@@ -54,7 +59,10 @@ __all__ = [
     "freeze",
     "load_backbone",
     "measure",
+    "measure_gates",
     "pack_weights",
+    "settle_gates",
+    "switch_gates",
     "unpack_weights",
 ]
 
@@ -62,6 +70,7 @@ _ROOMS = {
     "AddaptError": "addapt._errors",
     "Backbone": "addapt.backbones",
     "load_backbone": "addapt.backbones",
+    "Gates": "addapt.gates",
     "Learner": "addapt.training",
     "accumulate_gradients": "addapt.memory",
     "audit": "addapt.freezing",

@@ -31,12 +31,17 @@ class InputInfo:
 
 @dataclass(frozen=True)
 class BlockInfo:
-    """One block: channels, stride, and whether its input is added to its output as it is."""
+    """One block: channels, stride, and whether its input is added to its output as it is.
+
+    `inner_layers` names the convolutions between its first and its last, in order, whose inner
+    channels nobody else sees, so that some may be left out; none if that cannot be.
+    """
 
     in_channels: int
     out_channels: int
     stride: int
     identity_shortcut: bool
+    inner_layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

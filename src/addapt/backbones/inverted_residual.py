@@ -34,6 +34,8 @@ TIMM_LAYERS_WITHOUT_EXPANSION = {
     "bn2": "project.bn",
 }
 
+INNER_LAYERS = ("expand.conv", "depthwise.conv", "project.conv")
+
 # (c_in, c_out, kernel, stride, groups, activation) -> layers
 ConvBnBuilder = Callable[[int, int, int, int, int, bool], ConvBn]
 
@@ -81,7 +83,9 @@ def inverted_residuals(
                 c_in, stage.channels, stage.kernel, stride, stage.expansion, conv_bn
             )
             blocks.append(block)
-            infos.append(BlockInfo(c_in, stage.channels, stride, block.identity_shortcut))
+            # Without expansion the inner channels are those of the input.
+            inner = INNER_LAYERS if stage.expansion != 1 else ()
+            infos.append(BlockInfo(c_in, stage.channels, stride, block.identity_shortcut, inner))
             c_in = stage.channels
     return blocks, tuple(infos)
 

@@ -72,7 +72,8 @@ def resnet(
             identity = stride == 1 and c_in == c_out
             shortcut = None if identity else _conv_bn(c_in, c_out, 1, stride, False)
             blocks.append(ResidualBlock(residual, shortcut))
-            infos.append(BlockInfo(c_in, c_out, stride, identity))
+            inner = tuple(f"residual.{place}.conv" for place in range(len(residual)))
+            infos.append(BlockInfo(c_in, c_out, stride, identity, inner))
             c_in = c_out
     info = BackboneInfo(
         name=name,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from addapt.cli import options
+from addapt.cli.gates import say_gates
 from addapt.cli.output import (
     add_row,
     command,
@@ -29,6 +30,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Write the confusion matrix as a picture to this .png, .svg or .pdf."),
     ] = None,
+    gates: options.UseGates = None,
     weights: options.Weights = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -48,7 +50,7 @@ def evaluate(
             check_drawing(confusion)
         learner = Learner(load_backbone(info.backbone, weights, device=device), store)
         with progress_bar() as show:
-            evaluation = learner.evaluate(name, folder, on_progress=show)
+            evaluation = learner.evaluate(name, folder, gates=gates, on_progress=show)
         warn_unreadable(evaluation.unreadable)
         if confusion is not None:
             draw_confusion(evaluation, confusion)
@@ -58,6 +60,7 @@ def evaluate(
                     "domain": name,
                     "accuracy": evaluation.accuracy,
                     "images": evaluation.images,
+                    "gated": evaluation.gated,
                     "per_class": [vars(score) for score in evaluation.per_class],
                     "confusion": evaluation.confusion.tolist(),
                     "unreadable": list(evaluation.unreadable),
@@ -70,5 +73,6 @@ def evaluate(
             accuracy = "–" if score.accuracy is None else f"{score.accuracy:.1%}"
             add_row(table, score.label, f"{score.images}", f"{score.correct}", accuracy)
         print_table(table)
+        say_gates(info, used=evaluation.gated, wanted=gates)
         if confusion is not None:
             say(f"Wrote {confusion}.")

@@ -54,6 +54,21 @@ def learn(
     cache_mb: Annotated[
         int, typer.Option("--cache-mb", min=0, help="Memory for decoded pictures, in MB.")
     ] = 1000,
+    gates: Annotated[
+        bool, typer.Option("--gates", help="Let predicting leave out what it can, to be faster.")
+    ] = False,
+    compute: Annotated[
+        float | None,
+        typer.Option(help="With gates, the share of the multiply-adds that is computed."),
+    ] = None,
+    gate_unit: Annotated[
+        str | None,
+        typer.Option("--gate-unit", help="What is left out: resolution, blocks or channels."),
+    ] = None,
+    gate_kind: Annotated[
+        str | None,
+        typer.Option("--gate-kind", help="static: the same for all pictures; dynamic: for each."),
+    ] = None,
     device: options.Device = "cpu",
     save_every: Annotated[
         float,
@@ -70,6 +85,7 @@ def learn(
     with command(as_json=as_json, debug=debug, threads=threads), StopOnSignal() as stop:
         px = _parse_px(image_px)
         budget_bytes = options.parse_budget(budget)
+        asked = options.parse_gates(gates, compute, gate_unit, gate_kind)
         from addapt.backbones import load_backbone
         from addapt.memory import configure_allocator
         from addapt.training import Learner
@@ -105,6 +121,7 @@ def learn(
                 seed=seed,
                 val_fraction=val_fraction,
                 flip=flip,
+                gates=asked,
                 restart=restart,
                 cache_bytes=cache_mb * 1_000_000,
                 budget_bytes=budget_bytes,
@@ -124,6 +141,8 @@ def learn(
                 f"Saved {report.file} ({report.file_bytes / 1e6:.1f} MB). Use it with",
                 f"  addapt predict IMAGE --domain {report.name}",
             )
+            if report.gates:
+                say(_gates_line(report))
             if report.budget_bytes is not None:
                 say(_memory_line(report))
 
@@ -166,6 +185,19 @@ def _parse_px(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise OptionError(f'--image-px is {text!r}: give a number, or "auto".') from None
+
+
+def _gates_line(report: "LearnReport") -> str:
+    """Say what gates leave out, and what that costs in accuracy."""
+    said = report.gates["report"]
+    kind = "dynamic" if report.gates["dynamic"] else "static"
+    line = f"Gates of {report.gates['unit']}, {kind}: {said['compute']:.0%} of the multiply-adds"
+    if said["ungated_accuracy"] is None:
+        return f"{line}, at {report.image_px} px instead of {report.gates['full_px']}."
+    line += f". Accuracy with all gates open {said['ungated_accuracy']:.1%}."
+    if said["rescues"]:
+        line += f" In training they collapsed {said['rescues']} times, and were set anew."
+    return line
 
 
 def _memory_line(report: "LearnReport") -> str:

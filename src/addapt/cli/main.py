@@ -11,6 +11,7 @@ import typer
 from addapt.cli.audit import audit
 from addapt.cli.backbones import backbones
 from addapt.cli.bench import bench
+from addapt.cli.bench_gates import gates
 from addapt.cli.check import check
 from addapt.cli.demo import demo
 from addapt.cli.domains import domains
@@ -44,6 +45,7 @@ app.command()(methods)
 app.command()(backbones)
 app.command()(audit)
 app.command()(plan)
+bench.command()(gates)
 app.add_typer(bench, name="bench")
 app.command()(demo)
 

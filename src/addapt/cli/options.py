@@ -1,11 +1,15 @@
 """Options that several commands share, and how they are read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from addapt._errors import OptionError, UnknownNameError
 from addapt.cli.output import say
+
+if TYPE_CHECKING:
+    from addapt.gates import Gates as AskedGates
 
 Store = Annotated[Path, typer.Option("--store", help="Folder that keeps the domains.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
@@ -33,6 +37,13 @@ Budget = Annotated[
 ]
 DomainName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the domain.")]
 
+UseGates = Annotated[
+    bool | None,
+    typer.Option(
+        "--gates/--no-gates", help="Use the domain's gates; by default if they are faster here."
+    ),
+]
+
 DEFAULT_STORE = Path("domains")
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
@@ -55,3 +66,30 @@ def parse_budget(text: str | None) -> int | None:
             err=True,
         )
     return budget_bytes
+
+
+def parse_gates(
+    wanted: bool, compute: float | None, unit: str | None, kind: str | None
+) -> "AskedGates | None":
+    """Return the gates that `--gates` and the options that belong to it ask for.
+
+    Raises:
+        AddaptError: there are no such gates, or options of theirs stand without `--gates`.
+    """
+    given = {"--compute": compute, "--gate-unit": unit, "--gate-kind": kind}
+    alone = [option for option, value in given.items() if value is not None]
+    if not wanted:
+        if alone:
+            raise OptionError(f"{alone[0]} is about gates: give --gates, too.")
+        return None
+    from addapt.gates import Gates
+
+    default = Gates()
+    kinds = {"static": False, "dynamic": True}
+    if kind is not None and kind not in kinds:
+        raise UnknownNameError("gate kind", kind, kinds)
+    return Gates(
+        unit=default.unit if unit is None else unit,
+        dynamic=default.dynamic if kind is None else kinds[kind],
+        compute=default.compute if compute is None else compute,
+    )

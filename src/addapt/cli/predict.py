@@ -7,6 +7,7 @@ import typer
 
 from addapt._errors import DataError
 from addapt.cli import options
+from addapt.cli.gates import say_gates
 from addapt.cli.output import (
     add_row,
     command,
@@ -22,6 +23,7 @@ def predict(
     domain: Annotated[str, typer.Option(help="The domain that the pictures belong to.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     store: options.Store = options.DEFAULT_STORE,
+    gates: options.UseGates = None,
     weights: options.Weights = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -38,7 +40,9 @@ def predict(
 
         learner = Learner(load_backbone(info.backbone, weights, device=device), store)
         unreadable: list[str] = []
-        predictions = learner.predict(images, domain, top=top, on_unreadable=unreadable.append)
+        predictions = learner.predict(
+            images, domain, top=top, gates=gates, on_unreadable=unreadable.append
+        )
         warn_unreadable(unreadable)
         if not predictions:
             raise DataError("None of the pictures can be read: nothing was recognised.")
@@ -49,6 +53,7 @@ def predict(
                         "image": str(p.image),
                         "label": p.label,
                         "probability": p.probability,
+                        "gated": p.gated,
                         "top": [{"label": label, "probability": value} for label, value in p.top],
                     }
                     for p in predictions
@@ -61,5 +66,6 @@ def predict(
                 cells = (cell for label, value in p.top for cell in (label, f"{value:.1%}"))
                 add_row(table, p.image, *cells)
             print_table(table)
+            say_gates(info, used=predictions[0].gated, wanted=gates)
         if unreadable:
             raise typer.Exit(DataError.exit_code)

@@ -10,7 +10,8 @@ from typing import Any, TypeGuard
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import unique_keys
 
-SCHEMA = 4
+SCHEMA = 5
+GATES_SCHEMA = 5  # from here on files say what the gates of a domain are
 CHECKSUM_SCHEMA = 4  # from here on files have one
 # The first schema in which the adaptor of a method had the form it has today; else 1.
 FIRST_SCHEMA = {"da3": 3}
@@ -31,7 +32,8 @@ class DomainInfo:
     """All that is known about a learned domain besides its tensors.
 
     `hyperparameters` are the method's, `options` are what learning was called
-    with (batch, lr, flip, ...); both hold JSON values only, so no tuples.
+    with (batch, lr, flip, ...); `gates` say what is left out and what that does, empty where there
+    are none. All three hold JSON values only, so no tuples.
     `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
 
     Raises:
@@ -54,6 +56,7 @@ class DomainInfo:
     val_accuracy: float
     epochs: int
     options: dict[str, Any]
+    gates: dict[str, Any]
     versions: dict[str, str]
     date: str
 
@@ -95,6 +98,8 @@ class DomainInfo:
                 f"read from {first} on), whose adaptors were built otherwise: learn the domain "
                 "again, with --restart."
             )
+        if _is_int(schema) and schema < GATES_SCHEMA:
+            values["gates"] = {}
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
             raise DamagedError(f"Field {missing[0]!r} is missing. {_DAMAGED}")
@@ -243,6 +248,7 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "val_accuracy": _FLOAT,
     "epochs": _INT,
     "options": _JSON_OBJECT,
+    "gates": _JSON_OBJECT,
     "versions": _TEXT_TABLE,
     "date": _TEXT,
 }

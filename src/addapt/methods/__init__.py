@@ -4,6 +4,13 @@ from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
 from addapt.methods.bias import Bias
 from addapt.methods.da3 import DA3
 from addapt.methods.finetune import Finetune, FinetuneFrozenBn
+from addapt.methods.gated import (
+    gates_of,
+    measure_gates,
+    rescue_gates,
+    settle_gates,
+    switch_gates,
+)
 from addapt.methods.head import Head
 from addapt.methods.lora import LoRA, merged_backbone
 from addapt.methods.norm import Norm
@@ -35,4 +42,9 @@ __all__ = [
     "TinyTL",
     "attach",
     "build_method",
+    "gates_of",
+    "measure_gates",
+    "rescue_gates",
+    "settle_gates",
+    "switch_gates",
 ]

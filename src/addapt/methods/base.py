@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from addapt._errors import DomainError, OptionError
 from addapt.backbones import Backbone
+from addapt.gates import TwoLooks
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class AdaptedModel(nn.Module):
         self.head = nn.Linear(backbone.info.features, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        self.looks: TwoLooks | None = None
         # The domain's part follows the backbone's device and type, so that the whole runs at once.
         reference = next(backbone.parameters())
         self.adaptor.to(reference.device, reference.dtype)
@@ -91,6 +93,13 @@ class AdaptedModel(nn.Module):
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
         """Map normalised images to logits."""
+        if self.looks is not None:
+            looked: Tensor = self.looks(x, self.classify)
+            return looked
+        return self.classify(x)
+
+    def classify(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+        """Map normalised images to logits as they are, at one look."""
         logits: Tensor = self.head(self.features(x))
         return logits
 
@@ -164,7 +173,8 @@ class AdaptedModel(nn.Module):
         }
 
     def _domain_parts(self) -> tuple[tuple[str, nn.Module], ...]:
-        return ("adaptor.", self.adaptor), ("head.", self.head)
+        parts = ("adaptor.", self.adaptor), ("head.", self.head)
+        return parts if self.looks is None else (*parts, ("looks.", self.looks))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from typing_extensions import Self
 from addapt._allocator import reusing_freed_memory
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
+from addapt.gates import BlockGates, GatedBlock, Gates
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
 from addapt.methods.hyperparameters import check_counts, check_kernel
 from addapt.methods.shifts import Shifts
@@ -93,8 +94,14 @@ class DA3(Method):
             return self
         return replace(self, first_block=len(backbone.blocks) // 3)
 
-    def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
-        """Make a model with one adaptor beside each block from `first_block` on."""
+    def attach(self, backbone: Backbone, classes: int, gates: Gates | None = None) -> AdaptedModel:
+        """Make a model with one adaptor beside each block from `first_block` on.
+
+        Args:
+            backbone: shared, never changed.
+            classes: width of the logits.
+            gates: of blocks or channels; all are open until `measure_gates`.
+        """
         blocks = len(backbone.blocks)
         first_block = self.for_backbone(backbone).first_block
         assert first_block is not None
@@ -103,43 +110,67 @@ class DA3(Method):
                 f"DA3's first_block is {first_block}, but {backbone.info.name} "
                 f"has blocks 0 to {blocks - 1}."
             )
-        return AdaptedModel(backbone, AdditiveAdaptor(backbone, self, first_block), classes)
+        adaptor = AdditiveAdaptor(backbone, self, first_block, gates)
+        return AdaptedModel(backbone, adaptor, classes)
 
 
 class AdditiveAdaptor(Adaptor):
     """The adaptors of all blocks, and the blocks' own shifts where they are trained."""
 
-    def __init__(self, backbone: Backbone, method: DA3, first_block: int) -> None:
+    def __init__(
+        self, backbone: Backbone, method: DA3, first_block: int, gates: Gates | None = None
+    ) -> None:
         super().__init__()
         self.first_block = first_block
-        self.attentions = nn.ModuleList(
+        attentions = [
             AdditiveAttention(info, method) for info in backbone.info.blocks[first_block:]
-        )
+        ]
+        self.attentions = nn.ModuleList(attentions)
         self.shifts = nn.ModuleList(
             Shifts(block, trained=method.biases and place > 0)
             for place, block in enumerate(backbone.blocks[first_block:])
         )
+        self.gates = None
+        if gates is not None:
+            hidden = [0] * first_block + [attention.hidden for attention in attentions]
+            self.gates = BlockGates(backbone, gates, hidden)
 
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute adapted features; blocks before the first adaptor need no backward."""
-        blocks = list(backbone.blocks)
-        first = nn.Sequential(backbone.stem, *blocks[: self.first_block])
-        x = _few_at_once(first, x) if self.training and torch.is_grad_enabled() else first(x)
-        adapted = zip(blocks[self.first_block :], self.attentions, self.shifts, strict=True)
-        for block, attention, shifts in adapted:
+        learning = self.training and torch.is_grad_enabled()
+        first = partial(self._unadapted, backbone)
+        x = _few_at_once(first, x) if learning else first(x)
+        adapted = zip(self.attentions, self.shifts, strict=True)
+        for place, (attention, shifts) in enumerate(adapted, self.first_block):
             assert isinstance(shifts, Shifts)
-            shifted = partial(functional_call, block, shifts.applied_to(block))
-            x = attention(x, shifted)
+            block, biases = backbone.blocks[place], shifts.applied_to(backbone.blocks[place])
+            if self.gates is None:
+                x = attention(x, partial(functional_call, block, biases))
+            else:
+                x = attention(x, self.gates.gated(place, block, biases))
+        if self.gates is not None and learning:
+            self.gates.end_pass()
         features: Tensor = backbone.tail(x)
         return features
 
+    def _unadapted(
+        self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]
+    ) -> Float[Tensor, "n c h2 w2"]:
+        """Compute what stands before the first adaptor."""
+        x = backbone.stem(x)
+        for place, block in enumerate(backbone.blocks[: self.first_block]):
+            x = block(x) if self.gates is None else self.gates.gated(place, block, {}).run(x)
+        return x
+
 
 @torch.no_grad()
-def _few_at_once(layers: nn.Sequential, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+def _few_at_once(
+    layers: Callable[[Tensor], Tensor], x: Float[Tensor, "n c h w"]
+) -> Float[Tensor, "n c2 h2 w2"]:
     """Compute what needs no backward, few images at once: its maps are the largest of all."""
     at_once = max(1, PIXELS_AT_ONCE // (x.shape[2] * x.shape[3]))
     if x.is_cuda or len(x) <= at_once:  # a GPU would idle; and these maps may be the step's peak
-        return cast(Tensor, layers(x))
+        return layers(x)
     with reusing_freed_memory():
         first = layers(x[:at_once])
         out = torch.empty_like(first[:1].expand(len(x), *first.shape[1:]))
@@ -157,7 +188,7 @@ class AdditiveAttention(nn.Module):
         self.grid, self.stride = method.grid, block.stride
         c_in, c_out = block.in_channels, block.out_channels
         channels = math.ceil(min(c_in / method.reduction, method.width) / method.groups)
-        hidden = channels * method.groups
+        self.hidden = hidden = channels * method.groups
         self.squeeze = nn.Conv2d(c_in, hidden, 1)
         self.spatial = nn.Conv2d(
             hidden, hidden, method.kernel, padding=method.kernel // 2, groups=method.groups
@@ -170,21 +201,27 @@ class AdditiveAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "n c_in h w"],
-        block: Callable[[Tensor], Float[Tensor, "n c_out h2 w2"]],
+        block: Callable[[Tensor], Float[Tensor, "n c_out h2 w2"]] | GatedBlock,
     ) -> Float[Tensor, "n c_out h2 w2"]:
         """Add the attention computed from the block's input to its output.
 
         Args:
             x: the block's input.
-            block: computes its output, which nobody but the caller and autograd may hold.
+            block: computes its output, which nobody but the caller and autograd may hold; a gated
+                one looks at the hidden features first.
         """
         factor = grid_factor(x.shape[2:], self.stride, self.grid)
         x, pooled = pool_beside(x, factor * self.stride)
-        y = block(x)
         q = self.squeeze(pooled)
         spatial = F.relu(self.spatial(q))
         channel = F.relu(self.channel(q.mean((2, 3))))
-        attention = self.out(spatial + channel[:, :, None, None])
+        hidden = spatial + channel[:, :, None, None]
+        attention = self.out(hidden)
+        if isinstance(block, GatedBlock):
+            attention = block.taught(x, hidden, attention) if self.training else attention
+            y = block.run(x, hidden)
+        else:
+            y = block(x)
         if attention.shape[2:] != _grid_size(y.shape[2:], factor):  # it has a border of its own
             return y + F.interpolate(attention, y.shape[2:])
         return add_tiled(y, attention, factor, in_place=may_be_overwritten(y, x))

@@ -6,6 +6,7 @@ from typing import Any
 
 from addapt._errors import OptionError, UnknownNameError
 from addapt.backbones import Backbone
+from addapt.gates import RESOLUTION, Gates, TwoLooks
 from addapt.methods.base import AdaptedModel, Method
 from addapt.methods.bias import Bias
 from addapt.methods.da3 import DA3
@@ -69,12 +70,32 @@ def _is_like(value: object, default: object) -> bool:
     return type(value) is int or (isinstance(default, float) and isinstance(value, float))
 
 
-def attach(backbone: Backbone, method: Method, classes: int) -> AdaptedModel:
+def attach(
+    backbone: Backbone, method: Method, classes: int, gates: Gates | None = None
+) -> AdaptedModel:
     """Make an ordinary module of a frozen backbone and a method's adaptor.
 
     Args:
         backbone: shared, never changed.
         method: e.g. `addapt.DA3()`.
         classes: number of classes, the width of the logits.
+        gates: what may be left out. Have `measure_gates` look at some pictures before training,
+            and `settle_gates` at others after it. Static gates of resolution are no part of a
+            model: give it smaller pictures.
+
+    Raises:
+        OptionError: the method or the backbone has no such gates.
     """
-    return method.attach(backbone, classes)
+    if gates is None:
+        return method.attach(backbone, classes)
+    if gates.unit == RESOLUTION:
+        model = method.attach(backbone, classes)
+        if gates.dynamic:
+            model.looks = TwoLooks(gates).to(model.head.weight.device)
+        return model
+    if not isinstance(method, DA3):
+        raise OptionError(
+            f"Method {method.name!r} has no gates of {gates.unit}: use 'da3', or the gate unit "
+            f"{RESOLUTION!r}."
+        )
+    return method.attach(backbone, classes, gates)

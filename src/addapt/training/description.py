@@ -11,7 +11,9 @@ import torch
 from addapt._errors import OptionError
 from addapt.backbones import Backbone
 from addapt.domains import SCHEMA, DomainInfo
+from addapt.gates import Gates
 from addapt.methods import Method
+from addapt.training.gating import GateReport, gates_fields
 from addapt.training.loop import TrainingOptions
 from addapt.training.prepare import Lesson
 from addapt.training.state import TrainingState
@@ -25,8 +27,13 @@ def describe(
     lesson: Lesson,
     options: TrainingOptions,
     state: TrainingState,
+    gates: Gates | None = None,
+    gate_report: GateReport | None = None,
 ) -> DomainInfo:
-    """Return the description of a domain that has just been learned."""
+    """Return the description of a domain that has just been learned.
+
+    Its accuracy is that of the best epoch, or, with gates, of what they made of it.
+    """
     return DomainInfo(
         schema=SCHEMA,
         backbone=backbone.info.name,
@@ -41,9 +48,10 @@ def describe(
         seed=options.seed,
         train_images=len(lesson.train),
         val_images=len(lesson.val),
-        val_accuracy=state.best_accuracy,
+        val_accuracy=gate_report.accuracy if gate_report else state.best_accuracy,
         epochs=len(state.history),
         options={"weights": backbone.info.weights, **dataclasses.asdict(options)},
+        gates=gates_fields(gates, lesson.full_px, gate_report),
         versions={
             "addapt": version("addapt"),
             "torch": torch.__version__,

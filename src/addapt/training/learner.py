@@ -8,19 +8,22 @@ from pathlib import Path
 
 import torch
 
-from addapt._errors import DataError, DomainError, OptionError
+from addapt._errors import DomainError, OptionError
 from addapt.backbones import Backbone, load_backbone, weights_sha256
-from addapt.data import Sample, load_images, scan_classes
+from addapt.data import Sample
 from addapt.domains import DomainInfo, Store, writing
+from addapt.gates import Gates
 from addapt.memory import configure_allocator, process_peak_bytes
 from addapt.methods import AdaptedModel, Method, attach, build_method
+from addapt.training.answering import evaluate_folder, recognise
 from addapt.training.budget import check_budget, keep_to_budget
 from addapt.training.description import date
+from addapt.training.gating import gates_fields
 from addapt.training.loading import DomainLoader
-from addapt.training.loop import EVALUATION_BATCH, predict_logits
+from addapt.training.loop import EVALUATION_BATCH
 from addapt.training.prepare import find_pictures, prepare_lesson, refuse_store_inside
-from addapt.training.progress import OnProgress, Progress
-from addapt.training.reports import ClassScore, Evaluation, LearnReport, Prediction
+from addapt.training.progress import OnProgress
+from addapt.training.reports import Evaluation, LearnReport, Prediction
 from addapt.training.run import run, training_options
 from addapt.training.run_file import is_unfinished, unfinished_micro_batch
 from addapt.training.saving import SAVE_EVERY_S, check_interval
@@ -61,6 +64,7 @@ class Learner:
         seed: int = 0,
         val_fraction: float = VAL_FRACTION,
         flip: bool = False,
+        gates: Gates | None = None,
         restart: bool = False,
         cache_bytes: int = CACHE_BYTES,
         budget_bytes: int | None = None,
@@ -84,6 +88,7 @@ class Learner:
             seed: decides everything random.
             val_fraction: share held out for validation when FOLDER has no val.
             flip: mirror half of the pictures in training; it harms digits, letters and the like.
+            gates: what predicting may leave out, to be faster; see `addapt.Gates`.
             restart: learn anew although the domain, or an unfinished learning of it, exists.
             cache_bytes: limit of the memory for decoded pictures.
             budget_bytes: for the whole process, which is kept to or refused before any picture is
@@ -125,7 +130,11 @@ class Learner:
             # system each time costs a third of the time.
             configure_allocator()
         found = find_pictures(
-            Path(folder), self.backbone, image_px=image_px, val_fraction=val_fraction
+            Path(folder),
+            self.backbone,
+            image_px=image_px,
+            val_fraction=val_fraction,
+            gates=gates,
         )
         evaluation_batch = EVALUATION_BATCH
         state_path = self.store.state_path(name)
@@ -156,15 +165,16 @@ class Learner:
             )
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)
-                model = attach(self.backbone, method, len(lesson.classes))
+                model = attach(self.backbone, method, len(lesson.classes), gates)
             options = options_for(train_images=len(lesson.train), micro_batch=micro_batch)
-            state = run(
+            state, gate_report = run(
                 name,
                 self.store,
                 model,
                 method,
                 lesson,
                 options,
+                gates,
                 restart=restart,
                 evaluation_batch=evaluation_batch,
                 save_every_s=save_every_s,
@@ -179,7 +189,8 @@ class Learner:
             classes=lesson.classes,
             train_images=len(lesson.train),
             val_images=len(lesson.val),
-            val_accuracy=state.best_accuracy,
+            val_accuracy=gate_report.accuracy if gate_report else state.best_accuracy,
+            gates=gates_fields(gates, lesson.full_px, gate_report),
             epochs=len(state.history),
             best_epoch=state.best_epoch,
             image_px=lesson.image_px,
@@ -219,6 +230,7 @@ class Learner:
         domain: str,
         *,
         top: int = 3,
+        gates: bool | None = None,
         on_unreadable: Callable[[str], None] | None = None,
     ) -> list[Prediction]:
         """Recognise pictures with a domain's model; the most probable class first.
@@ -227,72 +239,46 @@ class Learner:
             images: picture files.
             domain: which of the store's.
             top: how many classes to name.
+            gates: whether the domain's gates decide; by default if they make it faster here,
+                which is tried on the first of the pictures.
             on_unreadable: told about pictures that cannot be read, which are then left out.
 
         Raises:
             DataError: a picture cannot be read and there is no `on_unreadable`.
+            OptionError: gates are asked for, but the domain has none.
             UnknownNameError, DomainError: as `load`.
         """
         if top < 1:
             raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
         info, model = self.load(domain)
         samples = [Sample(Path(image), 0) for image in images]
-        pictures, unreadable = load_images(
-            samples, info.image_px, info.interpolation, refuse_many_unreadable=False
+        return recognise(
+            domain, info, model, samples, top=top, gates=gates, on_unreadable=on_unreadable
         )
-        for message in unreadable:
-            if on_unreadable is None:
-                raise DataError(" ".join(unreadable))
-            on_unreadable(message)
-        if not pictures.samples:
-            return []
-        probabilities = predict_logits(model, pictures).softmax(1)
-        best = probabilities.topk(min(top, len(info.classes)), dim=1)
-        predictions = []
-        for sample, values, indices in zip(
-            pictures.samples, best.values.tolist(), best.indices.tolist(), strict=True
-        ):
-            ranked = tuple((info.classes[i], p) for i, p in zip(indices, values, strict=True))
-            predictions.append(Prediction(sample.path, *ranked[0], ranked))
-        return predictions
 
     def evaluate(
         self,
         domain: str,
         folder: str | Path,
         *,
+        gates: bool | None = None,
         cache_bytes: int = CACHE_BYTES,
         on_progress: OnProgress = lambda progress: None,
     ) -> Evaluation:
-        """Measure a domain's accuracy on a folder of class folders.
+        """Measure a domain's accuracy on a folder of class folders; `gates` as in `predict`.
 
         Raises:
             DataError: the folder cannot be used, or has classes the domain does not know.
+            OptionError: gates are asked for, but the domain has none.
             UnknownNameError, DomainError: as `load`.
         """
-        from torchmetrics.functional.classification import multiclass_confusion_matrix
-
         info, model = self.load(domain)
-        samples = scan_classes(Path(folder), info.classes)
-        pictures, unreadable = load_images(
-            samples,
-            info.image_px,
-            info.interpolation,
-            cache_bytes,
-            on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
-        )
-        predicted = predict_logits(model, pictures).argmax(1)
-        confusion = multiclass_confusion_matrix(predicted, pictures.labels, len(info.classes))
-        correct = confusion.diag().tolist()
-        images = confusion.sum(1).tolist()
-        return Evaluation(
-            domain=domain,
-            accuracy=sum(correct) / len(pictures),
-            images=len(pictures),
-            per_class=tuple(
-                ClassScore(label, n, right, right / n if n else None)
-                for label, n, right in zip(info.classes, images, correct, strict=True)
-            ),
-            confusion=confusion,
-            unreadable=unreadable,
+        return evaluate_folder(
+            domain,
+            info,
+            model,
+            Path(folder),
+            gates=gates,
+            cache_bytes=cache_bytes,
+            on_progress=on_progress,
         )

@@ -16,7 +16,9 @@ from addapt._errors import AddaptError, DomainError
 from addapt.backbones import Backbone
 from addapt.backbones.registry import unfilled_backbone
 from addapt.domains import DomainFile, DomainInfo, Store, TensorPlace, check_backbone
-from addapt.methods import AdaptedModel, attach, build_method
+from addapt.gates import BlockGates
+from addapt.methods import AdaptedModel, attach, build_method, gates_of
+from addapt.training.gating import gates_from
 
 _NUMBERS = ("float16", "bfloat16", "float32", "float64")
 MESSAGE_CHARACTERS = 800
@@ -47,9 +49,27 @@ class DomainLoader:
         info = file.info
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
             method = build_method(info.method, info.hyperparameters)
-            model = attach(self.backbone, method, len(info.classes))
+            model = attach(self.backbone, method, len(info.classes), gates_from(info))
         model.load_stored_state(tensors)
+        check_gates(model)
         return info, model.eval()
+
+
+def check_gates(model: AdaptedModel) -> None:
+    """Refuse gates that name channels which their blocks do not have.
+
+    Raises:
+        DomainError: they do.
+    """
+    gates = gates_of(model)
+    for gate in gates if isinstance(gates, BlockGates) else ():
+        if gate.order is not None and gate.order.sort().values.tolist() != [
+            *range(len(gate.order))
+        ]:
+            raise DomainError(
+                "Its gates name channels that the backbone does not have. Restore the file from a "
+                "copy or learn the domain again."
+            )
 
 
 def hollow_backbone(backbone: Backbone) -> Backbone:
@@ -93,7 +113,7 @@ def _declared(info: DomainInfo, hollow: Backbone) -> dict[str, Tensor]:
     method = build_method(info.method, info.hyperparameters)
     try:
         with torch.device("meta"):
-            model = attach(hollow, method, len(info.classes))
+            model = attach(hollow, method, len(info.classes), gates_from(info))
             return model.stored_state(model.domain_state())
     except AddaptError:
         raise

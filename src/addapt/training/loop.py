@@ -56,6 +56,7 @@ def train(
     options: TrainingOptions,
     state: TrainingState,
     *,
+    before_epoch: Callable[[], None] = lambda: None,
     on_step: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[TrainingState], None] | None = None,
     evaluation_batch: int = EVALUATION_BATCH,
@@ -74,6 +75,8 @@ def train(
         validation: images on which epochs are compared.
         options: everything that decides the result.
         state: `TrainingState()` for a new run, or a loaded one to go on with.
+        before_epoch: called before each epoch, also by who goes on there; what it makes of the
+            model must follow from that alone.
         on_step: told how many of how many steps are done.
         on_epoch: called when an epoch has been validated, e.g. to save the state.
         evaluation_batch: validation pictures in memory at once.
@@ -101,6 +104,8 @@ def train(
     step, loss_sum = state.step, state.epoch_loss_sum
     while len(state.history) < options.epochs and not _is_stale(state, options):
         epoch = len(state.history)
+        if step == epoch * steps_per_epoch:
+            before_epoch()
         order = torch.randperm(len(pictures), generator=_generator(options.seed, 0, epoch))
         # Nothing is left of them where the run was stopped before or during validation.
         for indices in order.tensor_split(steps_per_epoch)[step - epoch * steps_per_epoch :]:

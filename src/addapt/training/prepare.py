@@ -17,6 +17,7 @@ from addapt.data import (
 )
 from addapt.domains import check_classes
 from addapt.domains.info import IMAGE_PX_LIMIT
+from addapt.gates import RESOLUTION, Gates, static_px
 from addapt.training.progress import OnProgress, Progress
 
 MIN_IMAGE_PX = 32
@@ -31,16 +32,21 @@ class Lesson:
     train: ImageSet
     val: ImageSet
     image_px: int
+    full_px: int
     fingerprint: str
     unreadable: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class FoundPictures:
-    """The picture files of a folder and the size they will get; none is decoded yet."""
+    """The picture files of a folder and the size they will get; none is decoded yet.
+
+    `full_px` is the size without gates; static gates of resolution make it smaller.
+    """
 
     contents: ImageFolder
     image_px: int
+    full_px: int
 
 
 def refuse_store_inside(store: Path, folder: Path) -> None:
@@ -55,7 +61,12 @@ def refuse_store_inside(store: Path, folder: Path) -> None:
 
 
 def find_pictures(
-    folder: Path, backbone: Backbone, *, image_px: int | None, val_fraction: float
+    folder: Path,
+    backbone: Backbone,
+    *,
+    image_px: int | None,
+    val_fraction: float,
+    gates: Gates | None = None,
 ) -> FoundPictures:
     """Scan `folder`, and read headers where the size is left open.
 
@@ -76,9 +87,11 @@ def find_pictures(
         check_classes(contents.classes)  # before the work, not after it
     except DomainError as error:
         raise DataError(f"The folder {folder} cannot be learned from. {error}") from error
-    return FoundPictures(
-        contents, image_px or auto_image_px(contents.train, backbone.info.input.px)
-    )
+    full_px = image_px or auto_image_px(contents.train, backbone.info.input.px)
+    image_px = full_px
+    if gates is not None and gates.unit == RESOLUTION and not gates.dynamic:
+        image_px = static_px(backbone, full_px, gates.compute)
+    return FoundPictures(contents, image_px, full_px)
 
 
 def prepare_lesson(
@@ -114,6 +127,7 @@ def prepare_lesson(
         train=train_set,
         val=val_set,
         image_px=found.image_px,
+        full_px=found.full_px,
         fingerprint=_fingerprint(contents.root, train_set, val_set),
         unreadable=unreadable,
     )

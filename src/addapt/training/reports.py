@@ -1,7 +1,8 @@
 """What learning, predicting and evaluating give back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -12,6 +13,7 @@ class LearnReport:
 
     `micro_batch` pictures were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
+    `gates` is what the domain's file says about its gates, empty without any.
     """
 
     name: str
@@ -29,18 +31,20 @@ class LearnReport:
     learn_s: float
     unreadable: tuple[str, ...]
     micro_batch: int
+    gates: dict[str, Any] = field(default_factory=dict)
     budget_bytes: int | None = None
     process_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one picture, best first."""
+    """The most probable classes of one picture, best first; `gated`: whether gates were used."""
 
     image: Path
     label: str
     probability: float
     top: tuple[tuple[str, float], ...]
+    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,10 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A domain's accuracy on a folder; `confusion[i, j]` counts pictures of i taken for j."""
+    """A domain's accuracy on a folder; `confusion[i, j]` counts pictures of i taken for j.
+
+    `gated` says whether its gates were used.
+    """
 
     domain: str
     accuracy: float
@@ -63,3 +70,4 @@ class Evaluation:
     per_class: tuple[ClassScore, ...]
     confusion: Tensor
     unreadable: tuple[str, ...]
+    gated: bool = False

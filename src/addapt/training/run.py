@@ -3,19 +3,22 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DomainError, OptionError, TrainingError
 from addapt.backbones import Backbone
 from addapt.data import Augmentation
 from addapt.domains import Store
-from addapt.methods import AdaptedModel, Method
+from addapt.gates import Gates
+from addapt.methods import AdaptedModel, Method, measure_gates, rescue_gates
 from addapt.training.description import describe
+from addapt.training.gating import GateReport, finish_gates, measuring_batches
 from addapt.training.loop import TrainingOptions, train
 from addapt.training.memory_watch import MemoryWatch
 from addapt.training.prepare import Lesson
@@ -83,7 +86,11 @@ def training_options(
 
 
 def run_fingerprint(
-    backbone: Backbone, method: Method, lesson: Lesson, options: TrainingOptions
+    backbone: Backbone,
+    method: Method,
+    lesson: Lesson,
+    options: TrainingOptions,
+    gates: Gates | None,
 ) -> dict[str, Any]:
     """Return everything that decides the result, to recognise an unfinished run by."""
     return {
@@ -92,6 +99,7 @@ def run_fingerprint(
         "method": method.name,
         "method's hyper-parameters": dataclasses.asdict(method),
         "image size": lesson.image_px,
+        "gates": None if gates is None else dataclasses.asdict(gates),
         THREADS: torch.get_num_threads(),
         **dataclasses.asdict(options),
         "list of classes": list(lesson.classes),
@@ -106,6 +114,7 @@ def run(
     method: Method,
     lesson: Lesson,
     options: TrainingOptions,
+    gates: Gates | None,
     *,
     restart: bool,
     evaluation_batch: int,
@@ -113,10 +122,13 @@ def run(
     budget_bytes: int | None,
     on_progress: OnProgress,
     should_stop: Callable[[], bool],
-) -> TrainingState:
+) -> tuple[TrainingState, GateReport | None]:
     """Train, going on with an unfinished run if there is one, and save the domain.
 
     Who calls this holds the lock of the domain.
+
+    Returns:
+        The run as it ended, and what its gates do if there are some.
 
     Raises:
         LearningStopped: `should_stop` said so.
@@ -126,7 +138,7 @@ def run(
         DomainError: the domain could not be written.
     """
     folder = store.state_path(name)
-    fingerprint = run_fingerprint(model.backbone, method, lesson, options)
+    fingerprint = run_fingerprint(model.backbone, method, lesson, options, gates)
     steps_per_epoch = math.ceil(len(lesson.train) / options.batch)
     if restart:
         _remove_unfinished(folder)
@@ -141,6 +153,9 @@ def run(
 
     # A full or read-only disk should be known before the work, not after it.
     require_space_for_run(folder, model)
+    some_pictures = measuring_batches(model, lesson.train, evaluation_batch)
+    if not state.domain:  # nothing was learned yet
+        measure_gates(model, some_pictures)
     if unfinished is None:
         saver.save(state)
     complete = train(
@@ -149,6 +164,7 @@ def run(
         lesson.val,
         options,
         state,
+        before_epoch=lambda: rescue_gates(model, some_pictures),
         on_step=report,
         on_epoch=saver.save_epoch,
         evaluation_batch=evaluation_batch,
@@ -165,9 +181,15 @@ def run(
             f"(best accuracy {state.best_accuracy:.1%}). What was learned is kept: "
             "give the same command again to go on (without --restart, which begins anew)."
         )
-    info = describe(model.backbone, method, lesson, options, state)
+    tensors: Mapping[str, Tensor] = state.best
+    gate_report = None
+    if gates is not None:
+        model.load_domain_state(state.best)
+        gate_report = finish_gates(model, lesson, evaluation_batch)
+        tensors = model.domain_state()
+    info = describe(model.backbone, method, lesson, options, state, gates, gate_report)
     try:
-        store.save(name, info, model.stored_state(state.best))
+        store.save(name, info, model.stored_state(tensors))
     except DomainError:
         with contextlib.suppress(TrainingError):  # the first error is the one to report
             saver.save(state)
@@ -176,7 +198,7 @@ def run(
         write_atomically(store.history_path(name), history_lines(state))
     with contextlib.suppress(OSError):  # in nobody's way
         remove_run(folder)
-    return state
+    return state, gate_report
 
 
 def _remove_unfinished(folder: Path) -> None:

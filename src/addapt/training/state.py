@@ -53,11 +53,13 @@ class TrainingState:
         model.load_domain_state(self.domain)
         names = _parameter_names(model, optimiser)
         for parameter, name in names.items():
-            optimiser.state[parameter] = {
+            moments = {
                 key: saved.to(parameter.device, copy=True)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if (saved := self.optimiser.get(f"{name}.{key}")) is not None
             }
+            if moments:  # none where there has been no gradient yet
+                optimiser.state[parameter] = moments
         self.release()
 
     def capture(

@@ -1,0 +1,291 @@
+"""Gates of every unit and kind, for several shares of compute: accuracy, multiply-adds, time.
+
+    python benchmarks/gates.py run [--domain digits] [--unit blocks] [--kind static] [--share 1/2]
+    python benchmarks/gates.py time        # with nothing else on the machine: results/gates.json
+    python benchmarks/gates.py table
+
+`run` learns each domain at 224 px without gates and with each kind, for as many steps each, and
+judges it on the test pictures; the learned domains stay in demo/gates, and runs that are in
+`results/gates.jsonl` are not made again. `time` times all of these, with gates and without, in
+turns. ResNet-50 has no trained weights here, so its adaptors and gates learn on random ones, from
+few pictures of one domain: its rows are about time.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import domains
+import torch
+from result_rows import (
+    RESULTS,
+    ROOT,
+    Row,
+    add_run_options,
+    append_row,
+    minutes_left,
+    read_rows,
+    spell_command,
+    surroundings,
+)
+
+import addapt
+from addapt.bench.gates import TIMED_PICTURES, bench_gates, time_gates
+from addapt.data import load_images, scan_classes
+from addapt.gates import UNITS
+from addapt.training.gating import ungated_px
+
+FILE = RESULTS / "gates.jsonl"
+TIMES = RESULTS / "gates.json"
+STORE = ROOT / "demo" / "gates"
+PX = 224
+TARGETS = (0.6, 0.4, 0.8, 0.25)
+EPOCHS = 4  # of 1,000 pictures: 228 steps of 16
+EPOCHS_OF_FACES = 17  # of 240: as many steps
+ROUNDS = 7
+UNGATED = "none"
+KINDS = {"static": False, "dynamic": True}
+RANDOM = "resnet50"
+RANDOM_DOMAIN = "digits"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One domain to learn; `unit` "none" is without gates."""
+
+    backbone: str
+    domain: str
+    unit: str
+    kind: str
+    compute_target: float
+
+    @property
+    def gates(self) -> addapt.Gates | None:
+        """What is asked for, if anything."""
+        if self.unit == UNGATED:
+            return None
+        return addapt.Gates(self.unit, KINDS[self.kind], self.compute_target)
+
+    @property
+    def name(self) -> str:
+        """Of the learned domain in the store."""
+        return f"{self.domain}-{self.unit}-{self.kind}-{self.compute_target:g}"
+
+
+def ordered_runs(names: Sequence[str]) -> list[Run]:
+    """Return all runs, the most useful first: every kind at one share, then at the next."""
+    lite = "efficientnet_lite0"
+    runs = [Run(lite, name, UNGATED, "static", 1.0) for name in names]
+    for target in TARGETS:
+        for unit in UNITS:
+            for kind in KINDS:
+                runs += [Run(lite, name, unit, kind, target) for name in names]
+    runs.append(Run(RANDOM, RANDOM_DOMAIN, UNGATED, "static", 1.0))
+    for target in TARGETS[:2]:
+        for unit in UNITS:
+            runs += [Run(RANDOM, RANDOM_DOMAIN, unit, kind, target) for kind in KINDS]
+    return runs
+
+
+def load(name: str) -> addapt.Learner:
+    backbone = addapt.load_backbone(name, "random" if name == RANDOM else None)
+    return addapt.Learner(backbone, STORE / name)
+
+
+def is_done(run: Run, rows: Sequence[Row]) -> bool:
+    return any(same_run(run, row) for row in rows)
+
+
+def same_run(run: Run, row: Row) -> bool:
+    return all(row[name] == value for name, value in dataclasses.asdict(run).items())
+
+
+def make(learner: addapt.Learner, run: Run) -> Row:
+    """Learn, and judge on the test pictures."""
+    folders = domains.domain_folders(run.domain)
+    random = run.backbone == RANDOM
+    train = folders.few if random else folders.train
+    assert train is not None
+    epochs = EPOCHS_OF_FACES if run.domain == domains.FACES else EPOCHS
+    report = learner.learn(
+        run.name,
+        train,
+        epochs=1 if random else epochs,
+        image_px=PX,
+        gates=run.gates,
+        restart=True,
+    )
+    history = learner.store.history_path(run.name).read_text().splitlines()
+    row = dataclasses.asdict(run) | {
+        "method": f"{run.unit}-{run.kind}",  # for the guess of how long the rest takes
+        "image_px": report.image_px,
+        "epochs": report.epochs,
+        "train_s": json.loads(history[-1])["train_s"],
+        "wall_s": round(report.learn_s, 1),
+        "file_bytes": report.file_bytes,
+    }
+    if run.gates is None:
+        return row | {"accuracy": learner.evaluate(run.name, folders.test).accuracy}
+    judged = bench_gates(learner, run.name, folders.test, ROUNDS, gates_only=True)
+    return row | {
+        "accuracy": judged.accuracy,
+        "same_domain_all_open_accuracy": judged.ungated_accuracy,
+        "multiply_adds": judged.multiply_adds,
+        "ungated_multiply_adds": judged.ungated_multiply_adds,
+        "open_shares": judged.open_shares,
+        "rescues": report.gates["report"]["rescues"],
+    }
+
+
+def run_all(runs: Sequence[Run], device: str) -> None:
+    """Make the runs that are not in the file yet."""
+    rows = read_rows(FILE)
+    todo = [run for run in runs if not is_done(run, rows)]
+    print(f"{len(todo)} of {len(runs)} runs to make", flush=True)
+    learner: addapt.Learner | None = None
+    for done, run in enumerate(todo):
+        if learner is None or learner.backbone.info.name != run.backbone:
+            learner = load(run.backbone)
+        words = ["--domain", run.domain, "--unit", run.unit, "--kind", run.kind]
+        words += ["--backbone", run.backbone, "--compute", f"{run.compute_target:g}"]
+        command = spell_command("gates", "run", *words, device=device)
+        append_row(FILE, make(learner, run) | surroundings(command, device))
+        rows = read_rows(FILE)
+        left = minutes_left([f"{each.unit}-{each.kind}" for each in todo[done + 1 :]], rows)
+        accuracy, wall_s = rows[-1]["accuracy"], rows[-1]["wall_s"]
+        print(
+            f"{done + 1}/{len(todo)} {run.backbone} {run.name:36} {accuracy:.3f}  {wall_s:.0f} s, "
+            f"left: {left}",
+            flush=True,
+        )
+
+
+def time_all(device: str) -> None:
+    """Time every learned domain that the file has, and write them all."""
+    rows = read_rows(FILE)
+    ungated = {(r["backbone"], r["domain"]): r["accuracy"] for r in rows if r["unit"] == UNGATED}
+    timed: list[dict[str, Any]] = []
+    for name in dict.fromkeys(row["backbone"] for row in rows):
+        learner = load(name)
+        for row in rows:
+            if row["backbone"] != name or row["unit"] == UNGATED:
+                continue
+            run = Run(*(row[field.name] for field in dataclasses.fields(Run)))
+            info, model = learner.load(run.name)
+            samples = scan_classes(domains.domain_folders(run.domain).test, info.classes)
+            some = samples[:: len(samples) // TIMED_PICTURES][:TIMED_PICTURES]
+            gated, open_ = (
+                load_images(some, px, info.interpolation)[0]
+                for px in (info.image_px, ungated_px(info))
+            )
+            times = time_gates(model, gated, open_, ROUNDS)
+            names = ("ms_batch1", "ungated_ms_batch1", "ms_batch16", "ungated_ms_batch16")
+            kept = ("accuracy", "multiply_adds", "ungated_multiply_adds", "open_shares", "train_s")
+            timed.append(
+                dataclasses.asdict(run)
+                | {field: row[field] for field in kept}
+                | {"ungated_accuracy": ungated.get((name, run.domain))}
+                | {field: round(ms, 2) for field, ms in zip(names, times, strict=True)}
+            )
+            print(f"{name} {run.name:36} {times[1] / times[0]:.2f}x", flush=True)
+    result = {"rows": timed, "image_px": PX, "rounds": ROUNDS}
+    TIMES.write_text(
+        json.dumps(result | surroundings(spell_command("gates", "time", device=device), device))
+        + "\n",
+        encoding="utf-8",
+    )
+
+
+def summary(rows: Sequence[Row], backbone: str) -> list[dict[str, Any]]:
+    """Return one row for each unit, kind and share that all of the backbone's domains have."""
+    own = [row for row in rows if row["backbone"] == backbone]
+    names = {row["domain"] for row in own}
+    found = []
+    for target in sorted({row["compute_target"] for row in own}, reverse=True):
+        for unit in UNITS:
+            for kind in KINDS:
+                some = [
+                    row
+                    for row in own
+                    if (row["unit"], row["kind"], row["compute_target"]) == (unit, kind, target)
+                ]
+                if {row["domain"] for row in some} != names:
+                    continue
+                mean = {
+                    name: statistics.mean(row[name] for row in some)
+                    for name in ("accuracy", "ungated_accuracy", "ms_batch1", "ungated_ms_batch1")
+                }
+                ratios = {
+                    f"times_{batch}": statistics.mean(
+                        row[f"ungated_ms_{batch}"] / row[f"ms_{batch}"] for row in some
+                    )
+                    for batch in ("batch1", "batch16")
+                }
+                compute = statistics.mean(
+                    row["multiply_adds"] / row["ungated_multiply_adds"] for row in some
+                )
+                found.append(
+                    {"unit": unit, "kind": kind, "compute_target": target, "compute": compute}
+                    | mean
+                    | ratios
+                )
+    return found
+
+
+def table(rows: Sequence[Row], backbone: str) -> str:
+    """Render the means over domains as Markdown."""
+    lines = [
+        "| share asked | gates | compute | accuracy | points lost | faster, batch 1 | batch 16 |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in summary(rows, backbone):
+        lost = 100 * (row["ungated_accuracy"] - row["accuracy"])
+        lines.append(
+            f"| {row['compute_target']:.0%} | {row['unit']}, {row['kind']} | {row['compute']:.0%} "
+            f"| {100 * row['accuracy']:.1f} | {lost:.1f} | {row['times_batch1']:.2f}x "
+            f"| {row['times_batch16']:.2f}x |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("run", "time", "table"))
+    parser.add_argument("--domain", choices=domains.DOMAINS, action="append")
+    parser.add_argument("--unit", choices=(UNGATED, *UNITS))
+    parser.add_argument("--kind", choices=KINDS)
+    parser.add_argument("--compute", type=float, choices=(1.0, *TARGETS))
+    parser.add_argument("--backbone", choices=("efficientnet_lite0", RANDOM))
+    add_run_options(parser)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.what == "run":
+        wanted = {
+            "unit": options.unit,
+            "kind": options.kind,
+            "compute_target": options.compute,
+            "backbone": options.backbone,
+        }
+        names = domains.available_domains(options.domain or list(domains.DOMAINS))
+        runs = [
+            run
+            for run in ordered_runs(names)
+            if run.domain in names
+            and all(value in (None, getattr(run, name)) for name, value in wanted.items())
+        ]
+        place, shares = options.share
+        run_all(runs[place::shares], options.device)
+    elif options.what == "time":
+        time_all(options.device)
+    else:
+        rows = json.loads(TIMES.read_text(encoding="utf-8"))["rows"]
+        for backbone in dict.fromkeys(row["backbone"] for row in rows):
+            print(f"\n{backbone}\n\n{table(rows, backbone)}")
+
+
+if __name__ == "__main__":
+    main()

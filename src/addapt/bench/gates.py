@@ -1,0 +1,176 @@
+"""What a domain's gates save on this machine, and what they cost in accuracy."""
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from addapt._errors import OptionError
+from addapt.data import ImageSet, load_images, scan_classes
+from addapt.gates import count_multiply_adds
+from addapt.methods import AdaptedModel, switch_gates
+from addapt.training import Learner
+from addapt.training.gating import Batches, gates_from, open_shares, ungated_px
+from addapt.training.loop import EVALUATION_BATCH, evaluate, to_input
+from addapt.training.progress import OnProgress, Progress
+
+TIMED_PICTURES = 16  # one by one, and as one batch
+EXTREMES = 3
+
+
+@dataclass(frozen=True)
+class GatesRow:
+    """One gated domain, with its gates and with all of them open.
+
+    Args:
+        backbone: its name.
+        domain: likewise.
+        unit: what the gates leave out.
+        kind: "dynamic" decides for each picture, "static" for all.
+        compute_target: the share of the multiply-adds that was asked for.
+        images: how many pictures it was judged on.
+        accuracy: with gates.
+        ungated_accuracy: without. With static resolution that is another size than was learned.
+        multiply_adds: of a picture, on average.
+        ungated_multiply_adds: likewise without gates.
+        ms_batch1: milliseconds for one picture: the mean of the pictures' medians.
+        ungated_ms_batch1: likewise without gates.
+        ms_batch16: milliseconds for a batch of 16, or fewer if there are: the median.
+        ungated_ms_batch16: likewise without gates.
+        open_shares: see `GateReport`.
+        fewest_open: the pictures of the least multiply-adds, if they differ.
+        most_open: those of the most.
+    """
+
+    backbone: str
+    domain: str
+    unit: str
+    kind: str
+    compute_target: float
+    images: int
+    accuracy: float
+    ungated_accuracy: float
+    multiply_adds: float
+    ungated_multiply_adds: float
+    ms_batch1: float | None
+    ungated_ms_batch1: float | None
+    ms_batch16: float | None
+    ungated_ms_batch16: float | None
+    open_shares: tuple[tuple[float, ...], ...]
+    fewest_open: tuple[Path, ...]
+    most_open: tuple[Path, ...]
+
+
+def bench_gates(
+    learner: Learner,
+    domain: str,
+    folder: Path,
+    rounds: int,
+    *,
+    gates_only: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> GatesRow:
+    """Judge a domain on class folders with its gates and without, and time both in turns.
+
+    Args:
+        learner: has the domain.
+        domain: its name.
+        folder: pictures that were not learned from.
+        rounds: how often each picture is timed.
+        gates_only: leave out times.
+        on_progress: told how far the work is.
+
+    Raises:
+        OptionError: the domain has no gates.
+        DataError, DomainError, UnknownNameError: as `Learner.evaluate`.
+    """
+    info, model = learner.load(domain)
+    gates = gates_from(info)
+    if gates is None:
+        raise OptionError(f"The domain {domain!r} has no gates to measure: learn it with --gates.")
+    samples = scan_classes(folder, info.classes)
+    gated, ungated = (
+        load_images(samples, px, info.interpolation)[0] for px in (info.image_px, ungated_px(info))
+    )
+    accuracy, _ = evaluate(model, gated)
+    shares = open_shares(model, Batches(model, gated, EVALUATION_BATCH))
+    costs = _costs(model, gated, on_progress)
+    switch_gates(model, on=False)
+    ungated_accuracy, _ = evaluate(model, ungated)
+    whole = count_multiply_adds(model, to_input(model, ungated.batch([0])))
+    times = (None,) * 4 if gates_only else time_gates(model, gated, ungated, rounds)
+    switch_gates(model, on=True)
+    ranked = sorted(range(len(costs)), key=costs.__getitem__)
+    differ = bool(costs) and costs[ranked[0]] < costs[ranked[-1]]
+    return GatesRow(
+        backbone=info.backbone,
+        domain=domain,
+        unit=gates.unit,
+        kind=gates.kind,
+        compute_target=gates.compute,
+        images=len(gated),
+        accuracy=accuracy,
+        ungated_accuracy=ungated_accuracy,
+        multiply_adds=statistics.mean(costs),
+        ungated_multiply_adds=whole,
+        ms_batch1=times[0],
+        ungated_ms_batch1=times[1],
+        ms_batch16=times[2],
+        ungated_ms_batch16=times[3],
+        open_shares=shares,
+        fewest_open=_paths(gated, ranked[:EXTREMES] if differ else []),
+        most_open=_paths(gated, ranked[: -EXTREMES - 1 : -1] if differ else []),
+    )
+
+
+def _paths(pictures: ImageSet, places: list[int]) -> tuple[Path, ...]:
+    return tuple(pictures.samples[place].path for place in places)
+
+
+def _costs(model: AdaptedModel, pictures: ImageSet, on_progress: OnProgress) -> list[int]:
+    """Count the multiply-adds of each picture by itself."""
+    costs = []
+    for place in range(len(pictures)):
+        on_progress(Progress("counting", place, len(pictures)))
+        costs.append(count_multiply_adds(model, to_input(model, pictures.batch([place]))))
+    on_progress(Progress("counting", len(pictures), len(pictures)))
+    return costs
+
+
+@torch.no_grad()
+def time_gates(
+    model: AdaptedModel, gated: ImageSet, ungated: ImageSet, rounds: int
+) -> tuple[float, float, float, float]:
+    """Time pictures one by one and then as a batch, with gates and without, in turns.
+
+    Args:
+        model: in evaluation mode; left with its gates off.
+        gated: pictures of the size for gates.
+        ungated: the same ones of the size without.
+        rounds: how often each is timed.
+
+    Returns:
+        Milliseconds of a picture with gates and without, and of a batch of 16 likewise.
+    """
+    count = min(TIMED_PICTURES, len(gated))
+    small, full = (to_input(model, some.batch(range(count))) for some in (gated, ungated))
+    singly = [_alternate(model, small[i : i + 1], full[i : i + 1], rounds) for i in range(count)]
+    of_one = [statistics.mean(column) for column in zip(*singly, strict=True)]
+    return of_one[0], of_one[1], *_alternate(model, small, full, rounds)
+
+
+def _alternate(
+    model: AdaptedModel, gated: Tensor, ungated: Tensor, rounds: int
+) -> tuple[float, float]:
+    seconds: tuple[list[float], list[float]] = [], []
+    for round_ in range(rounds + 1):
+        for on, x, kept in zip((True, False), (gated, ungated), seconds, strict=True):
+            switch_gates(model, on)
+            started = time.perf_counter()
+            model(x).cpu()  # which waits for a GPU
+            if round_:  # the first makes what is kept
+                kept.append(time.perf_counter() - started)
+    return 1e3 * statistics.median(seconds[0]), 1e3 * statistics.median(seconds[1])

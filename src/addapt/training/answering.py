@@ -1,0 +1,124 @@
+"""What a learned domain says of pictures, with its gates or without."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from addapt._errors import DataError, OptionError
+from addapt.data import ImageSet, Sample, load_images, scan_classes
+from addapt.domains import DomainInfo
+from addapt.methods import AdaptedModel, switch_gates
+from addapt.training.gating import TIMED_PICTURES, gates_from, speed_up, ungated_px
+from addapt.training.loop import predict_logits
+from addapt.training.progress import OnProgress, Progress
+from addapt.training.reports import ClassScore, Evaluation, Prediction
+
+
+def recognise(
+    domain: str,
+    info: DomainInfo,
+    model: AdaptedModel,
+    samples: Sequence[Sample],
+    *,
+    top: int,
+    gates: bool | None,
+    on_unreadable: Callable[[str], None] | None,
+) -> list[Prediction]:
+    """Name the most probable classes of each picture; arguments as those of `Learner.predict`."""
+    gated = decide_gates(domain, info, model, samples, gates)
+    px = info.image_px if gated else ungated_px(info)
+    pictures, unreadable = load_images(
+        samples, px, info.interpolation, refuse_many_unreadable=False
+    )
+    for message in unreadable:
+        if on_unreadable is None:
+            raise DataError(" ".join(unreadable))
+        on_unreadable(message)
+    if not pictures.samples:
+        return []
+    probabilities = predict_logits(model, pictures).softmax(1)
+    best = probabilities.topk(min(top, len(info.classes)), dim=1)
+    predictions = []
+    for sample, values, indices in zip(
+        pictures.samples, best.values.tolist(), best.indices.tolist(), strict=True
+    ):
+        ranked = tuple((info.classes[i], p) for i, p in zip(indices, values, strict=True))
+        predictions.append(Prediction(sample.path, *ranked[0], ranked, gated))
+    return predictions
+
+
+def evaluate_folder(
+    domain: str,
+    info: DomainInfo,
+    model: AdaptedModel,
+    folder: Path,
+    *,
+    gates: bool | None,
+    cache_bytes: int,
+    on_progress: OnProgress,
+) -> Evaluation:
+    """Compare what the model says with the names of the folders that the pictures are in."""
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+    samples = scan_classes(folder, info.classes)
+    gated = decide_gates(domain, info, model, samples, gates)
+    pictures, unreadable = load_images(
+        samples,
+        info.image_px if gated else ungated_px(info),
+        info.interpolation,
+        cache_bytes,
+        on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
+    )
+    predicted = predict_logits(model, pictures).argmax(1)
+    confusion = multiclass_confusion_matrix(predicted, pictures.labels, len(info.classes))
+    correct = confusion.diag().tolist()
+    images = confusion.sum(1).tolist()
+    return Evaluation(
+        domain=domain,
+        accuracy=sum(correct) / len(pictures),
+        images=len(pictures),
+        per_class=tuple(
+            ClassScore(label, n, right, right / n if n else None)
+            for label, n, right in zip(info.classes, images, correct, strict=True)
+        ),
+        confusion=confusion,
+        unreadable=unreadable,
+        gated=gated,
+    )
+
+
+def decide_gates(
+    domain: str,
+    info: DomainInfo,
+    model: AdaptedModel,
+    samples: Sequence[Sample],
+    wanted: bool | None,
+) -> bool:
+    """Switch the gates on or off, as is wanted or, by default, as is faster here; return which.
+
+    Raises:
+        OptionError: they are wanted, but there are none.
+    """
+    gates = gates_from(info)
+    if gates is None:
+        if wanted:
+            raise OptionError(
+                f"The domain {domain!r} has no gates: learn it with --gates, or predict without."
+            )
+        return False
+    on = _are_faster(info, model, samples) if wanted is None else wanted
+    switch_gates(model, on)
+    return on
+
+
+def _are_faster(info: DomainInfo, model: AdaptedModel, samples: Sequence[Sample]) -> bool:
+    sizes = info.image_px, ungated_px(info)
+    gated, ungated = (_first(samples, px, info.interpolation) for px in sizes)
+    return not len(gated) or speed_up(model, gated, ungated) > 1
+
+
+def _first(samples: Sequence[Sample], px: int, interpolation: str) -> ImageSet:
+    """Read some pictures to try with; those that cannot be read are told about later."""
+    pictures, _ = load_images(
+        samples[:TIMED_PICTURES], px, interpolation, refuse_many_unreadable=False
+    )
+    return pictures

@@ -1,0 +1,127 @@
+"""Gates on the command line: learned, used or not, measured, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_cli import QUICK, refused, run, run_json
+from tests.conftest import MakeFolder
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """Return a store with a gated and an ungated domain, pictures, and what learning said."""
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("gated")
+    rng = np.random.default_rng(0)
+    for k, label in enumerate(("green", "red")):
+        (root / "pictures" / label).mkdir(parents=True)
+        for i in range(5):
+            pixels = rng.integers(0, 90, (40, 40, 3))
+            pixels[..., k] += 150
+            Image.fromarray(pixels.astype(np.uint8)).save(root / "pictures" / label / f"{i}.png")
+    words = (root / "pictures", "--store", root / "store", *QUICK)
+    run_json("learn", "plain", *words)
+    asked = ("--gates", "--gate-unit", "blocks", "--gate-kind", "dynamic", "--compute", "0.7")
+    return root / "store", root / "pictures", run_json("learn", "colours", *words, *asked)
+
+
+def test_learn_tells_what_gates_do(gated: tuple[Path, Path, dict[str, Any]]) -> None:
+    _, _, report = gated
+    assert report["gates"]["unit"] == "blocks"
+    assert report["gates"]["dynamic"] is True
+    assert report["gates"]["report"]["compute"] <= 0.7
+
+
+def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path, dict[str, Any]]) -> None:
+    store, pictures, _ = gated
+    picture = pictures / "red" / "0.png"
+    for words, used in (("--gates", True), ("--no-gates", False)):
+        predict = ("predict", picture, "--domain", "colours", "--store", store, words)
+        assert run_json(*predict)[0]["gated"] is used
+        evaluate = ("eval", "colours", pictures, "--store", store, words)
+        assert run_json(*evaluate)["gated"] is used
+        said = "Gates of blocks were used: " if used else "Gates were not used, as you asked."
+        for each in (predict, evaluate):
+            assert said in run(*each).stdout
+    by_default = run("predict", picture, "--domain", "colours", "--store", store).stdout
+    assert "Gates of blocks were used" in by_default or "they are not faster" in by_default
+    plain = run("predict", picture, "--domain", "plain", "--store", store).stdout
+    assert "ates" not in plain
+
+
+def test_bench_gates(gated: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
+    store, pictures, _ = gated
+    words = ("bench", "gates", "colours", pictures, "--store", store, "--rounds", "1")
+    chart = tmp_path / "gates.png"
+    result = run_json(*words, "--chart", chart, "--threads", "1")
+    (row,) = result["rows"]
+    assert (row["domain"], row["unit"], row["kind"]) == ("colours", "blocks", "dynamic")
+    assert (row["backbone"], row["compute_target"]) == ("efficientnet_lite0", 0.7)
+    assert row["images"] == 10
+    assert 0 < row["multiply_adds"] < row["ungated_multiply_adds"]
+    assert all(
+        row[name] > 0
+        for batch in ("1", "16")
+        for name in (f"ms_batch{batch}", f"ungated_ms_batch{batch}")
+    )
+    assert len(row["open_shares"]) == 16
+    assert all(sum(shares) == pytest.approx(1) for shares in row["open_shares"])
+    assert chart.stat().st_size > 10_000
+    only = run_json(*words, "--gates-only")["rows"][0]
+    assert only["ms_batch1"] is None
+    shown = run(*words, "--gates-only").stdout
+    assert "multiply-adds" in shown and "ms a picture" not in shown
+    assert "ms a picture" in run(*words).stdout
+
+
+def test_two_looks_and_a_smaller_size_are_measured(make_folder: MakeFolder, tmp_path: Path) -> None:
+    folder = make_folder(images=4)
+    words = ("--store", tmp_path, *QUICK[:2], "--image-px", "96", "--threads", "1", "--gates")
+    for kind, rows in (("dynamic", 1), ("static", 0)):
+        run_json("learn", kind, folder, *words, "--gate-unit", "resolution", "--gate-kind", kind)
+        bench = ("bench", "gates", kind, folder, "--store", tmp_path, "--rounds", "1")
+        (row,) = run_json(*bench, "--chart", tmp_path / f"{kind}.png")["rows"]
+        assert len(row["open_shares"]) == rows
+        # Two looks were settled on other pictures, which were surer or less sure.
+        share = row["multiply_adds"] / row["ungated_multiply_adds"]
+        assert share < (0.7 if kind == "static" else 1.3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--compute", "0.5"), "--compute is about gates: give --gates, too"),
+        (("--gate-unit", "blocks"), "--gate-unit is about gates"),
+        (("--gates", "--compute", "0"), "share of compute is 0.0: give a number above 0"),
+        (("--gates", "--compute", "1.5"), "share of compute is 1.5"),
+        (("--gates", "--compute", "nan"), "share of compute is nan"),
+        (("--gates", "--gate-unit", "chanels"), "Did you mean 'channels'"),
+        (("--gates", "--gate-kind", "statical"), "Did you mean 'static'"),
+        (("--gates", "--gate-unit", "blocks", "--method", "head"), "'head' has no gates of"),
+        (("--gates", "--gate-unit", "blocks", "--compute", "0.01"), "can leave out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_learning_refuses(
+    make_folder: MakeFolder, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    said = refused("learn", "c", make_folder(images=3), "--store", tmp_path / "s", *QUICK, *words)
+    assert message in " ".join(said.split())
+
+
+def test_a_domain_without_gates(gated: tuple[Path, Path, dict[str, Any]]) -> None:
+    store, pictures, _ = gated
+    picture = pictures / "red" / "0.png"
+    place = ("--store", store)
+    for words in (
+        ("predict", picture, "--domain", "plain", "--gates", *place),
+        ("eval", "plain", pictures, "--gates", *place),
+        ("bench", "gates", "plain", pictures, *place),
+        ("bench", "gates", "plain", pictures, "--gates-only", *place),
+    ):
+        assert "'plain' has no gates" in refused(*words)
+    assert run_json("show", "plain", *place)["gates"] == {}
