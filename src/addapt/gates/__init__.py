@@ -3,7 +3,7 @@
 from addapt.gates.block_gates import BlockGates, GatedBlock
 from addapt.gates.gates import BLOCKS, CHANNELS, RESOLUTION, UNITS, Gates
 from addapt.gates.looks import TwoLooks, static_px
-from addapt.gates.measure import measure_block_gates, rescue_block_gates, settle_block_gates
+from addapt.gates.measure import measure_block_gates, refit_block_gates, settle_block_gates
 from addapt.gates.multiply_adds import count_multiply_adds
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "TwoLooks",
     "count_multiply_adds",
     "measure_block_gates",
-    "rescue_block_gates",
+    "refit_block_gates",
     "settle_block_gates",
     "static_px",
 ]

@@ -21,8 +21,9 @@ class BlockGate(nn.Module):
     A width's loss is how far the block's output is from the whole one's, the squared distance as
     a share of the squared length; its cost is a share of the whole network's multiply-adds. An
     image gets the width with the least `loss + price * cost`. In the static form, and beside blocks
-    without an adaptor, the loss is the domain's mean, and so the same for all; else it is
-    predicted for each image from the hidden features of the adaptor, starting at the mean.
+    without an adaptor, the loss is the domain's mean, and so the same for all; else a linear layer
+    predicts its logarithm for each image from the means of the adaptor's hidden features. It is
+    fitted, not trained: see `fit_gate`.
 
     Args:
         info: of the block.
@@ -34,6 +35,8 @@ class BlockGate(nn.Module):
     costs: Tensor
     losses: Tensor
     order: Tensor | None
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, info: BlockInfo, block: nn.Module, gates: Gates, hidden: int) -> None:
         super().__init__()
@@ -48,10 +51,10 @@ class BlockGate(nn.Module):
             inner = int(block.get_submodule(self.layers[-1]).in_channels)  # type: ignore[arg-type]
             order = torch.arange(inner, dtype=torch.int32)
         self.register_buffer("order", order)
-        others = len(self.widths) - 1
-        self.predict = nn.Linear(hidden, others) if gates.dynamic and hidden and others else None
-        if self.predict is not None:
-            nn.init.zeros_(self.predict.weight)
+        self.dynamic = gates.dynamic and hidden > 0 and self.whole > 0
+        if self.dynamic:
+            self.register_buffer("weight", torch.zeros(self.whole, hidden))
+            self.register_buffer("bias", torch.zeros(self.whole))
         self._narrow: dict[int, tuple[int, NarrowBlock]] = {}
 
     @property
@@ -64,23 +67,14 @@ class BlockGate(nn.Module):
         worth = (self.losses + price * self.costs).tolist()
         return min(range(len(worth)), key=lambda width: (worth[width], -width))
 
-    def choose(self, hidden: Float[Tensor, "n k h w"], price: Tensor) -> Int[Tensor, " n"]:
-        """Return the width that each image gets."""
-        assert self.predict is not None
+    def choose(self, features: Float[Tensor, "n k"], price: float) -> Int[Tensor, " n"]:
+        """Return the width that each image gets, by the means of its hidden features."""
         # Less than the whole block is worth it where the loss is below what the cost saves.
-        losses = self.log_losses(hidden).exp().clamp(SMALLEST_LOSS, LARGEST_LOSS)
+        predicted = torch.addmm(self.bias, features, self.weight.t())
+        losses = predicted.exp().clamp(SMALLEST_LOSS, LARGEST_LOSS)
         worth = losses - price * (self.costs[-1] - self.costs[:-1])
         least, place = worth.min(1)
         return torch.where(least < 0, place, self.whole)
-
-    def log_losses(self, hidden: Float[Tensor, "n k h w"]) -> Float[Tensor, "n widths-1"]:
-        """Predict the logarithms of the losses of all widths but the whole block's.
-
-        The hidden features get no gradient: what they are is the adaptor's affair.
-        """
-        assert self.predict is not None
-        predicted: Tensor = self.predict(hidden.detach().mean((2, 3)))
-        return predicted
 
     def compute(
         self,

@@ -10,26 +10,24 @@ from torch import Tensor, nn
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone
-from addapt.gates.block_gate import SMALLEST_LOSS, BlockGate
+from addapt.gates.block_gate import BlockGate
 from addapt.gates.gates import Gates
-from addapt.gates.inject import with_loss
 from addapt.ops.regroup import join_images, split_images
 
-# Given a block's place, the block, its biases and its input.
-Watcher = Callable[[int, nn.Module, Mapping[str, Tensor], Tensor], None]
+# Given a block, its input, and the means of its adaptor's hidden features if it has one.
+Watcher = Callable[["GatedBlock", Tensor, Tensor | None], None]
 
 
 class BlockGates(nn.Module):
-    """What all gates share: whether they decide, at which price, and whose turn it is to learn.
+    """What all gates share: whether they decide, and at which price.
 
-    Until they are measured all gates are open. What they learn is in parameters and buffers.
+    Until they are measured all gates are open. What they know is in buffers.
 
-    *Memory:* in training the means of the hidden features, and an index an image; what is not
-    computed keeps nothing.
+    *Memory:* an index an image for each block; what is not computed keeps nothing.
     """
 
     price: Tensor
-    turn: Tensor
+    rest: Tensor
     rescues: Tensor
 
     def __init__(self, backbone: Backbone, gates: Gates, hidden: Sequence[int]) -> None:
@@ -51,10 +49,10 @@ class BlockGates(nn.Module):
                 f"unit than {gates.unit!r}, such as 'resolution', or another backbone."
             )
         self.register_buffer("price", torch.zeros(()))
-        self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("rest", torch.ones(()))  # the compute outside the blocks
         self.register_buffer("rescues", torch.zeros((), dtype=torch.int64))
-        self._learning = [place for place, gate in enumerate(self) if gate.predict is not None]
         self.watcher: Watcher | None = None
+        self.all_open = False
         self._widths: list[Tensor | None] | None = None
         self._static: dict[int, tuple[tuple[int, ...], int]] = {}
 
@@ -72,21 +70,6 @@ class BlockGates(nn.Module):
         """Return the backbone's block at `place`, with these biases in the place of its own."""
         return GatedBlock(self, place, block, biases)
 
-    @property
-    def may_close(self) -> bool:
-        """Whether gates decide just now."""
-        return self.active and self.watcher is None
-
-    def is_taught(self, place: int) -> bool:
-        """Say whether it is the turn of this gate to learn."""
-        if not self.may_close or place not in self._learning:
-            return False
-        return place == self._learning[int(self.turn) % len(self._learning)]
-
-    def end_pass(self) -> None:
-        """Let the next pass in training teach another gate."""
-        self.turn += 1
-
     def static_width(self, place: int) -> int:
         """Return what the gate at `place` chooses for all images alike."""
         gate = self[place]
@@ -97,14 +80,14 @@ class BlockGates(nn.Module):
         return kept[1]
 
     @contextmanager
-    def watched(self, watcher: Watcher) -> Iterator[None]:
-        """Have `watcher` called before each block, with all gates open."""
-        self.watcher = watcher
+    def watched(self, watcher: Watcher, *, all_open: bool) -> Iterator[None]:
+        """Have `watcher` called before each block, while gates decide or with all of them open."""
+        self.watcher, self.all_open = watcher, all_open
         try:
             with torch.no_grad():
                 yield
         finally:
-            self.watcher = None
+            self.watcher, self.all_open = None, False
 
     @contextmanager
     def noting_widths(self) -> Iterator[list[Tensor | None]]:
@@ -139,50 +122,41 @@ class GatedBlock:
             x: its input.
             hidden: features of its adaptor; None without one.
         """
-        gates, gate = self.gates, self.gates[self.place]
+        gates, gate = self.gates, self.gate
+        features = None
+        if hidden is not None and gate.dynamic:
+            features = hidden.detach().mean((2, 3))  # the features are the adaptor's affair
         if gates.watcher is not None:
-            gates.watcher(self.place, self.block, self.biases, x)
-        if not gates.may_close or gate.whole == 0 or x.is_meta:  # meta: no values to decide by
-            return self._at(gate.whole, x)
-        if gate.predict is None or hidden is None:
+            gates.watcher(self, x, features)
+        closing = gates.active and not gates.all_open and gate.whole > 0
+        if not closing or x.is_meta:  # meta: no values to decide by
+            return self.at(gate.whole, x)
+        if features is None:
             width = gates.static_width(self.place)
             gates.note(self.place, torch.full((len(x),), width))
-            return self._at(width, x)
-        chosen = gate.choose(hidden, gates.price)
+            return self.at(width, x)
+        chosen = gate.choose(features, float(gates.price))
         gates.note(self.place, chosen)
         return self._by_width(x, chosen.tolist())
 
-    def taught(
-        self,
-        x: Float[Tensor, "n c h w"],
-        hidden: Float[Tensor, "n k gh gw"],
-        attention: Float[Tensor, "n c2 gh gw"],
-    ) -> Float[Tensor, "n c2 gh gw"]:
-        """In training, let one gate a pass learn what its widths lose on these images.
+    @property
+    def gate(self) -> BlockGate:
+        """The gate of this block."""
+        return self.gates[self.place]
 
-        That is measured by forward passes alone. The gate's gradient comes with the backward
-        of what is returned, `attention`.
-        """
-        if x.is_meta or not torch.is_grad_enabled() or not self.gates.is_taught(self.place):
-            return attention
-        gate = self.gates[self.place]
-        losses = gate.measured_losses(self.block, x.detach(), self.biases)
-        wanted = losses.clamp_min(SMALLEST_LOSS).log()
-        # A sum, so that micro-batches add up to the batch; Adam does not mind its scale.
-        return with_loss(attention, (gate.log_losses(hidden) - wanted).square().sum())
-
-    def _at(self, width: int, x: Tensor) -> Tensor:
-        return self.gates[self.place].compute(width, self.block, x, self.biases)
+    def at(self, width: int, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+        """Compute all images at one width."""
+        return self.gate.compute(width, self.block, x, self.biases)
 
     def _by_width(self, x: Tensor, chosen: Sequence[int]) -> Tensor:
         """Compute groups of images, a width each."""
         widths = sorted(set(chosen))
         if len(widths) <= 1:
-            return self._at(widths[0] if widths else self.gates[self.place].whole, x)
+            return self.at(widths[0] if widths else self.gate.whole, x)
         groups = [
             torch.tensor([i for i, width in enumerate(chosen) if width == each], device=x.device)
             for each in widths
         ]
         parts = split_images(x, groups)
-        computed = [self._at(width, part) for width, part in zip(widths, parts, strict=True)]
+        computed = [self.at(width, part) for width, part in zip(widths, parts, strict=True)]
         return join_images(computed, groups)

@@ -1,6 +1,6 @@
 """What the widths of all blocks cost and lose on a domain's pictures, and the price for a share."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -8,16 +8,19 @@ from torch import Tensor, nn
 
 from addapt._errors import OptionError
 from addapt.freezing import FrozenConv2d
-from addapt.gates.block_gate import SMALLEST_LOSS
-from addapt.gates.block_gates import BlockGates
+from addapt.gates.block_gates import BlockGates, GatedBlock
+from addapt.gates.fit import fit_gate
 from addapt.gates.multiply_adds import count_multiply_adds
 
 Forward = Callable[[Tensor], object]
 
 LARGEST_PRICE = 1e9  # no width loses so much that it would cost this much
-STEPS = 50  # of bisection, which halve the ratio of the bounds' logarithms
-SETTLING_STEPS = 8
-SETTLING_FACTOR = 16.0  # how far gates that have learned may have left the price, mostly
+STEPS = 60  # of bisection, which halve the logarithm of the bounds' ratio
+SETTLING_PASSES = 3  # what is left out before a block changes what its gate sees
+DEARER = 1.1
+MARGIN = 1e-3
+
+Noted = dict[int, list[Tensor]]  # by block, batch by batch
 
 
 def measure_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> None:
@@ -32,92 +35,112 @@ def measure_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[T
         OptionError: even the least of all blocks is more than the share asked for.
     """
     _rank_channels(gates, forward, batches)
-    rest = _weigh_widths(gates, forward, batches)
-    with torch.no_grad():
-        for gate in gates:
-            if gate.predict is not None:
-                gate.predict.bias.copy_(gate.losses[:-1].clamp_min(SMALLEST_LOSS).log())
-    target = gates.gates.compute
-
-    def compute(price: float) -> float:
-        widths = (gate.costs[gate.static_width(price)] for gate in gates)
-        return rest + sum(float(cost) for cost in widths)
-
-    if (least := compute(LARGEST_PRICE)) > target:
+    features, losses = _weigh_widths(gates, forward, batches)
+    least = float(gates.rest) + sum(float(gate.costs.min()) for gate in gates)
+    if least > gates.gates.compute:
         raise OptionError(
             f"With all that gates of {gates.gates.unit} can leave out {least:.0%} of the compute "
-            f"stays, but {target:.0%} is asked for: give more, or another unit."
+            f"stays, but {gates.gates.compute:.0%} is asked for: give more, or another unit."
         )
-    if compute(0) <= target:
-        gates.price.fill_(0)
-        return
-    gates.price.fill_(_least_price(compute, target, 1 / LARGEST_PRICE, LARGEST_PRICE, STEPS))
+    _fit_all(gates, features, losses)
+    _set_price(gates, features)
 
 
-def rescue_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> None:
-    """Settle gates that have collapsed in training: almost all closed, or almost all open.
+def refit_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> None:
+    """Fit gates that decide for each image to the adaptors as they are by now, and set the price.
+
+    Should they have collapsed, leaving almost all open or almost all closed, that is counted.
 
     Args:
         gates: of a network that learns, in evaluation mode.
         forward: that network.
         batches: some of the domain's pictures, normalised.
     """
-    if (price := float(gates.price)) == 0:
+    if float(gates.price) == 0:
         return
-    gates.price.fill_(LARGEST_PRICE)
-    least = share_of_compute(gates, forward, batches)
-    gates.price.fill_(price)
-    share, target = share_of_compute(gates, forward, batches), gates.gates.compute
+    features: Noted = {}
+    losses: Noted = {}
+
+    def watch(block: GatedBlock, x: Tensor, means: Tensor | None) -> None:
+        if means is not None:
+            features.setdefault(block.place, []).append(means)
+            measured = block.gate.measured_losses(block.block, x, block.biases)
+            losses.setdefault(block.place, []).append(measured)
+
+    with gates.watched(watch, all_open=False):
+        for batch in batches:
+            forward(batch)
+    share, target = _share(gates, features, float(gates.price)), gates.gates.compute
+    least = _share(gates, features, LARGEST_PRICE)
     if not (least + target) / 2 <= share <= (1 + target) / 2:
-        settle_block_gates(gates, forward, batches)
         gates.rescues += 1
+    _fit_all(gates, features, losses)
+    _set_price(gates, features)
 
 
 def settle_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> None:
-    """Set the price anew for the share that is asked for, as the gates decide by now."""
-    if (price := float(gates.price)) == 0:
+    """Set the price for the share that is asked for, on pictures that were not learned from."""
+    if float(gates.price) == 0:
         return
-    ungated = _ungated(gates, forward, batches)
 
-    def compute(price: float) -> float:
-        gates.price.fill_(price)
-        return sum(count_multiply_adds(forward, batch) for batch in batches) / ungated
+    def note(block: GatedBlock, x: Tensor, means: Tensor | None) -> None:
+        if means is not None:
+            features.setdefault(block.place, []).append(means)
 
-    low, high = price / SETTLING_FACTOR, price * SETTLING_FACTOR
-    while high < LARGEST_PRICE and compute(high) > gates.gates.compute:
-        low, high = high, high * SETTLING_FACTOR
-    gates.price.fill_(_least_price(compute, gates.gates.compute, low, high, SETTLING_STEPS))
-
-
-def share_of_compute(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> float:
-    """Return the multiply-adds of these pictures as a share of those with all gates open."""
-    gated = sum(count_multiply_adds(forward, batch) for batch in batches)
-    return gated / _ungated(gates, forward, batches)
-
-
-def _ungated(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> int:
-    with gates.watched(lambda *_: None):
-        return sum(count_multiply_adds(forward, batch) for batch in batches)
+    for _ in range(SETTLING_PASSES):
+        features: Noted = {}
+        with gates.watched(note, all_open=False):
+            for batch in batches:
+                forward(batch)
+        _set_price(gates, features)
+    with gates.watched(lambda *_: None, all_open=True):
+        whole = sum(count_multiply_adds(forward, batch) for batch in batches)
+    while sum(count_multiply_adds(forward, batch) for batch in batches) > (
+        gates.gates.compute * whole
+    ):
+        gates.price *= DEARER
 
 
-def _least_price(
-    compute: Callable[[float], float], target: float, low: float, high: float, steps: int
-) -> float:
-    """Return the least price, up to the steps' precision, at which compute is within the target."""
-    for _ in range(steps):
+def _fit_all(gates: BlockGates, features: Noted, losses: Noted) -> None:
+    for place in features:
+        fit_gate(gates[place], torch.cat(features[place]), torch.cat(losses[place]))
+
+
+def _set_price(gates: BlockGates, features: Noted) -> None:
+    """Find the least price at which these images cost at most the share asked for."""
+    target = gates.gates.compute
+    if _share(gates, features, 0.0) <= target:
+        gates.price.fill_(0)
+        return
+    low, high = 1 / LARGEST_PRICE, LARGEST_PRICE
+    for _ in range(STEPS):
         middle = (low * high) ** 0.5
-        low, high = (low, middle) if compute(middle) <= target else (middle, high)
-    return high
+        low, high = (low, middle) if _share(gates, features, middle) <= target else (middle, high)
+    # Not on the spot where an image's choice turns, lest rounding turn it.
+    gates.price.fill_(high * (1 + MARGIN))
+
+
+def _share(gates: BlockGates, features: Noted, price: float) -> float:
+    """Return the share of compute of images with these features, at a price."""
+    total = float(gates.rest)
+    for place, gate in enumerate(gates):
+        if place in features:
+            chosen = gate.choose(torch.cat(features[place]), price)
+            total += float(gate.costs[chosen].mean())
+        else:
+            total += float(gate.costs[gate.static_width(price)])
+    return total
 
 
 def _rank_channels(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> None:
     """Order inner channels by the energy that each adds to the block's output, most first."""
     energies: dict[int, Tensor] = {}
 
-    def watch(place: int, block: nn.Module, _: Mapping[str, Tensor], x: Tensor) -> None:
-        if gates[place].order is None:
+    def watch(block: GatedBlock, x: Tensor, _: Tensor | None) -> None:
+        place = block.place
+        if block.gate.order is None:
             return
-        last = block.get_submodule(gates[place].layers[-1])
+        last = block.block.get_submodule(block.gate.layers[-1])
         assert isinstance(last, FrozenConv2d)
         weight = last.plain_weight().square().sum((0, 2, 3))
 
@@ -127,11 +150,11 @@ def _rank_channels(gates: BlockGates, forward: Forward, batches: Iterable[Tensor
 
         handle = last.register_forward_pre_hook(add)
         try:
-            block(x)
+            block.block(x)
         finally:
             handle.remove()
 
-    with gates.watched(watch):
+    with gates.watched(watch, all_open=True):
         for batch in batches:
             forward(batch)
     for place, energy in energies.items():
@@ -140,28 +163,39 @@ def _rank_channels(gates: BlockGates, forward: Forward, batches: Iterable[Tensor
         order.copy_(energy.argsort(descending=True, stable=True))
 
 
-def _weigh_widths(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> float:
-    """Set each width's mean loss and its cost; return the cost of what is outside the blocks."""
-    losses: dict[int, list[Tensor]] = {}
+def _weigh_widths(
+    gates: BlockGates, forward: Forward, batches: Iterable[Tensor]
+) -> tuple[Noted, Noted]:
+    """Set each width's mean loss, its cost, and the cost of what is outside the blocks.
+
+    Returns:
+        Of blocks whose gates decide for each image, the images' features and losses.
+    """
+    features: Noted = {}
+    losses: Noted = {}
     costs: dict[int, list[int]] = {}
 
-    def watch(place: int, block: nn.Module, biases: Mapping[str, Tensor], x: Tensor) -> None:
-        gate = gates[place]
+    def watch(block: GatedBlock, x: Tensor, means: Tensor | None) -> None:
+        gate, place = block.gate, block.place
         if place not in costs:
             costs[place] = [
-                count_multiply_adds(partial(gate.compute, width, block, biases=biases), x[:1])
+                count_multiply_adds(partial(block.at, width), x[:1])
                 for width in range(len(gate.widths))
             ]
         if gate.whole:
-            losses.setdefault(place, []).append(gate.measured_losses(block, x, biases))
+            measured = gate.measured_losses(block.block, x, block.biases)
+            losses.setdefault(place, []).append(measured)
+        if means is not None:
+            features.setdefault(place, []).append(means)
 
-    with gates.watched(watch):
+    with gates.watched(watch, all_open=True):
         for batch in batches:
             forward(batch)
-    with gates.watched(lambda *_: None):
+    with gates.watched(lambda *_: None, all_open=True):
         total = count_multiply_adds(forward, next(iter(batches))[:1])
     for place, gate in enumerate(gates):
         gate.costs.copy_(torch.tensor(costs[place]) / total)
         if gate.whole:
             gate.losses[:-1] = torch.cat(losses[place]).mean(0)
-    return 1 - sum(of_widths[-1] for of_widths in costs.values()) / total
+    gates.rest.fill_(1 - sum(of_widths[-1] for of_widths in costs.values()) / total)
+    return features, losses

@@ -7,7 +7,7 @@ from addapt.methods.finetune import Finetune, FinetuneFrozenBn
 from addapt.methods.gated import (
     gates_of,
     measure_gates,
-    rescue_gates,
+    refit_gates,
     settle_gates,
     switch_gates,
 )
@@ -44,7 +44,7 @@ __all__ = [
     "build_method",
     "gates_of",
     "measure_gates",
-    "rescue_gates",
+    "refit_gates",
     "settle_gates",
     "switch_gates",
 ]

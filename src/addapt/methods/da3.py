@@ -148,8 +148,6 @@ class AdditiveAdaptor(Adaptor):
                 x = attention(x, partial(functional_call, block, biases))
             else:
                 x = attention(x, self.gates.gated(place, block, biases))
-        if self.gates is not None and learning:
-            self.gates.end_pass()
         features: Tensor = backbone.tail(x)
         return features
 
@@ -218,7 +216,6 @@ class AdditiveAttention(nn.Module):
         hidden = spatial + channel[:, :, None, None]
         attention = self.out(hidden)
         if isinstance(block, GatedBlock):
-            attention = block.taught(x, hidden, attention) if self.training else attention
             y = block.run(x, hidden)
         else:
             y = block(x)

@@ -8,7 +8,7 @@ from addapt.gates import (
     BlockGates,
     TwoLooks,
     measure_block_gates,
-    rescue_block_gates,
+    refit_block_gates,
     settle_block_gates,
 )
 from addapt.methods.base import AdaptedModel
@@ -46,8 +46,8 @@ def measure_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
         model.train(training)
 
 
-def rescue_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
-    """Between epochs of training, open or close gates anew that have collapsed.
+def refit_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
+    """Between epochs of training, fit gates to the adaptors as they are by now.
 
     Args:
         model: that learns; with gates that decide for each picture, else nothing is done.
@@ -56,7 +56,7 @@ def rescue_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
     gates = gates_of(model)
     if isinstance(gates, BlockGates) and gates.gates.dynamic:
         training = model.training
-        rescue_block_gates(gates, model.eval(), batches)
+        refit_block_gates(gates, model.eval(), batches)
         model.train(training)
 
 

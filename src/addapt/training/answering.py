@@ -1,10 +1,11 @@
 """What a learned domain says of pictures, with its gates or without."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+
+import torch
 
 from addapt._errors import DataError, OptionError
-from addapt.data import ImageSet, Sample, load_images, scan_classes
+from addapt.data import ImageSet, Sample, load_images
 from addapt.domains import DomainInfo
 from addapt.methods import AdaptedModel, switch_gates
 from addapt.training.gating import TIMED_PICTURES, gates_from, speed_up, ungated_px
@@ -14,17 +15,15 @@ from addapt.training.reports import ClassScore, Evaluation, Prediction
 
 
 def recognise(
-    domain: str,
     info: DomainInfo,
     model: AdaptedModel,
     samples: Sequence[Sample],
     *,
     top: int,
-    gates: bool | None,
+    gated: bool,
     on_unreadable: Callable[[str], None] | None,
 ) -> list[Prediction]:
     """Name the most probable classes of each picture; arguments as those of `Learner.predict`."""
-    gated = decide_gates(domain, info, model, samples, gates)
     px = info.image_px if gated else ungated_px(info)
     pictures, unreadable = load_images(
         samples, px, info.interpolation, refuse_many_unreadable=False
@@ -46,21 +45,19 @@ def recognise(
     return predictions
 
 
-def evaluate_folder(
+def evaluate_samples(
     domain: str,
     info: DomainInfo,
     model: AdaptedModel,
-    folder: Path,
+    samples: Sequence[Sample],
     *,
-    gates: bool | None,
+    gated: bool,
     cache_bytes: int,
     on_progress: OnProgress,
 ) -> Evaluation:
-    """Compare what the model says with the names of the folders that the pictures are in."""
+    """Compare what the model says with the labels; arguments as those of `Learner.evaluate`."""
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-    samples = scan_classes(folder, info.classes)
-    gated = decide_gates(domain, info, model, samples, gates)
     pictures, unreadable = load_images(
         samples,
         info.image_px if gated else ungated_px(info),
@@ -86,28 +83,46 @@ def evaluate_folder(
     )
 
 
-def decide_gates(
-    domain: str,
-    info: DomainInfo,
-    model: AdaptedModel,
-    samples: Sequence[Sample],
-    wanted: bool | None,
-) -> bool:
-    """Switch the gates on or off, as is wanted or, by default, as is faster here; return which.
+class GateDecisions:
+    """Whether the gates of domains make them faster here, each tried once."""
 
-    Raises:
-        OptionError: they are wanted, but there are none.
-    """
-    gates = gates_from(info)
-    if gates is None:
-        if wanted:
-            raise OptionError(
-                f"The domain {domain!r} has no gates: learn it with --gates, or predict without."
-            )
-        return False
-    on = _are_faster(info, model, samples) if wanted is None else wanted
-    switch_gates(model, on)
-    return on
+    def __init__(self) -> None:
+        self._faster: dict[tuple[object, ...], bool] = {}
+
+    def decide(
+        self,
+        domain: str,
+        info: DomainInfo,
+        model: AdaptedModel,
+        samples: Sequence[Sample],
+        wanted: bool | None,
+    ) -> bool:
+        """Switch a model's gates on or off, as is wanted or as is faster; return which.
+
+        Args:
+            domain: its name.
+            info: what is known about it.
+            model: its model.
+            samples: pictures; the first are tried with.
+            wanted: None means whatever is faster.
+
+        Raises:
+            OptionError: gates are wanted, but there are none.
+        """
+        if gates_from(info) is None:
+            if wanted:
+                raise OptionError(
+                    f"The domain {domain!r} has no gates: learn it with --gates, or do without."
+                )
+            return False
+        on = wanted
+        if on is None:
+            key = domain, info.date, torch.get_num_threads()
+            if key not in self._faster:
+                self._faster[key] = _are_faster(info, model, samples)
+            on = self._faster[key]
+        switch_gates(model, on)
+        return on
 
 
 def _are_faster(info: DomainInfo, model: AdaptedModel, samples: Sequence[Sample]) -> bool:

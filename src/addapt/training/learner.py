@@ -10,12 +10,12 @@ import torch
 
 from addapt._errors import DomainError, OptionError
 from addapt.backbones import Backbone, load_backbone, weights_sha256
-from addapt.data import Sample
+from addapt.data import Sample, scan_classes
 from addapt.domains import DomainInfo, Store, writing
 from addapt.gates import Gates
 from addapt.memory import configure_allocator, process_peak_bytes
 from addapt.methods import AdaptedModel, Method, attach, build_method
-from addapt.training.answering import evaluate_folder, recognise
+from addapt.training.answering import GateDecisions, evaluate_samples, recognise
 from addapt.training.budget import check_budget, keep_to_budget
 from addapt.training.description import date
 from addapt.training.gating import gates_fields
@@ -49,6 +49,7 @@ class Learner:
             self.backbone.info = replace(self.backbone.info, weights_sha256=sha256)
         self.store = Store(store)
         self._loader = DomainLoader(self.backbone)
+        self._decisions = GateDecisions()
 
     def learn(
         self,
@@ -240,7 +241,7 @@ class Learner:
             domain: which of the store's.
             top: how many classes to name.
             gates: whether the domain's gates decide; by default if they make it faster here,
-                which is tried on the first of the pictures.
+                which is tried once, on the first pictures.
             on_unreadable: told about pictures that cannot be read, which are then left out.
 
         Raises:
@@ -252,9 +253,8 @@ class Learner:
             raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
         info, model = self.load(domain)
         samples = [Sample(Path(image), 0) for image in images]
-        return recognise(
-            domain, info, model, samples, top=top, gates=gates, on_unreadable=on_unreadable
-        )
+        gated = self._decisions.decide(domain, info, model, samples, gates)
+        return recognise(info, model, samples, top=top, gated=gated, on_unreadable=on_unreadable)
 
     def evaluate(
         self,
@@ -273,12 +273,13 @@ class Learner:
             UnknownNameError, DomainError: as `load`.
         """
         info, model = self.load(domain)
-        return evaluate_folder(
+        samples = scan_classes(Path(folder), info.classes)
+        return evaluate_samples(
             domain,
             info,
             model,
-            Path(folder),
-            gates=gates,
+            samples,
+            gated=self._decisions.decide(domain, info, model, samples, gates),
             cache_bytes=cache_bytes,
             on_progress=on_progress,
         )

@@ -16,7 +16,7 @@ from addapt.backbones import Backbone
 from addapt.data import Augmentation
 from addapt.domains import Store
 from addapt.gates import Gates
-from addapt.methods import AdaptedModel, Method, measure_gates, rescue_gates
+from addapt.methods import AdaptedModel, Method, measure_gates, refit_gates
 from addapt.training.description import describe
 from addapt.training.gating import GateReport, finish_gates, measuring_batches
 from addapt.training.loop import TrainingOptions, train
@@ -164,7 +164,7 @@ def run(
         lesson.val,
         options,
         state,
-        before_epoch=lambda: rescue_gates(model, some_pictures),
+        before_epoch=lambda: refit_gates(model, some_pictures),
         on_step=report,
         on_epoch=saver.save_epoch,
         evaluation_batch=evaluation_batch,
