@@ -22,7 +22,7 @@ INFO = DomainInfo(
     val_accuracy=0.9,
     epochs=5,
     options={"batch": 16, "lr": 1e-3, "flip": True, "crop": [0.8, 1]},
-    gates={"unit": "blocks", "dynamic": True, "compute": 0.5},
+    gates={},
     versions={"addapt": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
     date="2026-01-31T12:00:00Z",
 )
