@@ -14,6 +14,7 @@ import torch
 from addapt._errors import DomainError, UnknownNameError
 from addapt.backbones import load_backbone
 from addapt.domains import DomainInfo, Store, writing
+from addapt.domains.info import SCHEMA
 from addapt.training import checking
 from addapt.training.checking import DAMAGED, GOOD, LEFT_OVER, MOVED, REMOVED, UNUSABLE
 from addapt.training.run_file import save_run
