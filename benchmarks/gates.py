@@ -14,12 +14,12 @@ few pictures of one domain: its rows are about time.
 import argparse
 import dataclasses
 import json
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import domains
+import gates_table
 import torch
 from result_rows import (
     RESULTS,
@@ -200,58 +200,6 @@ def time_all(device: str) -> None:
     )
 
 
-def summary(rows: Sequence[Row], backbone: str) -> list[dict[str, Any]]:
-    """Return one row for each unit, kind and share that all of the backbone's domains have."""
-    own = [row for row in rows if row["backbone"] == backbone]
-    names = {row["domain"] for row in own}
-    found = []
-    for target in sorted({row["compute_target"] for row in own}, reverse=True):
-        for unit in UNITS:
-            for kind in KINDS:
-                some = [
-                    row
-                    for row in own
-                    if (row["unit"], row["kind"], row["compute_target"]) == (unit, kind, target)
-                ]
-                if {row["domain"] for row in some} != names:
-                    continue
-                mean = {
-                    name: statistics.mean(row[name] for row in some)
-                    for name in ("accuracy", "ungated_accuracy", "ms_batch1", "ungated_ms_batch1")
-                }
-                ratios = {
-                    f"times_{batch}": statistics.mean(
-                        row[f"ungated_ms_{batch}"] / row[f"ms_{batch}"] for row in some
-                    )
-                    for batch in ("batch1", "batch16")
-                }
-                compute = statistics.mean(
-                    row["multiply_adds"] / row["ungated_multiply_adds"] for row in some
-                )
-                found.append(
-                    {"unit": unit, "kind": kind, "compute_target": target, "compute": compute}
-                    | mean
-                    | ratios
-                )
-    return found
-
-
-def table(rows: Sequence[Row], backbone: str) -> str:
-    """Render the means over domains as Markdown."""
-    lines = [
-        "| share asked | gates | compute | accuracy | points lost | faster, batch 1 | batch 16 |",
-        "|---:|---|---:|---:|---:|---:|---:|",
-    ]
-    for row in summary(rows, backbone):
-        lost = 100 * (row["ungated_accuracy"] - row["accuracy"])
-        lines.append(
-            f"| {row['compute_target']:.0%} | {row['unit']}, {row['kind']} | {row['compute']:.0%} "
-            f"| {100 * row['accuracy']:.1f} | {lost:.1f} | {row['times_batch1']:.2f}x "
-            f"| {row['times_batch16']:.2f}x |"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("run", "time", "table"))
@@ -282,9 +230,9 @@ def main() -> None:
     elif options.what == "time":
         time_all(options.device)
     else:
-        rows = json.loads(TIMES.read_text(encoding="utf-8"))["rows"]
+        rows = gates_table.joined(FILE, TIMES)
         for backbone in dict.fromkeys(row["backbone"] for row in rows):
-            print(f"\n{backbone}\n\n{table(rows, backbone)}")
+            print(f"\n{backbone}\n\n{gates_table.table(rows, backbone)}")
 
 
 if __name__ == "__main__":

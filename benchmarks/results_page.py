@@ -10,6 +10,8 @@ from typing import Any
 
 import accuracy
 import domains
+import gates
+import gates_table
 import imagenet_to_sketch
 import sequence
 import step_results
@@ -23,6 +25,7 @@ from addapt.methods import METHODS
 
 PAGE = ROOT / "docs" / "RESULTS.md"
 PLOT = ROOT / "docs" / "accuracy_against_memory.png"
+GATES_PLOT = ROOT / "docs" / "gates.png"
 PLOTTED = "efficientnet_lite0"
 FEW_DOMAINS = [name for name in domains.DOMAINS if name != domains.FACES]
 
@@ -79,6 +82,10 @@ def page() -> str:
         "batch otherwise: what may run in micro-batches here needs less memory than its authors "
         "published.",
         claims(steps),
+        "## Gates",
+        "Means over the domains at 224 px, all learned for as many steps; *points lost* against "
+        "the same without gates. [GATES.md](GATES.md) tells what the gates are.",
+        *gates_parts(),
         "## ImageNet-to-Sketch",
         "ResNet-50, accuracy in %; pictures and weights must be yours: "
         "`python benchmarks/imagenet_to_sketch.py`.",
@@ -98,6 +105,18 @@ def page() -> str:
         tuning.table(tuned),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def gates_parts() -> list[str]:
+    rows = gates_table.joined(gates.FILE, gates.TIMES)
+    parts = [f"**EfficientNet-Lite0**\n\n{gates_table.table(rows, PLOTTED)}"]
+    if any("ms_batch1" in row for row in gates_table.summary(rows, PLOTTED)):
+        parts.append(f"![Accuracy against milliseconds]({GATES_PLOT.name})")
+    parts.append(
+        f"**ResNet-50**, random weights, one domain: about time only\n\n"
+        f"{gates_table.table(rows, gates.RANDOM)}"
+    )
+    return [part.strip("\n") for part in parts]
 
 
 def ordered_methods() -> list[str]:
@@ -174,6 +193,10 @@ def main() -> None:
     if len(found[1]) >= 2:
         draw(found, PLOT)
         print(f"wrote {PLOT.relative_to(ROOT)}")
+    timed = gates_table.joined(gates.FILE, gates.TIMES)
+    if any("ms_batch1" in row for row in gates_table.summary(timed, PLOTTED)):
+        gates_table.draw(timed, PLOTTED, GATES_PLOT)
+        print(f"wrote {GATES_PLOT.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

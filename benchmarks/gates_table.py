@@ -1,0 +1,108 @@
+"""What the runs of `gates.py` say: a table and a plot, means over domains."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from result_rows import Row, read_rows
+
+UNGATED = "none"
+IDENTITY = ("backbone", "domain", "unit", "kind", "compute_target")
+COLORS = {"resolution": "tab:green", "blocks": "tab:red", "channels": "tab:blue"}
+
+
+def joined(runs: Path, times: Path) -> list[Row]:
+    """Return the gated runs, each with its domain's ungated accuracy and, if known, its times."""
+    rows = read_rows(runs)
+    ungated = {(r["backbone"], r["domain"]): r["accuracy"] for r in rows if r["unit"] == UNGATED}
+    timed: dict[tuple[Any, ...], Row] = {}
+    if times.exists():
+        for row in json.loads(times.read_text(encoding="utf-8"))["rows"]:
+            timed[tuple(row[name] for name in IDENTITY)] = row
+    last = {tuple(row[name] for name in IDENTITY): row for row in rows if row["unit"] != UNGATED}
+    return [
+        row
+        | {"ungated_accuracy": ungated[row["backbone"], row["domain"]]}
+        | {name: v for name, v in timed.get(key, {}).items() if "ms_batch" in name}
+        for key, row in last.items()
+        if (row["backbone"], row["domain"]) in ungated
+    ]
+
+
+def summary(rows: Sequence[Row], backbone: str) -> list[dict[str, Any]]:
+    """Return a row for each unit, kind and share that all domains of the backbone have."""
+    own = [row for row in rows if row["backbone"] == backbone]
+    names = {row["domain"] for row in own}
+    found = []
+    for kind in sorted(
+        {(-row["compute_target"], row["unit"], row["kind"]) for row in own},
+    ):
+        some = [row for row in own if (-row["compute_target"], row["unit"], row["kind"]) == kind]
+        if {row["domain"] for row in some} != names:
+            continue
+        means = {
+            name: statistics.mean(row[name] for row in some)
+            for name in ("accuracy", "ungated_accuracy")
+        }
+        means["compute"] = statistics.mean(
+            row["multiply_adds"] / row["ungated_multiply_adds"] for row in some
+        )
+        for batch in ("batch1", "batch16"):
+            if all(f"ms_{batch}" in row for row in some):
+                ratios = [row[f"ungated_ms_{batch}"] / row[f"ms_{batch}"] for row in some]
+                means[f"times_{batch}"] = statistics.mean(ratios)
+                means[f"ms_{batch}"] = statistics.mean(row[f"ms_{batch}"] for row in some)
+                of_ungated = [row[f"ungated_ms_{batch}"] for row in some]
+                means[f"ungated_ms_{batch}"] = statistics.mean(of_ungated)
+        found.append({"compute_target": -kind[0], "unit": kind[1], "kind": kind[2]} | means)
+    return found
+
+
+def table(rows: Sequence[Row], backbone: str) -> str:
+    """Render the means over domains as Markdown."""
+    found = summary(rows, backbone)
+    if not found:
+        return "Not run here.\n"
+    lines = [
+        "| share asked | gates | compute | accuracy | points lost | faster, batch 1 | batch 16 |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in found:
+        lost = 100 * (row["ungated_accuracy"] - row["accuracy"])
+        times = [
+            f"{row[f'times_{batch}']:.2f}x" if f"times_{batch}" in row else "not run here"
+            for batch in ("batch1", "batch16")
+        ]
+        lines.append(
+            f"| {row['compute_target']:.0%} | {row['unit']}, {row['kind']} | {row['compute']:.0%} "
+            f"| {100 * row['accuracy']:.1f} | {lost:.1f} | {times[0]} | {times[1]} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: Sequence[Row], backbone: str, path: Path) -> None:
+    """Draw accuracy against milliseconds, a line for each unit and kind."""
+    from matplotlib.figure import Figure
+
+    found = [row for row in summary(rows, backbone) if "ms_batch1" in row]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for unit, kind in dict.fromkeys((row["unit"], row["kind"]) for row in found):
+        some = [row for row in found if (row["unit"], row["kind"]) == (unit, kind)]
+        axes.plot(
+            [row["ms_batch1"] for row in some],
+            [100 * row["accuracy"] for row in some],
+            "-o" if kind == "static" else "--s",
+            color=COLORS[unit],
+            label=f"{unit}, {kind}",
+        )
+    ungated_ms = statistics.mean(row["ungated_ms_batch1"] for row in found)
+    axes.plot(ungated_ms, 100 * found[0]["ungated_accuracy"], "k*", markersize=14, label="ungated")
+    axes.set_xlabel(f"milliseconds a picture, batch 1 ({backbone})")
+    axes.set_ylabel("mean test accuracy, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,73 @@
+"""The gates' benchmark: which runs there are, and what is made of their rows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gates
+import gates_table
+import pytest
+
+
+def row(domain: str, unit: str, accuracy: float, **more: Any) -> dict[str, Any]:
+    return {
+        "backbone": "b",
+        "domain": domain,
+        "unit": unit,
+        "kind": "static",
+        "compute_target": 0.6,
+        "accuracy": accuracy,
+        "multiply_adds": 50.0,
+        "ungated_multiply_adds": 100.0,
+    } | more
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    runs = tmp_path / "runs.jsonl"
+    rows = [
+        row("x", "none", 0.9, compute_target=1.0),
+        row("y", "none", 0.8, compute_target=1.0),
+        row("x", "blocks", 0.5),
+        row("x", "blocks", 0.89),  # made anew
+        row("y", "blocks", 0.79),
+        row("x", "channels", 0.9),  # not all domains yet
+        row("z", "blocks", 0.9),  # no ungated run yet
+    ]
+    runs.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    return runs, tmp_path / "times.json"
+
+
+def test_means_over_domains(files: tuple[Path, Path]) -> None:
+    (found,) = gates_table.summary(gates_table.joined(*files), "b")
+    assert (found["unit"], found["kind"], found["compute_target"]) == ("blocks", "static", 0.6)
+    assert found["accuracy"] == pytest.approx(0.84)
+    assert found["ungated_accuracy"] == pytest.approx(0.85)
+    assert found["compute"] == 0.5
+    assert "| 60% | blocks, static | 50% | 84.0 | 1.0 | not run here | not run here |" in (
+        gates_table.table(gates_table.joined(*files), "b")
+    )
+    assert gates_table.table([], "b") == "Not run here.\n"
+
+
+def test_times_are_joined(files: tuple[Path, Path], tmp_path: Path) -> None:
+    times = {"ms_batch1": 5.0, "ungated_ms_batch1": 10.0}
+    times |= {"ms_batch16": 40.0, "ungated_ms_batch16": 60.0}
+    rows = [row(name, "blocks", 0.0, **times) for name in ("x", "y")]
+    files[1].write_text(json.dumps({"rows": rows}))
+    together = gates_table.joined(*files)
+    assert "| 2.00x | 1.50x |" in gates_table.table(together, "b")
+    pytest.importorskip("matplotlib")
+    gates_table.draw(together, "b", tmp_path / "gates.png")
+
+
+def test_every_kind_at_four_shares() -> None:
+    runs = gates.ordered_runs(["digits", "faces"])
+    lite = [run for run in runs if run.backbone == "efficientnet_lite0"]
+    assert len(lite) == 2 * (1 + 4 * 3 * 2)
+    assert len({(run.backbone, run.name) for run in runs}) == len(runs)
+    assert {run.unit for run in lite[:2]} == {"none"}
+    for run in runs:
+        asked = run.gates
+        assert (asked is None) == (run.unit == "none")
+        assert asked is None or asked.kind == run.kind
