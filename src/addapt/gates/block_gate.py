@@ -1,6 +1,7 @@
 """The gate of one block: how much of it an image needs."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -55,6 +56,7 @@ class BlockGate(nn.Module):
         if self.dynamic:
             self.register_buffer("weight", torch.zeros(self.whole, hidden))
             self.register_buffer("bias", torch.zeros(self.whole))
+        # Not part of the state: they are made of the backbone and the order.
         self._narrow: dict[int, tuple[int, NarrowBlock]] = {}
 
     @property
@@ -89,7 +91,7 @@ class BlockGate(nn.Module):
             return y
         if self.widths[width] == 0:
             return x
-        return self._narrowed(width, block)(x, biases)
+        return cast(Tensor, self._narrowed(width, block)(x, biases))
 
     @torch.no_grad()
     def measured_losses(

@@ -12,7 +12,6 @@ from addapt._errors import OptionError
 from addapt.backbones import Backbone
 from addapt.gates.gates import Gates
 from addapt.gates.multiply_adds import count_multiply_adds
-from addapt.ops.regroup import join_images, split_images
 
 STEP_PX = 8  # sizes are multiples of this
 SMALLEST_PX = 32
@@ -25,11 +24,11 @@ Classify = Callable[[Tensor], Tensor]
 class TwoLooks(nn.Module):
     """Classifies the picture made smaller, and again at full size where no class is probable.
 
-    The answer of an image comes from the last look that it got. In training every second image
-    is looked at in one size, the others in the other, so that both are learned. Until `settle`
-    every image gets its second look.
+    The answer of an image comes from the last look that it got. In training half of the images of
+    a batch, which come in no order, are looked at in full, the others in small, so that both are
+    learned. Until `settle` every image gets its second look.
 
-    *Memory:* an index an image; a step keeps less than without, as half of its images are smaller.
+    *Memory:* nothing; a step keeps less than without, as half of its images are smaller.
     """
 
     threshold: Tensor
@@ -71,17 +70,16 @@ class TwoLooks(nn.Module):
         return F.interpolate(x, size, mode="bilinear", antialias=True)
 
     def _in_turn(self, x: Tensor, classify: Classify) -> Tensor:
-        places = torch.arange(len(x), device=x.device)
-        at_full = (places + self.turn) % 2 == 0
-        self.turn += len(x)
-        groups = [places[at_full], places[~at_full]]
-        parts = [
+        """Look at the first half in full and at the others in small; of one image, in turn."""
+        whole = (len(x) + 1 - int(self.turn) % 2) // 2
+        self.turn += 1
+        parts = (x[:whole], x[whole:])
+        looked = [
             classify(self.first_look(part) if coarse else part)
-            for coarse, part in enumerate(split_images(x, groups))
+            for coarse, part in enumerate(parts)
             if len(part)
         ]
-        whole = join_images([y[:, :, None, None] for y in parts], [g for g in groups if len(g)])
-        return whole[:, :, 0, 0]
+        return torch.cat(looked)
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor], classify: Classify) -> None:

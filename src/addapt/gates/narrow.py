@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Int
@@ -12,7 +13,7 @@ from addapt._errors import OptionError
 from addapt.freezing import FrozenConv2d
 
 
-class NarrowBlock:
+class NarrowBlock(nn.Module):
     """The same block made of dense, narrower convolutions, with weights of its own.
 
     Args:
@@ -24,6 +25,7 @@ class NarrowBlock:
     def __init__(
         self, block: nn.Module, layers: Sequence[str], channels: Int[Tensor, " k"]
     ) -> None:
+        super().__init__()
         if not isinstance(block, fx.GraphModule):
             raise OptionError(
                 "Channels can be left out of a lean backbone's blocks only: use load_backbone, or "
@@ -45,14 +47,13 @@ class NarrowBlock:
         self._channels = channels
         self._cut = {f"{name}.bias" for name in layers[:-1]}
 
-    def __call__(self, x: Tensor, biases: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, biases: Mapping[str, Tensor]) -> Tensor:
         """Compute the block with these biases, by name in the whole block, where there are some."""
         own = {
             name: bias[self._channels] if name in self._cut else bias
             for name, bias in biases.items()
         }
-        y: Tensor = functional_call(self._module, own, (x,))
-        return y
+        return cast(Tensor, functional_call(self._module, own, (x,)))
 
 
 def narrow_conv(
