@@ -148,9 +148,9 @@ def main() -> None:
                 f"{row['kept_bytes'] / row['ungated_kept_bytes']:.2f} of ungated",
                 flush=True,
             )
-    command = spell_command("gates_step", device="cpu")
-    result = {"rows": rows, "batch": BATCH, "image_px": PX, "rounds": ROUNDS}
-    FILE.write_text(json.dumps(result | surroundings(command)) + "\n", encoding="utf-8")
+            command = spell_command("gates_step", device="cpu")
+            result = {"rows": rows, "batch": BATCH, "image_px": PX, "rounds": ROUNDS}
+            FILE.write_text(json.dumps(result | surroundings(command)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
