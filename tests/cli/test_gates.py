@@ -40,24 +40,36 @@ def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path, dict[str, 
     store, pictures, _ = gated
     picture = pictures / "red" / "0.png"
     for words, used in (("--gates", True), ("--no-gates", False)):
-        predict = ("predict", picture, "--domain", "colours", "--store", store, words)
+        predict = (
+            "predict",
+            picture,
+            "--domain",
+            "colours",
+            "--store",
+            store,
+            "--threads",
+            "1",
+            words,
+        )
         assert run_json(*predict)[0]["gated"] is used
-        evaluate = ("eval", "colours", pictures, "--store", store, words)
+        evaluate = ("eval", "colours", pictures, "--store", store, "--threads", "1", words)
         assert run_json(*evaluate)["gated"] is used
         said = "Gates of blocks were used: " if used else "Gates were not used, as you asked."
         for each in (predict, evaluate):
             assert said in run(*each).stdout
-    by_default = run("predict", picture, "--domain", "colours", "--store", store).stdout
+    place = ("--store", store, "--threads", "1")
+    by_default = run("predict", picture, "--domain", "colours", *place).stdout
     assert "Gates of blocks were used" in by_default or "they are not faster" in by_default
-    plain = run("predict", picture, "--domain", "plain", "--store", store).stdout
+    plain = run("predict", picture, "--domain", "plain", *place).stdout
     assert "ates" not in plain
 
 
 def test_bench_gates(gated: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
     store, pictures, _ = gated
     words = ("bench", "gates", "colours", pictures, "--store", store, "--rounds", "1")
+    words = (*words, "--threads", "1")
     chart = tmp_path / "gates.png"
-    result = run_json(*words, "--chart", chart, "--threads", "1")
+    result = run_json(*words, "--chart", chart)
     (row,) = result["rows"]
     assert (row["domain"], row["unit"], row["kind"]) == ("colours", "blocks", "dynamic")
     assert (row["backbone"], row["compute_target"]) == ("efficientnet_lite0", 0.7)
@@ -83,8 +95,9 @@ def test_two_looks_and_a_smaller_size_are_measured(make_folder: MakeFolder, tmp_
     words = ("--store", tmp_path, *QUICK[:2], "--image-px", "96", "--threads", "1", "--gates")
     for kind, rows in (("dynamic", 1), ("static", 0)):
         run_json("learn", kind, folder, *words, "--gate-unit", "resolution", "--gate-kind", kind)
-        bench = ("bench", "gates", kind, folder, "--store", tmp_path, "--rounds", "1")
-        (row,) = run_json(*bench, "--chart", tmp_path / f"{kind}.png")["rows"]
+        bench = ("bench", "gates", kind, folder, "--store", tmp_path, "--threads", "1")
+        chart = ("--chart", tmp_path / "looks.png") if kind == "dynamic" else ("--gates-only",)
+        (row,) = run_json(*bench, "--rounds", "1", *chart)["rows"]
         assert len(row["open_shares"]) == rows
         # Two looks were settled on other pictures, which were surer or less sure.
         share = row["multiply_adds"] / row["ungated_multiply_adds"]
