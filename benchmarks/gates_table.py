@@ -82,6 +82,23 @@ def table(rows: Sequence[Row], backbone: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def steps_table(path: Path) -> str:
+    """Render training steps with gates beside steps without as Markdown."""
+    if not path.exists():
+        return "Not run here.\n"
+    lines = [
+        "| backbone | gates | faster than ungated | memory | kept for backward |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+        memory, kept = (row[name] / row[f"ungated_{name}"] for name in ("peak_bytes", "kept_bytes"))
+        lines.append(
+            f"| {row['backbone']} | {row['unit']}, {row['kind']} | {row['ratio_time']:.2f}x "
+            f"| {memory:.0%} | {kept:.0%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def draw(rows: Sequence[Row], backbone: str, path: Path) -> None:
     """Draw accuracy against milliseconds, a line for each unit and kind."""
     from matplotlib.figure import Figure

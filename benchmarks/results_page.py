@@ -16,7 +16,7 @@ import imagenet_to_sketch
 import sequence
 import step_results
 import tuning
-from result_rows import ROOT, Row, read_rows
+from result_rows import RESULTS, ROOT, Row, read_rows
 from results_claims import claims, goals, reproducibility
 from step_rows import DEFAULT, step_row, title
 from step_rows import step_results as read_steps
@@ -115,6 +115,11 @@ def gates_parts() -> list[str]:
     parts.append(
         f"**ResNet-50**, random weights, one domain: about time only\n\n"
         f"{gates_table.table(rows, gates.RANDOM)}"
+    )
+    parts.append(
+        "**A training step with gates**, batch 8, 224 px, a share of 60 % "
+        "(`python benchmarks/gates_step.py`); memory is that of live tensors\n\n"
+        + gates_table.steps_table(RESULTS / "gates_step.json")
     )
     return [part.strip("\n") for part in parts]
 

@@ -71,3 +71,12 @@ def test_every_kind_at_four_shares() -> None:
         asked = run.gates
         assert (asked is None) == (run.unit == "none")
         assert asked is None or asked.kind == run.kind
+
+
+def test_steps_are_compared(tmp_path: Path) -> None:
+    path = tmp_path / "steps.json"
+    assert gates_table.steps_table(path) == "Not run here.\n"
+    step = {"backbone": "b", "unit": "blocks", "kind": "static", "ratio_time": 1.5}
+    step |= {"peak_bytes": 90, "ungated_peak_bytes": 100, "kept_bytes": 1, "ungated_kept_bytes": 4}
+    path.write_text(json.dumps({"rows": [step]}))
+    assert "| b | blocks, static | 1.50x | 90% | 25% |" in gates_table.steps_table(path)
