@@ -66,8 +66,8 @@ def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path, dict[str, 
 
 def test_bench_gates(gated: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
     store, pictures, _ = gated
-    words = ("bench", "gates", "colours", pictures, "--store", store, "--rounds", "1")
-    words = (*words, "--threads", "1")
+    alone = ("--rounds", "1", "--threads", "1")
+    words = ("bench", "gates", "colours", pictures, "--store", store, *alone)
     chart = tmp_path / "gates.png"
     result = run_json(*words, "--chart", chart)
     (row,) = result["rows"]
