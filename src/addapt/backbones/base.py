@@ -33,8 +33,8 @@ class InputInfo:
 class BlockInfo:
     """One block: channels, stride, and whether its input is added to its output as it is.
 
-    `inner_layers` names the convolutions between its first and its last, in order, whose inner
-    channels nobody else sees, so that some may be left out; none if that cannot be.
+    `inner_layers` names its convolutions in order if nobody but the next one sees the channels
+    between two of them, so that some may be left out; empty if that cannot be.
     """
 
     in_channels: int

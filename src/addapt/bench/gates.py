@@ -1,19 +1,14 @@
 """What a domain's gates save on this machine, and what they cost in accuracy."""
 
 import statistics
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from addapt._errors import OptionError
 from addapt.data import ImageSet, load_images, scan_classes
 from addapt.gates import count_multiply_adds
 from addapt.methods import AdaptedModel, switch_gates
 from addapt.training import Learner
-from addapt.training.gating import Batches, gates_from, open_shares, ungated_px
+from addapt.training.gating import Batches, open_shares, require_gates, time_in_turns, ungated_px
 from addapt.training.loop import EVALUATION_BATCH, evaluate, to_input
 from addapt.training.progress import OnProgress, Progress
 
@@ -88,9 +83,7 @@ def bench_gates(
         DataError, DomainError, UnknownNameError: as `Learner.evaluate`.
     """
     info, model = learner.load(domain)
-    gates = gates_from(info)
-    if gates is None:
-        raise OptionError(f"The domain {domain!r} has no gates to measure: learn it with --gates.")
+    gates = require_gates(domain, info)
     samples = scan_classes(folder, info.classes)
     gated, ungated = (
         load_images(samples, px, info.interpolation)[0] for px in (info.image_px, ungated_px(info))
@@ -140,14 +133,13 @@ def _costs(model: AdaptedModel, pictures: ImageSet, on_progress: OnProgress) -> 
     return costs
 
 
-@torch.no_grad()
 def time_gates(
     model: AdaptedModel, gated: ImageSet, ungated: ImageSet, rounds: int
 ) -> tuple[float, float, float, float]:
     """Time pictures one by one and then as a batch, with gates and without, in turns.
 
     Args:
-        model: in evaluation mode; left with its gates off.
+        model: in evaluation mode; left with its gates on.
         gated: pictures of the size for gates.
         ungated: the same ones of the size without.
         rounds: how often each is timed.
@@ -157,20 +149,7 @@ def time_gates(
     """
     count = min(TIMED_PICTURES, len(gated))
     small, full = (to_input(model, some.batch(range(count))) for some in (gated, ungated))
-    singly = [_alternate(model, small[i : i + 1], full[i : i + 1], rounds) for i in range(count)]
-    of_one = [statistics.mean(column) for column in zip(*singly, strict=True)]
-    return of_one[0], of_one[1], *_alternate(model, small, full, rounds)
-
-
-def _alternate(
-    model: AdaptedModel, gated: Tensor, ungated: Tensor, rounds: int
-) -> tuple[float, float]:
-    seconds: tuple[list[float], list[float]] = [], []
-    for round_ in range(rounds + 1):
-        for on, x, kept in zip((True, False), (gated, ungated), seconds, strict=True):
-            switch_gates(model, on)
-            started = time.perf_counter()
-            model(x).cpu()  # which waits for a GPU
-            if round_:  # the first makes what is kept
-                kept.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(seconds[0]), 1e3 * statistics.median(seconds[1])
+    singly = [time_in_turns(model, small[i : i + 1], full[i : i + 1], rounds) for i in range(count)]
+    of_one = (statistics.mean(column) for column in zip(*singly, strict=True))
+    seconds = (*of_one, *time_in_turns(model, small, full, rounds))
+    return seconds[0] * 1e3, seconds[1] * 1e3, seconds[2] * 1e3, seconds[3] * 1e3

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from addapt._errors import OptionError
 from addapt.cli import options
 from addapt.cli.confusion import check_drawing
 from addapt.cli.output import (
@@ -49,8 +48,6 @@ def gates(
         info = Store(store).info(name)
         if chart is not None:
             check_drawing(chart)
-        if not info.gates:
-            raise OptionError(f"The domain {name!r} has no gates: learn it with --gates.")
         from addapt.backbones import load_backbone
         from addapt.bench.gates import bench_gates
         from addapt.training import Learner

@@ -57,7 +57,7 @@ class BlockGate(nn.Module):
             self.register_buffer("weight", torch.zeros(self.whole, hidden))
             self.register_buffer("bias", torch.zeros(self.whole))
         # Not part of the state: they are made of the backbone and the order.
-        self._narrow: dict[int, tuple[int, NarrowBlock]] = {}
+        self._narrow: dict[int, tuple[tuple[object, ...], NarrowBlock]] = {}
 
     @property
     def whole(self) -> int:
@@ -114,11 +114,17 @@ class BlockGate(nn.Module):
 
     def _narrowed(self, width: int, block: nn.Module) -> NarrowBlock:
         assert self.order is not None
-        version, narrow = self._narrow.get(width, (-1, None))
-        if narrow is None or version != self.order._version:  # another domain's was loaded
+        # Another domain may have been loaded, or the model been moved.
+        state = self.order._version, self.losses.device, self.losses.dtype
+        before, narrow = self._narrow.get(width, ((), None))
+        if narrow is None or before != state:
             count = round(self.widths[width] * len(self.order))
             # Sorted: where all stay, the weights stay as they are.
             channels = self.order[:count].long().sort().values
             narrow = NarrowBlock(block, self.layers, channels)
-            self._narrow[width] = self.order._version, narrow
+            self._narrow[width] = state, narrow
         return narrow
+
+    def forget_widths(self) -> None:
+        """Let go of the narrow blocks that were made, of which most may never be needed again."""
+        self._narrow.clear()

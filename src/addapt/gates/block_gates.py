@@ -27,7 +27,6 @@ class BlockGates(nn.Module):
     """
 
     price: Tensor
-    rest: Tensor
     rescues: Tensor
 
     def __init__(self, backbone: Backbone, gates: Gates, hidden: Sequence[int]) -> None:
@@ -49,7 +48,6 @@ class BlockGates(nn.Module):
                 f"unit than {gates.unit!r}, such as 'resolution', or another backbone."
             )
         self.register_buffer("price", torch.zeros(()))
-        self.register_buffer("rest", torch.ones(()))  # the compute outside the blocks
         self.register_buffer("rescues", torch.zeros((), dtype=torch.int64))
         self.watcher: Watcher | None = None
         self.all_open = False
@@ -69,6 +67,11 @@ class BlockGates(nn.Module):
     def gated(self, place: int, block: nn.Module, biases: Mapping[str, Tensor]) -> "GatedBlock":
         """Return the backbone's block at `place`, with these biases in the place of its own."""
         return GatedBlock(self, place, block, biases)
+
+    @property
+    def rest(self) -> float:
+        """The compute outside the blocks, as a share of the whole network's."""
+        return 1 - sum(float(gate.costs[-1]) for gate in self)
 
     def static_width(self, place: int) -> int:
         """Return what the gate at `place` chooses for all images alike."""

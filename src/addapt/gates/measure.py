@@ -36,7 +36,7 @@ def measure_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[T
     """
     _rank_channels(gates, forward, batches)
     features, losses = _weigh_widths(gates, forward, batches)
-    least = float(gates.rest) + sum(float(gate.costs.min()) for gate in gates)
+    least = gates.rest + sum(float(gate.costs.min()) for gate in gates)
     if least > gates.gates.compute:
         raise OptionError(
             f"With all that gates of {gates.gates.unit} can leave out {least:.0%} of the compute "
@@ -70,6 +70,8 @@ def refit_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Ten
     with gates.watched(watch, all_open=False):
         for batch in batches:
             forward(batch)
+    for gate in gates:
+        gate.forget_widths()
     share, target = _share(gates, features, float(gates.price)), gates.gates.compute
     least = _share(gates, features, LARGEST_PRICE)
     if not (least + target) / 2 <= share <= (1 + target) / 2:
@@ -122,7 +124,7 @@ def _set_price(gates: BlockGates, features: Noted) -> None:
 
 def _share(gates: BlockGates, features: Noted, price: float) -> float:
     """Return the share of compute of images with these features, at a price."""
-    total = float(gates.rest)
+    total = gates.rest
     for place, gate in enumerate(gates):
         if place in features:
             chosen = gate.choose(torch.cat(features[place]), price)
@@ -166,7 +168,7 @@ def _rank_channels(gates: BlockGates, forward: Forward, batches: Iterable[Tensor
 def _weigh_widths(
     gates: BlockGates, forward: Forward, batches: Iterable[Tensor]
 ) -> tuple[Noted, Noted]:
-    """Set each width's mean loss, its cost, and the cost of what is outside the blocks.
+    """Set each width's mean loss and its cost.
 
     Returns:
         Of blocks whose gates decide for each image, the images' features and losses.
@@ -197,5 +199,5 @@ def _weigh_widths(
         gate.costs.copy_(torch.tensor(costs[place]) / total)
         if gate.whole:
             gate.losses[:-1] = torch.cat(losses[place]).mean(0)
-    gates.rest.fill_(1 - sum(of_widths[-1] for of_widths in costs.values()) / total)
+        gate.forget_widths()
     return features, losses

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from addapt._errors import DataError, OptionError
+from addapt._errors import DataError
 from addapt.data import ImageSet, Sample, load_images
 from addapt.domains import DomainInfo
 from addapt.methods import AdaptedModel, switch_gates
-from addapt.training.gating import TIMED_PICTURES, gates_from, speed_up, ungated_px
+from addapt.training.gating import TIMED_PICTURES, gates_from, require_gates, speed_up, ungated_px
 from addapt.training.loop import predict_logits
 from addapt.training.progress import OnProgress, Progress
 from addapt.training.reports import ClassScore, Evaluation, Prediction
@@ -109,11 +109,9 @@ class GateDecisions:
         Raises:
             OptionError: gates are wanted, but there are none.
         """
+        if wanted:
+            require_gates(domain, info)
         if gates_from(info) is None:
-            if wanted:
-                raise OptionError(
-                    f"The domain {domain!r} has no gates: learn it with --gates, or do without."
-                )
             return False
         on = wanted
         if on is None:

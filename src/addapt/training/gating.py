@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from addapt._errors import DomainError
+from addapt._errors import DomainError, OptionError
 from addapt.data import ImageSet
 from addapt.domains import DomainInfo
 from addapt.domains.info import IMAGE_PX_LIMIT
@@ -151,6 +151,18 @@ def gates_from(info: DomainInfo) -> Gates | None:
     return Gates(**fields)  # type: ignore[arg-type]
 
 
+def require_gates(domain: str, info: DomainInfo) -> Gates:
+    """Return the gates of a domain that must have some.
+
+    Raises:
+        OptionError: it has none.
+    """
+    gates = gates_from(info)
+    if gates is None:
+        raise OptionError(f"The domain {domain!r} has no gates: learn it with --gates.")
+    return gates
+
+
 def ungated_px(info: DomainInfo) -> int:
     """Return the size of pictures with which a domain's gates are all open."""
     gates = gates_from(info)
@@ -159,7 +171,6 @@ def ungated_px(info: DomainInfo) -> int:
     return info.image_px
 
 
-@torch.no_grad()
 def speed_up(model: AdaptedModel, gated: ImageSet, ungated: ImageSet) -> float:
     """Time some pictures, one by one, in turns; return how many times faster they are with gates.
 
@@ -168,15 +179,32 @@ def speed_up(model: AdaptedModel, gated: ImageSet, ungated: ImageSet) -> float:
         gated: pictures of the size for gates.
         ungated: the same ones of the size without.
     """
-    seconds: dict[bool, list[float]] = {True: [], False: []}
-    for round_ in range(ROUNDS + 1):
-        for place in range(min(TIMED_PICTURES, len(gated))):
-            for on, pictures in ((True, gated), (False, ungated)):
-                x = to_input(model, pictures.batch(torch.tensor([place])))
-                switch_gates(model, on)
-                started = time.perf_counter()
-                model(x).cpu()  # which waits for a GPU
-                if round_:  # the first makes what is kept
-                    seconds[on].append(time.perf_counter() - started)
+    times = []
+    for place in range(min(TIMED_PICTURES, len(gated))):
+        small, full = (to_input(model, some.batch([place])) for some in (gated, ungated))
+        times.append(time_in_turns(model, small, full))
+    return sum(without for _, without in times) / sum(with_gates for with_gates, _ in times)
+
+
+@torch.no_grad()
+def time_in_turns(
+    model: AdaptedModel, gated: Tensor, ungated: Tensor, rounds: int = ROUNDS
+) -> tuple[float, float]:
+    """Return the median seconds of a batch with gates and without, which take turns.
+
+    Args:
+        model: in evaluation mode; left with its gates on.
+        gated: normalised pictures of the size for gates.
+        ungated: the same ones of the size without.
+        rounds: how often each is timed.
+    """
+    seconds: tuple[list[float], list[float]] = [], []
+    for round_ in range(rounds + 1):
+        for on, x, kept in zip((True, False), (gated, ungated), seconds, strict=True):
+            switch_gates(model, on)
+            started = time.perf_counter()
+            model(x).cpu()  # which waits for a GPU
+            if round_:  # the first makes what is kept
+                kept.append(time.perf_counter() - started)
     switch_gates(model, on=True)
-    return statistics.median(seconds[False]) / statistics.median(seconds[True])
+    return statistics.median(seconds[0]), statistics.median(seconds[1])

@@ -63,9 +63,8 @@ def check_gates(model: AdaptedModel) -> None:
     """
     gates = gates_of(model)
     for gate in gates if isinstance(gates, BlockGates) else ():
-        if gate.order is not None and gate.order.sort().values.tolist() != [
-            *range(len(gate.order))
-        ]:
+        order = [] if gate.order is None else gate.order.tolist()
+        if sorted(order) != [*range(len(order))]:
             raise DomainError(
                 "Its gates name channels that the backbone does not have. Restore the file from a "
                 "copy or learn the domain again."

@@ -99,6 +99,7 @@ def run_fingerprint(
         "method": method.name,
         "method's hyper-parameters": dataclasses.asdict(method),
         "image size": lesson.image_px,
+        "image size without gates": lesson.full_px,
         "gates": None if gates is None else dataclasses.asdict(gates),
         THREADS: torch.get_num_threads(),
         **dataclasses.asdict(options),
