@@ -84,7 +84,8 @@ def _learning(rows: Sequence[Row]) -> str:
             below.append(f"{method} on {domain} {100 * (value - head):+.1f}")
     if missing == len(of):
         return NOT_RUN
-    words = f"**missed** by {', '.join(below)}" if below else "met"
+    met = "met by those that were run" if missing else "met"
+    words = f"**missed** by {', '.join(below)}" if below else met
     return words + (f" ({missing} of {len(of)} pairs {NOT_RUN})" if missing else "")
 
 

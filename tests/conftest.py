@@ -1,6 +1,6 @@
 """Things many tests need: a tiny backbone and folders of easy pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +69,17 @@ def tiny_backbone() -> Backbone:
     return build_tiny_backbone()
 
 
+def write_pictures(folder: Path, classes: Sequence[str], images: int, px: int, seed: int) -> None:
+    """Write class folders of noisy pictures, each class with a colour of its own."""
+    rng = np.random.default_rng(seed)
+    for k, label in enumerate(classes):
+        (folder / label).mkdir(parents=True)
+        for i in range(images):
+            pixels = rng.integers(0, 90, (px, px, 3))
+            pixels[..., k % 3] += 150
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / label / f"{i}.png")
+
+
 @pytest.fixture
 def make_folder(tmp_path: Path) -> MakeFolder:
     """Return a function that writes class folders of noisy one-coloured pictures."""
@@ -80,14 +91,7 @@ def make_folder(tmp_path: Path) -> MakeFolder:
         px: int = 40,
         seed: int = 0,
     ) -> Path:
-        rng = np.random.default_rng(seed)
-        for k, label in enumerate(classes):
-            folder = tmp_path / name / label
-            folder.mkdir(parents=True)
-            for i in range(images):
-                pixels = rng.integers(0, 90, (px, px, 3))
-                pixels[..., k % 3] += 150
-                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+        write_pictures(tmp_path / name, classes, images, px, seed)
         return tmp_path / name
 
     return make

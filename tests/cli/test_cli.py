@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
@@ -21,7 +20,7 @@ from addapt import Learner
 from addapt.cli.learn import learn
 from addapt.cli.main import app
 from addapt.training.forecast import Forecast
-from tests.conftest import MakeFolder
+from tests.conftest import MakeFolder, write_pictures
 
 QUICK = ("--epochs", "1", "--image-px", "32", "--threads", "1")
 
@@ -49,14 +48,7 @@ def refused(*words: str | Path) -> str:
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a store of one domain and the pictures it was learned from."""
     root = tmp_path_factory.mktemp("learned")
-    rng = np.random.default_rng(0)
-    for k, label in enumerate(("green [bold]", "red")):
-        (root / "pictures" / label).mkdir(parents=True)
-        for i in range(6):
-            pixels = rng.integers(0, 90, (40, 40, 3))
-            pixels[..., k] += 150
-            image = Image.fromarray(pixels.astype(np.uint8))
-            image.save(root / "pictures" / label / f"{i}.png")
+    write_pictures(root / "pictures", ("green [bold]", "red"), 6, 40, 0)
     report = run_json("learn", "colours", root / "pictures", "--store", root / "store", *QUICK)
     (root / "report.json").write_text(json.dumps(report))
     return root

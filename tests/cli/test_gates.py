@@ -6,23 +6,14 @@ from typing import Any
 import pytest
 
 from tests.cli.test_cli import QUICK, refused, run, run_json
-from tests.conftest import MakeFolder
+from tests.conftest import MakeFolder, write_pictures
 
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
     """Return a store with a gated and an ungated domain, pictures, and what learning said."""
-    import numpy as np
-    from PIL import Image
-
     root = tmp_path_factory.mktemp("gated")
-    rng = np.random.default_rng(0)
-    for k, label in enumerate(("green", "red")):
-        (root / "pictures" / label).mkdir(parents=True)
-        for i in range(5):
-            pixels = rng.integers(0, 90, (40, 40, 3))
-            pixels[..., k] += 150
-            Image.fromarray(pixels.astype(np.uint8)).save(root / "pictures" / label / f"{i}.png")
+    write_pictures(root / "pictures", ("green", "red"), 5, 40, 0)
     words = (root / "pictures", "--store", root / "store", *QUICK)
     run_json("learn", "plain", *words)
     asked = ("--gates", "--gate-unit", "blocks", "--gate-kind", "dynamic", "--compute", "0.7")

@@ -24,6 +24,7 @@ from addapt.methods import (
 )
 from addapt.methods.da3 import AdditiveAdaptor, AdditiveAttention
 from tests.gates.small_backbones import small_backbone
+from tests.micro_batches import gradients
 
 METHOD = DA3(first_block=1, grid=2)
 CASES = [
@@ -226,16 +227,9 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(unit: str) -> None:
     spread(gates, "inverted")
     x, labels = pictures(6).double(), torch.tensor([0, 1, 2, 2, 1, 0])
 
-    def gradients(micro_batch: int) -> list[Tensor]:
-        model.zero_grad()
-        for part in torch.arange(6).reshape(-1, micro_batch):
-            loss = F.cross_entropy(model(x[part]), labels[part], reduction="sum") / 6
-            loss.backward()  # type: ignore[no-untyped-call]
-        return [p.grad for p in model.domain_parameters() if p.grad is not None]
-
-    whole = gradients(6)
+    whole = gradients(model, x, labels, 6)
     for micro_batch in (1, 3):
-        for a, b in zip(gradients(micro_batch), whole, strict=True):
+        for a, b in zip(gradients(model, x, labels, micro_batch), whole, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
 
 

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from addapt._errors import OptionError
+from addapt.backbones import load_backbone
 from addapt.gates import Gates, TwoLooks, count_multiply_adds, static_px
 from addapt.gates.looks import first_look_px, scaled_px
-from addapt.methods import DA3, attach, gates_of, settle_gates, switch_gates
+from addapt.methods import DA3, METHODS, attach, build_method, gates_of, settle_gates, switch_gates
 from tests.gates.small_backbones import small_backbone
 
 GATES = Gates("resolution", True, 0.6)
@@ -89,6 +91,17 @@ def test_settling_reaches_the_share() -> None:
     ungated = count_multiply_adds(model, x)
     assert 0.55 < gated / ungated <= 0.6
     assert not model.training
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_learns_both_looks(name: str) -> None:
+    model = attach(load_backbone("mobilenet_v2", "random"), build_method(name), 2, GATES).train()
+    logits = model(torch.randn(4, 3, 64, 64))
+    assert logits.shape == (4, 2)
+    F.cross_entropy(logits, torch.tensor([0, 1, 1, 0])).backward()  # type: ignore[no-untyped-call]
+    assert any(p.grad is not None for p in model.domain_parameters())
+    switch_gates(model.eval(), on=True)
+    assert model(torch.randn(2, 3, 64, 64)).isfinite().all()
 
 
 def test_state_round_trip() -> None:

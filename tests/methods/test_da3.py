@@ -9,6 +9,7 @@ from addapt.backbones import Backbone, BlockInfo
 from addapt.methods import DA3
 from addapt.methods.da3 import AdditiveAttention, grid_factor
 from addapt.ops.conv import frozen_conv2d
+from tests.micro_batches import gradients
 
 
 def randomised(module: torch.nn.Module) -> torch.nn.Module:
@@ -96,17 +97,10 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(tiny_backbone: Backb
     randomised(model.head)
     x, labels = torch.randn(6, 3, 36, 36, dtype=torch.float64), torch.tensor([0, 1, 2, 2, 1, 0])
 
-    def gradients(micro_batch: int) -> list[torch.Tensor]:
-        model.zero_grad()
-        for part in torch.arange(6).reshape(-1, micro_batch):
-            loss = F.cross_entropy(model(x[part]), labels[part], reduction="sum") / 6
-            loss.backward()  # type: ignore[no-untyped-call]
-        return [p.grad for p in model.domain_parameters() if p.grad is not None]
-
-    whole = gradients(6)
+    whole = gradients(model, x, labels, 6)
     assert len(whole) == len(list(model.domain_parameters()))
     for micro_batch in (1, 2, 3):
-        for a, b in zip(gradients(micro_batch), whole, strict=True):
+        for a, b in zip(gradients(model, x, labels, micro_batch), whole, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from addapt.cli import options
 from addapt.cli.confusion import check_drawing
+from addapt.cli.opening import open_learner
 from addapt.cli.output import (
     add_row,
     command,
@@ -43,16 +44,11 @@ def gates(
 ) -> None:
     """Measure a domain with its gates and with all of them open, in turns."""
     with command(as_json=as_json, debug=debug, threads=threads):
-        from addapt.domains import Store
-
-        info = Store(store).info(name)
         if chart is not None:
             check_drawing(chart)
-        from addapt.backbones import load_backbone
+        _, learner = open_learner(store, name, weights, device)
         from addapt.bench.gates import bench_gates
-        from addapt.training import Learner
 
-        learner = Learner(load_backbone(info.backbone, weights, device=device), store)
         with progress_bar() as show:
             row = bench_gates(
                 learner, name, folder, rounds, gates_only=gates_only, on_progress=show

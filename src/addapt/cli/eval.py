@@ -7,6 +7,7 @@ import typer
 
 from addapt.cli import options
 from addapt.cli.gates import say_gates
+from addapt.cli.opening import open_learner
 from addapt.cli.output import (
     add_row,
     command,
@@ -39,16 +40,11 @@ def evaluate(
 ) -> None:
     """Measure a domain's accuracy on a folder of pictures."""
     with command(as_json=as_json, debug=debug, threads=threads):
-        from addapt.domains import Store
-
-        info = Store(store).info(name)
-        from addapt.backbones import load_backbone
         from addapt.cli.confusion import check_drawing, draw_confusion
-        from addapt.training import Learner
 
         if confusion is not None:
             check_drawing(confusion)
-        learner = Learner(load_backbone(info.backbone, weights, device=device), store)
+        info, learner = open_learner(store, name, weights, device)
         with progress_bar() as show:
             evaluation = learner.evaluate(name, folder, gates=gates, on_progress=show)
         warn_unreadable(evaluation.unreadable)

@@ -8,6 +8,7 @@ import typer
 from addapt._errors import DataError
 from addapt.cli import options
 from addapt.cli.gates import say_gates
+from addapt.cli.opening import open_learner
 from addapt.cli.output import (
     add_row,
     command,
@@ -32,13 +33,7 @@ def predict(
 ) -> None:
     """Recognise pictures with a domain."""
     with command(as_json=as_json, debug=debug, threads=threads):
-        from addapt.domains import Store
-
-        info = Store(store).info(domain)  # an unknown domain is told before torch is loaded
-        from addapt.backbones import load_backbone
-        from addapt.training import Learner
-
-        learner = Learner(load_backbone(info.backbone, weights, device=device), store)
+        info, learner = open_learner(store, domain, weights, device)
         unreadable: list[str] = []
         predictions = learner.predict(
             images, domain, top=top, gates=gates, on_unreadable=unreadable.append
