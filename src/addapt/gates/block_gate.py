@@ -87,7 +87,7 @@ class BlockGate(nn.Module):
     ) -> Float[Tensor, "n c2 h2 w2"]:
         """Compute the block at one width; closed it is its shortcut, the input itself."""
         if width == self.whole:
-            y: Tensor = functional_call(block, dict(biases), (x,))
+            y: Tensor = functional_call(block, dict(biases), (x,), tie_weights=False)
             return y
         if self.widths[width] == 0:
             return x

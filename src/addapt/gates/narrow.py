@@ -53,7 +53,7 @@ class NarrowBlock(nn.Module):
             name: bias[self._channels] if name in self._cut else bias
             for name, bias in biases.items()
         }
-        return cast(Tensor, functional_call(self._module, own, (x,)))
+        return cast(Tensor, functional_call(self._module, own, (x,), tie_weights=False))
 
 
 def narrow_conv(

@@ -27,7 +27,7 @@ class BackboneShifts(nn.Module):
     def applied_to(self, backbone: Backbone) -> tuple[Any, list[Any], Any]:
         """Return stem, blocks and tail as functions that compute with shifted biases."""
         stem, *blocks, tail = (
-            partial(functional_call, part, shifts.applied_to(part))
+            partial(functional_call, part, shifts.applied_to(part), tie_weights=False)
             for (_, part), shifts in zip(backbone.named_parts(), self.parts, strict=True)
             if isinstance(shifts, Shifts)
         )

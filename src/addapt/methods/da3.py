@@ -145,7 +145,7 @@ class AdditiveAdaptor(Adaptor):
             assert isinstance(shifts, Shifts)
             block, biases = backbone.blocks[place], shifts.applied_to(backbone.blocks[place])
             if self.gates is None:
-                x = attention(x, partial(functional_call, block, biases))
+                x = attention(x, partial(functional_call, block, biases, tie_weights=False))
             else:
                 x = attention(x, self.gates.gated(place, block, biases))
         features: Tensor = backbone.tail(x)
