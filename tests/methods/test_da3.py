@@ -142,7 +142,7 @@ def test_blocks_before_the_first_adaptor_need_no_backward(tiny_backbone: Backbon
 def test_training_takes_few_images_at_once_before_the_first_adaptor(
     tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, pixels: int, parts: list[int]
 ) -> None:
-    monkeypatch.setattr("addapt.methods.da3.PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr("addapt.methods.few_at_once.PIXELS_AT_ONCE", pixels)
     model = DA3(first_block=2).attach(tiny_backbone.lean().double(), classes=2)
     randomised(model.adaptor)
     sizes: list[int] = []

@@ -1,5 +1,6 @@
 """Head only: the features are frozen, and nothing of the backbone is kept for backward."""
 
+import pytest
 import torch
 
 from addapt.backbones import Backbone
@@ -23,3 +24,17 @@ def test_nothing_but_features_is_kept(tiny_backbone: Backbone) -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         model(torch.randn(2, 3, 32, 32))
     assert set(kept) == {torch.Size((2, 12))}
+
+
+def test_training_takes_few_images_at_once(
+    tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addapt.methods.few_at_once.PIXELS_AT_ONCE", 40 * 40 * 2)
+    model = Head().attach(tiny_backbone.lean().double(), classes=2)
+    sizes: list[int] = []
+    model.backbone.stem.register_forward_pre_hook(lambda m, inputs: sizes.append(len(inputs[0])))
+    x = torch.randn(3, 3, 40, 40, dtype=torch.float64)
+    trained = model.train().features(x)
+    whole = model.eval().features(x)
+    assert sizes == [2, 1, 3]
+    torch.testing.assert_close(trained, whole, rtol=1e-12, atol=1e-12)

@@ -19,17 +19,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from typing_extensions import Self
 
-from addapt._allocator import reusing_freed_memory
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
 from addapt.gates import BlockGates, GatedBlock, Gates
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
+from addapt.methods.few_at_once import few_at_once
 from addapt.methods.hyperparameters import check_counts, check_kernel
 from addapt.methods.shifts import Shifts
 from addapt.ops.conv import may_be_overwritten
 from addapt.ops.grid import add_tiled, pool_beside
-
-PIXELS_AT_ONCE = 224 * 224  # before the first adaptor: one image of the usual size, or some smaller
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ class AdditiveAdaptor(Adaptor):
         """Compute adapted features; blocks before the first adaptor need no backward."""
         learning = self.training and torch.is_grad_enabled()
         first = partial(self._unadapted, backbone)
-        x = _few_at_once(first, x) if learning else first(x)
+        x = few_at_once(first, x) if learning else first(x)
         adapted = zip(self.attentions, self.shifts, strict=True)
         for place, (attention, shifts) in enumerate(adapted, self.first_block):
             assert isinstance(shifts, Shifts)
@@ -159,23 +157,6 @@ class AdditiveAdaptor(Adaptor):
         for place, block in enumerate(backbone.blocks[: self.first_block]):
             x = block(x) if self.gates is None else self.gates.gated(place, block, {}).run(x)
         return x
-
-
-@torch.no_grad()
-def _few_at_once(
-    layers: Callable[[Tensor], Tensor], x: Float[Tensor, "n c h w"]
-) -> Float[Tensor, "n c2 h2 w2"]:
-    """Compute what needs no backward, few images at once: its maps are the largest of all."""
-    at_once = max(1, PIXELS_AT_ONCE // (x.shape[2] * x.shape[3]))
-    if x.is_cuda or len(x) <= at_once:  # a GPU would idle; and these maps may be the step's peak
-        return layers(x)
-    with reusing_freed_memory():
-        first = layers(x[:at_once])
-        out = torch.empty_like(first[:1].expand(len(x), *first.shape[1:]))
-        out[:at_once] = first
-        for start in range(at_once, len(x), at_once):
-            out[start : start + at_once] = layers(x[start : start + at_once])
-    return out
 
 
 class AdditiveAttention(nn.Module):

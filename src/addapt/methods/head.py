@@ -9,6 +9,7 @@ from torch import Tensor
 
 from addapt.backbones import Backbone
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
+from addapt.methods.few_at_once import few_at_once
 
 
 class NoAdaptor(Adaptor):
@@ -16,6 +17,8 @@ class NoAdaptor(Adaptor):
 
     def forward(self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """Compute the backbone's features; backward ends here and keeps nothing."""
+        if self.training and torch.is_grad_enabled():
+            return few_at_once(backbone, x)
         with torch.no_grad():
             features: Tensor = backbone(x)
         return features
@@ -25,7 +28,8 @@ class NoAdaptor(Adaptor):
 class Head(Method):
     """Train a linear classifier on the frozen features, nothing else.
 
-    *Memory:* the features, 4 n f bytes, and the logits.
+    *Memory:* the features, 4 n f bytes, and the logits. In training few images at once go through
+    the backbone, as none of its maps is needed later.
     """
 
     name: ClassVar[str] = "head"
