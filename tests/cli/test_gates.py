@@ -117,6 +117,11 @@ def test_learning_refuses(
     assert message in " ".join(said.split())
 
 
+def test_gates_that_a_method_has_not_are_refused_before_pictures_are_looked_for() -> None:
+    words = ("--gates", "--gate-unit", "channels", "--method", "lora")
+    assert "'lora' has no gates of channels" in refused("learn", "c", "nowhere", *words)
+
+
 def test_a_domain_without_gates(gated: tuple[Path, Path, dict[str, Any]]) -> None:
     store, pictures, _ = gated
     picture = pictures / "red" / "0.png"

@@ -86,16 +86,25 @@ def attach(
     Raises:
         OptionError: the method or the backbone has no such gates.
     """
+    check_gates(method, gates)
     if gates is None:
         return method.attach(backbone, classes)
-    if gates.unit == RESOLUTION:
-        model = method.attach(backbone, classes)
-        if gates.dynamic:
-            model.looks = TwoLooks(gates).to(model.head.weight.device)
-        return model
-    if not isinstance(method, DA3):
+    if isinstance(method, DA3) and gates.unit != RESOLUTION:
+        return method.attach(backbone, classes, gates)
+    model = method.attach(backbone, classes)
+    if gates.dynamic:
+        model.looks = TwoLooks(gates).to(model.head.weight.device)
+    return model
+
+
+def check_gates(method: Method, gates: Gates | None) -> None:
+    """Refuse gates that a method does not have.
+
+    Raises:
+        OptionError: it has none of this unit.
+    """
+    if gates is not None and gates.unit != RESOLUTION and not isinstance(method, DA3):
         raise OptionError(
             f"Method {method.name!r} has no gates of {gates.unit}: use 'da3', or the gate unit "
             f"{RESOLUTION!r}."
         )
-    return method.attach(backbone, classes, gates)
