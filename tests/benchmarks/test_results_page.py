@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import accuracy
 import pytest
 import results_page
 import step_rows
+from result_rows import read_rows
 
 from addapt.methods import METHODS
 
@@ -23,6 +25,16 @@ def test_every_method_has_a_row() -> None:
     lines = results_page.page().splitlines()
     for method in METHODS:
         assert any(line.startswith((f"| {method} |", f"| {method} (")) for line in lines)
+
+
+def test_readme_tells_the_means_of_the_table() -> None:
+    readme = (results_page.PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    said = " ".join(readme.split()).partition("**Accuracy of twelve methods, measured**")[2]
+    said = said.partition("- **")[0]
+    _, accuracies = results_page.points(read_rows(accuracy.FILE), step_rows.step_results())
+    named = {"da3": "DA³ reaches ", "bias": "(biases ", "lora": "(LoRA ", "head": "head only "}
+    for method, words in named.items():
+        assert f"{words}{accuracies[method][1]:.1f}" in said
 
 
 def row(method: str, engine: str, setting: str, peak_bytes: int) -> dict[str, Any]:
