@@ -3,20 +3,26 @@
 import pytest
 import torch
 
-from addapt.backbones import load_backbone
+from addapt.backbones import Backbone, load_backbone
 from addapt.memory import KeptTensors, audit_method
 from addapt.methods import METHODS, attach
 
-PX, BATCH, CLASSES = 64, 3, 5
+PX, BATCH, CLASSES = 48, 2, 5
 # On the device meta a batch norm keeps its statistics in tensors of its own.
 NEARLY = {"finetune", "finetune_frozen_bn"}
 
 
+@pytest.fixture(scope="module", params=["resnet18", "mobilenet_v2"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    """Return one backbone for all methods, none of which may change it."""
+    return load_backbone(request.param, "random")
+
+
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("backbone_name", ["resnet18", "mobilenet_v2"])
-def test_rows_add_up_to_what_a_real_forward_keeps(name: str, backbone_name: str) -> None:
-    rows = audit_method(backbone_name, METHODS[name](), image_px=PX, batch=BATCH, classes=CLASSES)
-    model = attach(load_backbone(backbone_name, "random"), METHODS[name](), CLASSES).train()
+def test_rows_add_up_to_what_a_real_forward_keeps(name: str, backbone: Backbone) -> None:
+    method = METHODS[name]()
+    rows = audit_method(backbone.info.name, method, image_px=PX, batch=BATCH, classes=CLASSES)
+    model = attach(backbone, method, CLASSES).train()
     x = torch.rand(BATCH, 3, PX, PX).contiguous(memory_format=torch.channels_last)
     with KeptTensors(model) as kept:
         model(x)

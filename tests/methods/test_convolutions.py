@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, load_backbone
@@ -20,7 +19,6 @@ from tests.domains.domain_cases import INFO
 from tests.methods.plain_twins import CLASSES, move_all, random_batch
 
 NAMES = ("lora", "norm", "parallel_adapter", "piggyback", "series_adapter")
-FAMILIES = ("resnet18", "resnet26", "mobilenet_v2", "efficientnet_lite0")
 
 
 @pytest.fixture(params=NAMES)
@@ -40,24 +38,6 @@ def train(model: AdaptedModel, steps: int = 2) -> None:
         optimiser.zero_grad()
         accumulate_gradients(model.train(), x, labels)
         optimiser.step()
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_trains(method: Method, name: str) -> None:
-    backbone = load_backbone(name, "random")
-    model = attach(backbone, method, CLASSES)
-    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    with torch.no_grad():
-        assert torch.equal(model.features(x), backbone(x))
-        model.head.weight.normal_()
-    F.cross_entropy(model(x), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
-    state = model.domain_state()
-    assert {id(tensor) for tensor in state.values()} == {
-        id(p) for p in model.parameters() if p.requires_grad
-    }
-    for key, tensor in state.items():
-        assert tensor.grad is not None, key
-        assert torch.isfinite(tensor.grad).all(), key
 
 
 def test_only_the_domains_tensors_are_its_state(lean: Backbone, method: Method) -> None:
@@ -155,10 +135,9 @@ def test_domain_file_round_trip(lean: Backbone, method: Method, tmp_path: Path) 
     assert torch.equal(again(x), model(x))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
-def test_a_simulated_step_keeps_what_a_real_one_keeps(method: Method, name: str) -> None:
-    simulated = Simulation(name, method, CLASSES).step(4, 2, 32)
-    model = attach(load_backbone(name, "random"), method, CLASSES).train()
+def test_a_simulated_step_keeps_what_a_real_one_keeps(method: Method) -> None:
+    simulated = Simulation("mobilenet_v2", method, CLASSES).step(4, 2, 32)
+    model = attach(load_backbone("mobilenet_v2", "random"), method, CLASSES).train()
     x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     with KeptTensors(model) as kept:
         model(x)
