@@ -1,12 +1,14 @@
 """docs/RESULTS.md is made of the committed results, and is current."""
 
+from pathlib import Path
 from typing import Any
 
 import accuracy
 import pytest
 import results_page
 import step_rows
-from result_rows import read_rows
+from result_rows import ROOT, read_rows
+from step_rows import DEFAULT, SMALLEST
 
 from addapt.methods import METHODS
 
@@ -27,14 +29,62 @@ def test_every_method_has_a_row() -> None:
         assert any(line.startswith((f"| {method} |", f"| {method} (")) for line in lines)
 
 
+def words_of(page: Path) -> str:
+    return " ".join(page.read_text(encoding="utf-8").split())
+
+
+README, MEMORY = ROOT / "README.md", ROOT / "docs" / "MEMORY.md"
+
+
 def test_readme_tells_the_means_of_the_table() -> None:
-    readme = (results_page.PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
-    said = " ".join(readme.split()).partition("**Accuracy of twelve methods, measured**")[2]
-    said = said.partition("- **")[0]
-    _, accuracies = results_page.points(read_rows(accuracy.FILE), step_rows.step_results())
-    named = {"da3": "DA³ reaches ", "bias": "(biases ", "lora": "(LoRA ", "head": "head only "}
+    said = words_of(README).partition("**Accuracy of twelve methods, measured**")[2]
+    _, found = results_page.points(read_rows(accuracy.FILE), step_rows.step_results())
+    named = {
+        "da3": "DA³ reaches {} %",
+        "bias": "(biases {}",
+        "repnet": "Rep-Net {}",
+        "tinytl": "TinyTL {}",
+        "head": "head only {})",
+        "lora": "(LoRA {}",
+        "finetune": "fine-tuning {}",
+        "finetune_frozen_bn": "or {} with frozen batch norms)",
+    }
     for method, words in named.items():
-        assert f"{words}{accuracies[method][1]:.1f}" in said
+        assert words.format(f"{found[method][1]:.1f}") in said
+    lean = {m for m, (megabytes, _) in found.items() if megabytes < found["finetune"][0] / 4}
+    assert lean == {"da3", "bias", "repnet", "tinytl", "head"}
+    assert max(lean, key=lambda method: found[method][1]) == "da3"
+    assert min(found.values())[1] == found["da3"][1], "the plot's words: the least memory of all"
+
+
+def da3_ratio(result: dict[str, Any], setting: str, name: str) -> float | None:
+    rival, own = (step_rows.step_row(result, method, setting) for method in ("finetune", "da3"))
+    return step_rows.ratio(rival, own, name)
+
+
+def test_readme_and_memory_page_tell_the_ratios_of_the_step_tables() -> None:
+    results = step_rows.step_results()
+
+    def ends(batch: int, setting: str, name: str) -> str:
+        of_batch = [result for result in results if result["batch"] == batch]
+        return step_rows.spread([da3_ratio(result, setting, name) for result in of_batch])
+
+    said = words_of(README).partition("**Memory and time, measured**")[2]
+    assert (
+        f"needs {ends(8, SMALLEST, 'peak_bytes')} less memory than fine-tuning in its smallest "
+        f"setting; in the default one {ends(8, DEFAULT, 'peak_bytes')} less memory and "
+        f"{ends(8, DEFAULT, 'step_s')} less time. At batch 32 the default needs "
+        f"{ends(32, DEFAULT, 'peak_bytes')} less memory and {ends(32, DEFAULT, 'step_s')} less time"
+    ) in said
+    small = {result["backbone"]: result for result in results if result["batch"] == 8}
+    lite0, mobile = small["efficientnet_lite0"], small["mobilenet_v2"]
+    memory, time = (
+        [step_rows.times(da3_ratio(result, setting, name)) for result in (lite0, mobile)]
+        for setting, name in ((SMALLEST, "peak_bytes"), (DEFAULT, "step_s"))
+    )
+    assert (
+        f"{memory[0]} and {memory[1]} of 20 in memory, {time[0]} and {time[1]} of 2 in time"
+    ) in words_of(MEMORY)
 
 
 def row(method: str, engine: str, setting: str, peak_bytes: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from addapt.backbones import Backbone, load_backbone
 from addapt.memory import KeptTensors, audit_method
 from addapt.methods import METHODS, attach
 
-PX, BATCH, CLASSES = 48, 2, 5
+PX, BATCH, CLASSES = 64, 3, 5
 # On the device meta a batch norm keeps its statistics in tensors of its own.
 NEARLY = {"finetune", "finetune_frozen_bn"}
 

@@ -50,8 +50,7 @@ def same_start(model: AdaptedModel, dtype: torch.dtype) -> AdaptedModel:
 
 LIMITS = {torch.float32: 1e-4, torch.float64: 1e-9}
 CASES = [
-    *((DA3(), name, torch.float64) for name in sorted(BACKBONES)),
-    *((DA3(), name, torch.float32) for name in ("efficientnet_lite0", "mobilenet_v2", "resnet18")),
+    *((DA3(), name, dtype) for name in sorted(BACKBONES) for dtype in LIMITS),
     (Bias(), "resnet18", torch.float64),
     (TinyTL(), "efficientnet_lite0", torch.float64),
     (TinyTL(), "resnet18", torch.float64),

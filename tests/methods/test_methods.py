@@ -30,7 +30,7 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
 
 
 def test_network_starts_as_the_pretrained_one(method: Method, backbone: Backbone) -> None:
-    x = torch.randn(2, 3, 32, 32)
+    x = torch.randn(2, 3, 64, 64)
     model = attach(backbone, method, classes=5).eval()
     # Fine-tuning trains batch norms, and so starts from the network in which they stand apart.
     start = backbone.plain_copy() if method.plain else backbone

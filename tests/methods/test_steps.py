@@ -46,7 +46,7 @@ def with_values(model: AdaptedModel) -> AdaptedModel:
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_step_reaches_every_trained_tensor(backbone: Backbone, name: str) -> None:
     model = with_values(attach(backbone, build_method(name), classes=3)).train()
-    accumulate_gradients(model, torch.randn(3, 3, 48, 33), torch.tensor([0, 1, 2]))
+    accumulate_gradients(model, torch.randn(3, 3, 64, 48), torch.tensor([0, 1, 2]))
     for key, tensor in model.domain_state().items():
         if isinstance(tensor, torch.nn.Parameter):
             assert tensor.grad is not None and tensor.grad.any(), key

@@ -16,7 +16,7 @@ from addapt.methods.lora import LoRA, merged_backbone
 from addapt.methods.norm import Norm
 from addapt.methods.parallel_adapter import ParallelAdapter
 from addapt.methods.piggyback import Piggyback
-from addapt.methods.registry import METHODS, attach, build_method, check_gates
+from addapt.methods.registry import METHODS, attach, build_method, check_gate_unit
 from addapt.methods.repnet import RepNet
 from addapt.methods.series_adapter import SeriesAdapter
 from addapt.methods.tinytl import TinyTL
@@ -42,7 +42,7 @@ __all__ = [
     "TinyTL",
     "attach",
     "build_method",
-    "check_gates",
+    "check_gate_unit",
     "gates_of",
     "measure_gates",
     "refit_gates",

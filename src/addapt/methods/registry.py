@@ -86,7 +86,7 @@ def attach(
     Raises:
         OptionError: the method or the backbone has no such gates.
     """
-    check_gates(method, gates)
+    check_gate_unit(method, gates)
     if gates is None:
         return method.attach(backbone, classes)
     if isinstance(method, DA3) and gates.unit != RESOLUTION:
@@ -97,11 +97,15 @@ def attach(
     return model
 
 
-def check_gates(method: Method, gates: Gates | None) -> None:
-    """Refuse gates that a method does not have.
+def check_gate_unit(method: Method, gates: Gates | None) -> None:
+    """Refuse gates of a unit that a method does not have.
+
+    Args:
+        method: how to adapt.
+        gates: what is asked for, if anything.
 
     Raises:
-        OptionError: it has none of this unit.
+        OptionError: the method has none of this unit.
     """
     if gates is not None and gates.unit != RESOLUTION and not isinstance(method, DA3):
         raise OptionError(

@@ -14,7 +14,7 @@ from addapt.data import Sample, scan_classes
 from addapt.domains import DomainInfo, Store, writing
 from addapt.gates import Gates
 from addapt.memory import configure_allocator, process_peak_bytes
-from addapt.methods import AdaptedModel, Method, attach, build_method, check_gates
+from addapt.methods import AdaptedModel, Method, attach, build_method, check_gate_unit
 from addapt.training.answering import GateDecisions, evaluate_samples, recognise
 from addapt.training.budget import check_budget, keep_to_budget
 from addapt.training.description import date
@@ -110,7 +110,7 @@ class Learner:
         method = method.for_backbone(self.backbone)
         # Options are checked before any picture is read.
         check_interval(save_every_s)
-        check_gates(method, gates)
+        check_gate_unit(method, gates)
         date()
         options_for = partial(
             training_options,
