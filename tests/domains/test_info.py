@@ -171,3 +171,12 @@ def test_other_weights_of_the_same_network_are_refused(sha256: str) -> None:
     with pytest.raises(DomainError, match="ffeedd|random weights") as caught:
         check_backbone(INFO, INFO.backbone, sha256, Path("flowers.safetensors"))
     assert "other weights for the same network" in str(caught.value)
+
+
+def test_da3_of_older_schemas_shifts_no_inner_channels() -> None:
+    values = json.loads(INFO.to_json()) | {"method": "da3", "hyperparameters": {"width": 32}}
+    older = DomainInfo.from_json(json.dumps(values | {"schema": 5}))
+    assert older.hyperparameters == {"width": 32, "inner": False}
+    assert DomainInfo.from_json(json.dumps(values)).hyperparameters == {"width": 32}
+    other = DomainInfo.from_json(json.dumps(values | {"schema": 5, "method": "bias"}))
+    assert other.hyperparameters == {"width": 32}

@@ -31,7 +31,7 @@ def test_attention_is_the_formula_of_the_docstring() -> None:
     channel = F.relu(attention.channel(q.mean((2, 3))))
     grid = attention.out(spatial + channel[:, :, None, None])
     expected = y + grid.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    result = attention(x, lambda x: y.clone())
+    result = attention(x, lambda x, hidden, tiles: y.clone())
     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -43,17 +43,17 @@ def test_a_block_whose_backward_needs_its_own_output(shifted: bool) -> None:
     x = torch.randn(2, 4, 4, 4, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 4, 1, 1, dtype=torch.float64)
 
-    def with_sigmoid(x: torch.Tensor) -> torch.Tensor:
+    def with_sigmoid(x: torch.Tensor, *_: object) -> torch.Tensor:
         return frozen_conv2d(x, weight, bias).sigmoid()
 
-    def own_input(x: torch.Tensor) -> torch.Tensor:
+    def own_input(x: torch.Tensor, *_: object) -> torch.Tensor:
         return x
 
     for block in (with_sigmoid, own_input):
         assert torch.autograd.gradcheck(lambda x, block=block: attention(x, block), (x,))
     outputs: list[torch.Tensor] = []
 
-    def lean(x: torch.Tensor) -> torch.Tensor:
+    def lean(x: torch.Tensor, *_: object) -> torch.Tensor:
         outputs.append(frozen_conv2d(x, weight, bias))
         return outputs[0]
 
@@ -66,7 +66,7 @@ def test_a_block_that_returns_its_input_leaves_it_as_it_was() -> None:
     x = torch.randn(2, 4, 4, 4)
     before = x.clone()
     with torch.no_grad():
-        assert not torch.equal(attention(x, lambda x: x), before)
+        assert not torch.equal(attention(x, lambda x, *_: x), before)
     assert torch.equal(x, before)
 
 
@@ -78,7 +78,7 @@ def test_the_grid_is_at_most_so_large(side: int, stride: int, grid: int, factor:
     assert grid_factor((side, 1), stride, grid) == factor
     attention = AdditiveAttention(BlockInfo(4, 6, stride, False), DA3(grid=grid))
     out = -(-side // stride)
-    y = attention(torch.randn(1, 4, side, side), lambda x: torch.zeros(1, 6, out, out))
+    y = attention(torch.randn(1, 4, side, side), lambda x, *_: torch.zeros(1, 6, out, out))
     assert y.shape == (1, 6, out, out)
     assert -(-out // factor) <= grid
 
@@ -86,7 +86,7 @@ def test_the_grid_is_at_most_so_large(side: int, stride: int, grid: int, factor:
 def test_a_block_with_a_border_of_its_own() -> None:
     attention = randomised(AdditiveAttention(BlockInfo(4, 6, 2, False), DA3(grid=2)))
     x = torch.randn(2, 4, 11, 11)
-    y = attention(x, lambda x: torch.zeros(2, 6, 2, 2))  # no padding: fewer than ceil(11 / 2)
+    y = attention(x, lambda x, *_: torch.zeros(2, 6, 2, 2))  # no padding: fewer than ceil(11 / 2)
     assert y.shape == (2, 6, 2, 2)
     assert y.any()
 
@@ -109,7 +109,7 @@ def test_gradient_of_attention() -> None:
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=True)
     y = torch.randn(2, 3, 5, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda x, y: attention(x, lambda x: y + x.mean(1, keepdim=True)), (x, y)
+        lambda x, y: attention(x, lambda x, *_: y + x.mean(1, keepdim=True)), (x, y)
     )
 
 

@@ -248,6 +248,7 @@ def conv_case(
     *,
     bias: bool = True,
     residual: bool = False,
+    side: int | None = None,
     smallest: int = 1,
 ) -> OpCase:
     def shapes(n: int, h: int, w: int) -> Shapes:
@@ -257,14 +258,17 @@ def conv_case(
             *((n, 4, h, w), weight),
             *([(8,)] if bias else []),
             *([(n, 8, *out)] if residual else []),
+            *([(n, 8, *(-(-size // side) for size in out))] if side else []),
         ]
 
     def call(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def run(x: Tensor, weight: Tensor, *rest: Tensor) -> Tensor:
             others = list(rest)
             b = others.pop(0) if bias else None
+            added = others.pop(0) if residual else None
+            tiles = conv.Tiles(others.pop(0), side) if side else None
             # Small inputs keep sums within tolerances; a power of two keeps whole numbers exact.
-            return function(x * 0.25, weight, b, others.pop(0) if residual else None, geometry)
+            return function(x * 0.25, weight, b, added, geometry, tiles)
 
         return run
 
@@ -297,6 +301,13 @@ def conv_cases() -> list[OpCase]:
         conv_case("3x3-dilation-groups", (3, 3), g((1, 1), (2, 2), (2, 2), 2, "relu")),
         conv_case(*("oblong", (2, 3), g((3, 2), (0, 1), (1, 2), activation="relu6")), smallest=3),
         conv_case("3x3-no-padding", (3, 3), g(), smallest=3),
+        conv_case("1x1-tiles", (1, 1), g(), bias=False, side=2),
+        conv_case("1x1-relu6-tiles", (1, 1), g(activation="relu6"), side=1),
+        conv_case(
+            *("3x3-stride-relu-sum-tiles", (3, 3), g((2, 2), (1, 1), activation="relu")),
+            residual=True,
+            side=3,
+        ),
     ]
 
 

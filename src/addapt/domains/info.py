@@ -10,7 +10,8 @@ from typing import Any, TypeGuard
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import unique_keys
 
-SCHEMA = 5
+SCHEMA = 6
+INNER_SCHEMA = 6  # from here on DA3 can shift inner channels
 GATES_SCHEMA = 5  # from here on files say what the gates of a domain are
 CHECKSUM_SCHEMA = 4  # from here on files have one
 # The first schema in which the adaptor of a method had the form it has today; else 1.
@@ -98,8 +99,8 @@ class DomainInfo:
                 f"read from {first} on), whose adaptors were built otherwise: learn the domain "
                 "again, with --restart."
             )
-        if _is_int(schema) and schema < GATES_SCHEMA:
-            values["gates"] = {}
+        if _is_int(schema):
+            _add_what_was_not_yet(values, schema)
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
             raise DamagedError(f"Field {missing[0]!r} is missing. {_DAMAGED}")
@@ -111,6 +112,19 @@ class DomainInfo:
             return cls(**known)
         except DomainError as error:
             raise DamagedError(f"{error} {_DAMAGED}") from None
+
+
+def _add_what_was_not_yet(values: dict[str, Any], schema: int) -> None:
+    """Say of an older file what is true of it by default."""
+    if schema < GATES_SCHEMA:
+        values["gates"] = {}
+    hyperparameters = values.get("hyperparameters")
+    if (
+        schema < INNER_SCHEMA
+        and values.get("method") == "da3"
+        and isinstance(hyperparameters, dict)
+    ):
+        values["hyperparameters"] = {"inner": False, **hyperparameters}
 
 
 def check_classes(classes: Sequence[str]) -> None:

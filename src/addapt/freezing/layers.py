@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -11,18 +12,23 @@ from addapt.ops.affine import channel_affine
 from addapt.ops.conv import (
     ConvGeometry,
     PackedWeight,
+    Tiles,
     can_pack,
     frozen_conv2d,
     output_size,
     pack_weight,
 )
+from addapt.ops.grid import square_side
 
 
 class FrozenConv2d(nn.Module):
     """Convolution with a folded batch norm, a residual sum and an activation; see `frozen_conv2d`.
 
-    `bias` asks for no gradient by itself; a method may put a trained one in its place.
+    `bias` asks for no gradient by itself; a method may put a trained one in its place. `tiles` is
+    where it may put a grid (n, c_out, gh, gw) of biases for each image and square of the map.
     """
+
+    tiles: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> None:
         super().__init__()
@@ -31,13 +37,14 @@ class FrozenConv2d(nn.Module):
         self.geometry = geometry
         self.in_channels, self.channels = weight.shape[1] * geometry.groups, weight.shape[0]
         self.kernel = tuple(weight.shape[2:])
+        self.register_buffer("tiles", None, persistent=False)
         self.packs = False
         self._packed: PackedWeight | None = None
 
     def forward(
         self, x: Float[Tensor, "n c_in h w"], residual: Float[Tensor, "n c_out h2 w2"] | None = None
     ) -> Float[Tensor, "n c_out h2 w2"]:
-        """Compute activation(weight * x + bias + residual)."""
+        """Compute activation(weight * x + bias + tiles + residual)."""
         return self.convolve(x, self.bias, residual, self.geometry.activation)
 
     def convolve(
@@ -56,11 +63,20 @@ class FrozenConv2d(nn.Module):
         packed = self._packed if can_pack(x) else None
         weight = self.plain_weight() if packed is None else packed
         geometry = self.geometry._replace(activation=activation)
+        tiles = None
+        if self.tiles is not None:
+            shape = self.output_shape(x)
+            side = square_side(shape[2:], self.tiles.shape[2:])
+            if side is None:  # it has a border of its own
+                spread = F.interpolate(self.tiles, shape[2:])
+                residual = spread if residual is None else residual + spread
+            else:
+                tiles = Tiles(self.tiles, side)
         if residual is not None and residual.shape != self.output_shape(x):  # it is broadcast
             plain = geometry._replace(activation="none")
-            y = frozen_conv2d(x, weight, bias, None, plain) + residual
+            y = frozen_conv2d(x, weight, bias, None, plain, tiles) + residual
             return LEAN_ACTIVATIONS[activation](y)
-        return frozen_conv2d(x, weight, bias, residual, geometry)
+        return frozen_conv2d(x, weight, bias, residual, geometry, tiles)
 
     def activate(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -109,7 +109,10 @@ class BlockGates(nn.Module):
 
 @dataclass(frozen=True)
 class GatedBlock:
-    """One block of a backbone for one pass."""
+    """One block of a backbone for one pass.
+
+    `biases` replace the block's own, by name; those of four dimensions are tiles, an image each.
+    """
 
     gates: BlockGates
     place: int
@@ -151,6 +154,15 @@ class GatedBlock:
         """Compute all images at one width."""
         return self.gate.compute(width, self.block, x, self.biases)
 
+    def with_tiles(self, tiles: Mapping[str, Tensor]) -> "GatedBlock":
+        """Return the same for other images, whose tiles these are."""
+        return replace(self, biases={**self.biases, **tiles}) if tiles else self
+
+    def first_image(self) -> "GatedBlock":
+        """Return the same for the first image alone."""
+        tiles = {name: bias[:1] for name, bias in self.biases.items() if bias.dim() == 4}
+        return self.with_tiles(tiles)
+
     def _by_width(self, x: Tensor, chosen: Sequence[int]) -> Tensor:
         """Compute groups of images, a width each."""
         widths = sorted(set(chosen))
@@ -161,5 +173,13 @@ class GatedBlock:
             for each in widths
         ]
         parts = split_images(x, groups)
-        computed = [self.at(width, part) for width, part in zip(widths, parts, strict=True)]
+        tiles = {
+            name: split_images(bias, groups)
+            for name, bias in self.biases.items()
+            if bias.dim() == 4
+        }
+        computed = [
+            self.with_tiles({name: split[i] for name, split in tiles.items()}).at(width, parts[i])
+            for i, width in enumerate(widths)
+        ]
         return join_images(computed, groups)

@@ -181,7 +181,7 @@ def _weigh_widths(
         gate, place = block.gate, block.place
         if place not in costs:
             costs[place] = [
-                count_multiply_adds(partial(block.at, width), x[:1])
+                count_multiply_adds(partial(block.first_image().at, width), x[:1])
                 for width in range(len(gate.widths))
             ]
         if gate.whole:

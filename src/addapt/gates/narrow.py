@@ -46,13 +46,16 @@ class NarrowBlock(nn.Module):
         )
         self._channels = channels
         self._cut = {f"{name}.bias" for name in layers[:-1]}
+        self._cut_tiles = {f"{name}.tiles" for name in layers[:-1]}
 
     def forward(self, x: Tensor, biases: Mapping[str, Tensor]) -> Tensor:
         """Compute the block with these biases, by name in the whole block, where there are some."""
-        own = {
-            name: bias[self._channels] if name in self._cut else bias
-            for name, bias in biases.items()
-        }
+        own = dict(biases)
+        for name, bias in biases.items():
+            if name in self._cut:
+                own[name] = bias[self._channels]
+            elif name in self._cut_tiles:
+                own[name] = bias[:, self._channels]
         return cast(Tensor, functional_call(self._module, own, (x,), tie_weights=False))
 
 

@@ -7,10 +7,10 @@ design, chosen by the trials in LOG.md.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,8 @@ from typing_extensions import Self
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
-from addapt.gates import BlockGates, GatedBlock, Gates
+from addapt.freezing import FrozenConv2d
+from addapt.gates import BlockGates, Gates
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
 from addapt.methods.few_at_once import few_at_once
 from addapt.methods.hyperparameters import check_counts, check_kernel
@@ -41,8 +42,10 @@ class DA3(Method):
     `q` has one element for each square of y, at most grid x grid, and `spread` adds one to all
     of its square. `V` is a 1 x 1 convolution to c_in / reduction channels (at most `width`), `S`
     a grouped k x k convolution of these and ReLU, `C` a linear layer and ReLU, `W` a 1 x 1
-    convolution to c_out. `W` starts at zero: before training the features are the backbone's own,
-    bit for bit. There are no batch statistics: micro-batches give the gradient of the whole batch.
+    convolution to c_out. The same hidden features, through an output layer of their own, shift the
+    inner channels of `f`, before the activation of its first convolution. Output layers start at
+    zero: before training the features are the backbone's own, bit for bit. There are no batch
+    statistics: micro-batches give the gradient of the whole batch.
 
     Args:
         reduction: the hidden width is the input's channels divided by this,
@@ -50,6 +53,7 @@ class DA3(Method):
         kernel: side of the convolution in `S`, odd.
         groups: groups of that convolution.
         grid: largest side of the pooled map.
+        inner: also shift the inner channels of the blocks behind the first adaptor.
         biases: also train what is added after each convolution of the blocks behind the first
             adaptor; beside that one the block needs no backward, nor does anything before it.
         first_block: adaptors stand beside this block and all later ones; None means after the
@@ -68,10 +72,11 @@ class DA3(Method):
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
 
     reduction: int = 4
-    width: int = 32
+    width: int = 24
     kernel: int = 5
     groups: int = 4
     grid: int = 8
+    inner: bool = True
     biases: bool = True
     first_block: int | None = None
 
@@ -120,8 +125,12 @@ class AdditiveAdaptor(Adaptor):
     ) -> None:
         super().__init__()
         self.first_block = first_block
+        blocks = backbone.info.blocks[first_block:], backbone.blocks[first_block:]
         attentions = [
-            AdditiveAttention(info, method) for info in backbone.info.blocks[first_block:]
+            AdditiveAttention(
+                info, method, _inner_layer(block, info) if method.inner and place > 0 else None
+            )
+            for place, (info, block) in enumerate(zip(*blocks, strict=True))
         ]
         self.attentions = nn.ModuleList(attentions)
         self.shifts = nn.ModuleList(
@@ -142,12 +151,25 @@ class AdditiveAdaptor(Adaptor):
         for place, (attention, shifts) in enumerate(adapted, self.first_block):
             assert isinstance(shifts, Shifts)
             block, biases = backbone.blocks[place], shifts.applied_to(backbone.blocks[place])
-            if self.gates is None:
-                x = attention(x, partial(functional_call, block, biases, tie_weights=False))
-            else:
-                x = attention(x, self.gates.gated(place, block, biases))
+            x = attention(x, partial(self._block, place, block, biases))
         features: Tensor = backbone.tail(x)
         return features
+
+    def _block(
+        self,
+        place: int,
+        block: nn.Module,
+        biases: Mapping[str, Tensor],
+        x: Float[Tensor, "n c h w"],
+        hidden: Float[Tensor, "n k gh gw"],
+        tiles: Mapping[str, Tensor],
+    ) -> Float[Tensor, "n c2 h2 w2"]:
+        """Compute a block with its biases and, by name, the tiles of its convolutions."""
+        own = {**biases, **tiles}
+        if self.gates is not None:
+            return self.gates.gated(place, block, own).run(x, hidden)
+        y: Tensor = functional_call(block, own, (x,), tie_weights=False)
+        return y
 
     def _unadapted(
         self, backbone: Backbone, x: Float[Tensor, "n 3 h w"]
@@ -162,7 +184,10 @@ class AdditiveAdaptor(Adaptor):
 class AdditiveAttention(nn.Module):
     """The adaptor of one block: attention on a pooled map, added to the block's output."""
 
-    def __init__(self, block: BlockInfo, method: DA3) -> None:
+    def __init__(
+        self, block: BlockInfo, method: DA3, inner_layer: "InnerLayer | None" = None
+    ) -> None:
+        """Make the adaptor; it also shifts what an inner layer of the block computes."""
         super().__init__()
         self.grid, self.stride = method.grid, block.stride
         c_in, c_out = block.in_channels, block.out_channels
@@ -176,18 +201,23 @@ class AdditiveAttention(nn.Module):
         self.out = nn.Conv2d(hidden, c_out, 1)
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
+        self.inner: nn.Conv2d | None = None
+        if inner_layer is not None:
+            self.tiles = inner_layer.tiles
+            self.inner = nn.Conv2d(hidden, inner_layer.channels, 1, bias=False)  # it has its own
+            nn.init.zeros_(self.inner.weight)
 
     def forward(
         self,
         x: Float[Tensor, "n c_in h w"],
-        block: Callable[[Tensor], Float[Tensor, "n c_out h2 w2"]] | GatedBlock,
+        block: Callable[[Tensor, Tensor, Mapping[str, Tensor]], Float[Tensor, "n c_out h2 w2"]],
     ) -> Float[Tensor, "n c_out h2 w2"]:
         """Add the attention computed from the block's input to its output.
 
         Args:
             x: the block's input.
-            block: computes its output, which nobody but the caller and autograd may hold; a gated
-                one looks at the hidden features first.
+            block: computes its output, which nobody but the caller and autograd may hold, of `x`,
+                the hidden features, which a gated one looks at first, and tiles by name.
         """
         factor = grid_factor(x.shape[2:], self.stride, self.grid)
         x, pooled = pool_beside(x, factor * self.stride)
@@ -196,13 +226,30 @@ class AdditiveAttention(nn.Module):
         channel = F.relu(self.channel(q.mean((2, 3))))
         hidden = spatial + channel[:, :, None, None]
         attention = self.out(hidden)
-        if isinstance(block, GatedBlock):
-            y = block.run(x, hidden)
-        else:
-            y = block(x)
+        tiles = {} if self.inner is None else {self.tiles: self.inner(hidden)}
+        y = block(x, hidden, tiles)
         if attention.shape[2:] != _grid_size(y.shape[2:], factor):  # it has a border of its own
             return y + F.interpolate(attention, y.shape[2:])
         return add_tiled(y, attention, factor, in_place=may_be_overwritten(y, x))
+
+
+class InnerLayer(NamedTuple):
+    """The first convolution of a block that no other block sees."""
+
+    tiles: str  # name of its tiles in the block
+    channels: int
+
+
+def _inner_layer(block: nn.Module, info: BlockInfo) -> InnerLayer | None:
+    """Find a block's first inner layer; None where it is not known."""
+    if not info.inner_layers:
+        return None
+    name = info.inner_layers[0]
+    conv = block.get_submodule(name)
+    if isinstance(conv, FrozenConv2d):
+        return InnerLayer(f"{name}.tiles", conv.channels)
+    assert isinstance(conv, nn.Conv2d)  # a plain backbone's, whose ConvBn has the tiles
+    return InnerLayer(f"{name.rpartition('.')[0]}.tiles", conv.out_channels)
 
 
 def grid_factor(size: Sequence[int], stride: int, grid: int) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 from addapt.ops.activation import Activation, activate, activation_bits, activation_kept_bytes
 from addapt.ops.bits import pass_where
 from addapt.ops.differentiate import is_nobody_elses, only_once
+from addapt.ops.grid import add_tiled_reference, add_tiles, sum_tiles
 
 Pair = tuple[int, int]
 
@@ -26,6 +27,13 @@ class ConvGeometry(NamedTuple):
     dilation: Pair = (1, 1)
     groups: int = 1
     activation: Activation = "none"
+
+
+class Tiles(NamedTuple):
+    """A grid over a map: `grid` has an element for each square of `side` x `side`."""
+
+    grid: Float[Tensor, "n c gh gw"]
+    side: int
 
 
 class PackedWeight(NamedTuple):
@@ -42,8 +50,9 @@ def frozen_conv2d(
     bias: Float[Tensor, " c_out"] | None = None,
     residual: Float[Tensor, "n c_out h2 w2"] | None = None,
     geometry: ConvGeometry = ConvGeometry(),  # noqa: B008  # immutable
+    tiles: Tiles | None = None,
 ) -> Float[Tensor, "n c_out h2 w2"]:
-    """Compute activation(weight * x + bias + residual) with a weight that is never trained.
+    """Compute activation(weight * x + bias + tiles + residual) with a weight that is never trained.
 
     Args:
         x: the input; receives a gradient if it asks for one, as `bias` and `residual` do.
@@ -51,14 +60,16 @@ def frozen_conv2d(
         bias: may be trained.
         residual: added before the activation; of the result's shape.
         geometry: stride, padding, dilation, groups, activation.
+        tiles: a bias for each image and square of the map; receives a gradient if it asks for one.
 
     *Memory:* ceil(n c_out h2 w2 / 8) bytes with a ReLU or ReLU6, else nothing.
     """
-    asking = (x, bias, residual)
+    grid, side = (None, 1) if tiles is None else tiles
+    asking = (x, bias, residual, grid)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in asking):
-        output = _FrozenConv2d.apply(x, weight, bias, residual, geometry)  # type: ignore[no-untyped-call]
+        output = _FrozenConv2d.apply(x, weight, bias, residual, geometry, grid, side)  # type: ignore[no-untyped-call]
         return cast(Tensor, output)
-    return _forward(x, weight, bias, residual, geometry)
+    return _forward(x, weight, bias, residual, geometry, grid, side)
 
 
 def frozen_conv2d_kept_bytes(output_elements: int, activation: Activation) -> int:
@@ -72,9 +83,11 @@ def frozen_conv2d_reference(
     bias: Float[Tensor, " c_out"] | None,
     residual: Float[Tensor, "n c_out h2 w2"] | None,
     geometry: ConvGeometry,
+    tiles: Tiles | None = None,
 ) -> Float[Tensor, "n c_out h2 w2"]:
     """Compute the same in plain PyTorch."""
     y = F.conv2d(x, weight, bias, *geometry[:4])
+    y = y if tiles is None else add_tiled_reference(y, *tiles)
     return activate(y if residual is None else y + residual, geometry.activation)
 
 
@@ -141,8 +154,10 @@ class _FrozenConv2d(torch.autograd.Function):
         bias: Tensor | None,
         residual: Tensor | None,
         geometry: ConvGeometry,
+        grid: Tensor | None,
+        side: int,
     ) -> Tensor:
-        y = _forward(x, weight, bias, residual, geometry)
+        y = _forward(x, weight, bias, residual, geometry, grid, side)
         bits = None
         if geometry.activation != "none":
             bits = activation_bits(y, geometry.activation)
@@ -150,7 +165,7 @@ class _FrozenConv2d(torch.autograd.Function):
         # A packed weight is no ordinary tensor and cannot be saved; it is constant all the same.
         ctx.packed = weight if isinstance(weight, PackedWeight) else None
         ctx.save_for_backward(bits, None if isinstance(weight, PackedWeight) else weight)
-        ctx.geometry, ctx.input_size = geometry, x.shape[2:]
+        ctx.geometry, ctx.input_size, ctx.side = geometry, x.shape[2:], side
         return y
 
     @staticmethod
@@ -158,15 +173,18 @@ class _FrozenConv2d(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         in_place = is_nobody_elses(grad)
         bits, weight = ctx.saved_tensors
-        wants_x, _, wants_bias, wants_residual, _ = ctx.needs_input_grad
+        wants_x, _, wants_bias, wants_residual, _, wants_grid, _ = ctx.needs_input_grad
         if bits is not None:
             grad = pass_where(bits, grad, ctx.channels_last, in_place=in_place)
-        grad_x = grad_bias = None
+        grad_x = grad_bias = grad_grid = None
         if wants_bias:
             grad_bias = grad.sum((0, 2, 3))
+        if wants_grid:
+            grad_grid = sum_tiles(grad, ctx.side)
         if wants_x:
             grad_x = _input_gradient(grad, ctx.packed or weight, ctx.input_size, ctx.geometry)
-        return grad_x, None, grad_bias, grad if wants_residual else None, None
+        grad_residual = grad if wants_residual else None
+        return grad_x, None, grad_bias, grad_residual, None, grad_grid, None
 
 
 def _forward(
@@ -175,6 +193,8 @@ def _forward(
     bias: Tensor | None,
     residual: Tensor | None,
     geometry: ConvGeometry,
+    grid: Tensor | None,
+    side: int,
 ) -> Tensor:
     stride, padding, dilation, groups, activation = geometry
     if isinstance(weight, PackedWeight):
@@ -183,6 +203,8 @@ def _forward(
         )
     else:
         y = F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    if grid is not None:
+        y = add_tiles(y, grid, side)
     # In place, while the map is in the cache, and not by oneDNN's own fusion: that gains 3 % at
     # most, and turns NaN into 0, which would hide from the user that a training went astray.
     return activate(y if residual is None else y.add_(residual), activation, inplace=True)

@@ -4,6 +4,7 @@ Both write where there is memory already: a fresh tensor of the size of a map co
 page by page, than the arithmetic.
 """
 
+import math
 from typing import Any, cast
 
 import torch
@@ -59,7 +60,7 @@ class _PoolBeside(torch.autograd.Function):
             shares[:, :, -1] *= ctx.factor / (h % ctx.factor)
         if w % ctx.factor:
             shares[..., -1] *= ctx.factor / (w % ctx.factor)
-        return _add_tiles(grad if in_place else grad.clone(), shares, ctx.factor), None
+        return add_tiles(grad if in_place else grad.clone(), shares, ctx.factor), None
 
 
 def add_tiled(
@@ -81,7 +82,7 @@ def add_tiled(
     """
     if torch.is_grad_enabled() and (y.requires_grad or small.requires_grad):
         return cast(Tensor, _AddTiled.apply(y, small, factor, in_place))  # type: ignore[no-untyped-call]
-    return _add_tiles(y if in_place else y.clone(), small, factor)
+    return add_tiles(y if in_place else y.clone(), small, factor)
 
 
 def add_tiled_kept_bytes(count: int) -> int:
@@ -103,23 +104,47 @@ class _AddTiled(torch.autograd.Function):
         ctx.factor = factor
         if in_place:
             ctx.mark_dirty(y)
-        return _add_tiles(y if in_place else y.clone(), small, factor)
+        return add_tiles(y if in_place else y.clone(), small, factor)
 
     @staticmethod
     @only_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        if ctx.factor == 1:
-            return grad, grad, None, None
-        # Sums, not means; the zeros that complete the squares at the edges count as well.
-        sums = F.avg_pool2d(grad, ctx.factor, ceil_mode=True, divisor_override=1)
-        return grad, sums, None, None
+        return grad, sum_tiles(grad, ctx.factor), None, None
+
+
+def square_side(size: torch.Size, grid: torch.Size) -> int | None:
+    """Return the side of the squares of which `grid` has one each; None if no side fits.
+
+    Args:
+        size: height and width of a map.
+        grid: rows and columns over it.
+    """
+    side = max(math.ceil(n / g) for n, g in zip(size, grid, strict=True))
+    fits = all(math.ceil(n / side) == g for n, g in zip(size, grid, strict=True))
+    return side if fits else None
+
+
+def add_grid(
+    y: Float[Tensor, "n c h w"], grid: Float[Tensor, "n c gh gw"]
+) -> Float[Tensor, "n c h w"]:
+    """Return y plus a grid spread over it, with plain torch, whether squares fit or not."""
+    side = square_side(y.shape[2:], grid.shape[2:])
+    if side is None:  # y has a border of its own
+        return y + F.interpolate(grid, y.shape[2:])
+    return add_tiled_reference(y, grid, side)
+
+
+def sum_tiles(y: Float[Tensor, "n c h w"], factor: int) -> Float[Tensor, "n c gh gw"]:
+    """Return the sums over squares of y, which is what `add_tiles` is in backward."""
+    # Sums, not means; the zeros that complete the squares at the edges count as well.
+    return y if factor == 1 else F.avg_pool2d(y, factor, ceil_mode=True, divisor_override=1)
 
 
 def _pool(x: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(x, factor, ceil_mode=True)
 
 
-def _add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
+def add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
     """Add each element of `small` to its square of `y`, in place."""
     if factor == 1:
         return y.add_(small)
