@@ -44,7 +44,7 @@ SCHEDULES = {"short": (5, 200), "long": (10, 400)}
 # have a rate of its own for that, and it is this one that varies; the head's stays.
 OTHER_RATES = {
     "bias": 1e-2,
-    "da3": 5e-4,
+    "da3": 2e-3,
     "finetune": 3e-4,
     "finetune_frozen_bn": 3e-4,
     "head": 1e-2,
