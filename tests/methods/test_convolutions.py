@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, load_backbone
@@ -20,7 +19,6 @@ from tests.domains.domain_cases import INFO
 from tests.methods.plain_twins import CLASSES, move_all, random_batch
 
 NAMES = ("lora", "norm", "parallel_adapter", "piggyback", "series_adapter")
-FAMILIES = ("resnet18", "resnet26", "mobilenet_v2", "efficientnet_lite0")
 
 
 @pytest.fixture(params=NAMES)
@@ -42,26 +40,10 @@ def train(model: AdaptedModel, steps: int = 2) -> None:
         optimiser.step()
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=["resnet18", "mobilenet_v2"])
 def family(request: pytest.FixtureRequest) -> Backbone:
     """Return one backbone for all methods, none of which may change it."""
     return load_backbone(request.param, "random")
-
-
-def test_every_family_trains(family: Backbone, method: Method) -> None:
-    model = attach(family, method, CLASSES)
-    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    with torch.no_grad():
-        assert torch.equal(model.features(x), family(x))
-        model.head.weight.normal_()
-    F.cross_entropy(model(x), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
-    state = model.domain_state()
-    assert {id(tensor) for tensor in state.values()} == {
-        id(p) for p in model.parameters() if p.requires_grad
-    }
-    for key, tensor in state.items():
-        assert tensor.grad is not None, key
-        assert torch.isfinite(tensor.grad).all(), key
 
 
 def test_only_the_domains_tensors_are_its_state(lean: Backbone, method: Method) -> None:
@@ -159,7 +141,6 @@ def test_domain_file_round_trip(lean: Backbone, method: Method, tmp_path: Path) 
     assert torch.equal(again(x), model(x))
 
 
-@pytest.mark.parametrize("family", ["resnet18", "mobilenet_v2"], indirect=True)
 def test_a_simulated_step_keeps_what_a_real_one_keeps(family: Backbone, method: Method) -> None:
     simulated = Simulation(family.info.name, method, CLASSES).step(4, 2, 32)
     model = attach(family, method, CLASSES).train()

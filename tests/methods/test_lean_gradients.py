@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from addapt.backbones import BACKBONES, Backbone, load_backbone
+from addapt.backbones import Backbone, load_backbone
 from addapt.freezing import pack_weights
 from addapt.methods import DA3, AdaptedModel, Bias, Method, RepNet, TinyTL, attach
+from tests.families import FAMILIES, LARGER
 
 CLASSES = 3
 
@@ -50,7 +51,12 @@ def same_start(model: AdaptedModel, dtype: torch.dtype) -> AdaptedModel:
 
 LIMITS = {torch.float32: 1e-4, torch.float64: 1e-9}
 CASES = [
-    *((DA3(), name, dtype) for name in sorted(BACKBONES) for dtype in LIMITS),
+    *((DA3(), name, dtype) for name in FAMILIES for dtype in LIMITS),
+    *(
+        pytest.param(DA3(), name, dtype, marks=pytest.mark.slow)
+        for name in LARGER
+        for dtype in LIMITS
+    ),
     (Bias(), "resnet18", torch.float64),
     (TinyTL(), "efficientnet_lite0", torch.float64),
     (TinyTL(), "resnet18", torch.float64),

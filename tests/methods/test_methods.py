@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from addapt._errors import AddaptError, DomainError, OptionError, UnknownNameError
-from addapt.backbones import BACKBONES, Backbone, load_backbone
+from addapt.backbones import Backbone, load_backbone
 from addapt.methods import METHODS, Method, attach, build_method
+from tests.families import EVERY
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -23,7 +24,7 @@ def tiny_backbone(tiny_backbone: Backbone, method: Method) -> Backbone:
     return tiny_backbone.lean() if method.name in inside else tiny_backbone
 
 
-@pytest.fixture(scope="module", params=sorted(BACKBONES))
+@pytest.fixture(scope="module", params=EVERY)
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     """Return one backbone for all methods, none of which may change it."""
     return load_backbone(request.param, "random")

@@ -13,8 +13,8 @@ from addapt.memory import accumulate_gradients
 from addapt.memory.simulate import Simulation
 from addapt.methods import METHODS, AdaptedModel, attach, build_method
 from tests.domains.domain_cases import INFO
+from tests.families import FAMILIES
 
-FAMILIES = ("resnet18", "resnet26", "mobilenet_v2", "efficientnet_lite0")
 EXACT = sorted(name for name, method in METHODS.items() if not method.batch_statistics)
 
 
