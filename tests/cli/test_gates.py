@@ -30,26 +30,15 @@ def test_learn_tells_what_gates_do(gated: tuple[Path, Path, dict[str, Any]]) -> 
 def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path, dict[str, Any]]) -> None:
     store, pictures, _ = gated
     picture = pictures / "red" / "0.png"
-    for words, used in (("--gates", True), ("--no-gates", False)):
-        predict = (
-            "predict",
-            picture,
-            "--domain",
-            "colours",
-            "--store",
-            store,
-            "--threads",
-            "1",
-            words,
-        )
-        assert run_json(*predict)[0]["gated"] is used
-        evaluate = ("eval", "colours", pictures, "--store", store, "--threads", "1", words)
-        assert run_json(*evaluate)["gated"] is used
-        said = "Gates of blocks were used: " if used else "Gates were not used, as you asked."
-        for each in (predict, evaluate):
-            assert said in run(*each).stdout
     place = ("--store", store, "--threads", "1")
-    by_default = run("predict", picture, "--domain", "colours", *place).stdout
+    predict = ("predict", picture, "--domain", "colours", *place)
+    evaluate = ("eval", "colours", pictures, *place)
+    for words, used in (("--gates", True), ("--no-gates", False)):
+        assert run_json(*predict, words)[0]["gated"] is used
+        assert run_json(*evaluate, words)["gated"] is used
+    assert "Gates of blocks were used: " in run(*predict, "--gates").stdout
+    assert "Gates were not used, as you asked." in run(*evaluate, "--no-gates").stdout
+    by_default = run(*predict).stdout
     assert "Gates of blocks were used" in by_default or "they are not faster" in by_default
     plain = run("predict", picture, "--domain", "plain", *place).stdout
     assert "ates" not in plain
