@@ -53,7 +53,8 @@ class DA3(Method):
         kernel: side of the convolution in `S`, odd.
         groups: groups of that convolution.
         grid: largest side of the pooled map.
-        inner: also shift the inner channels of the blocks behind the first adaptor.
+        inner: also shift the inner channels of the blocks behind the first adaptor, where the
+            backbone says which these are (`BlockInfo.inner_layers`).
         biases: also train what is added after each convolution of the blocks behind the first
             adaptor; beside that one the block needs no backward, nor does anything before it.
         first_block: adaptors stand beside this block and all later ones; None means after the
@@ -181,11 +182,18 @@ class AdditiveAdaptor(Adaptor):
         return x
 
 
+class InnerLayer(NamedTuple):
+    """The first convolution of a block that no other block sees."""
+
+    tiles: str  # name of its tiles in the block
+    channels: int
+
+
 class AdditiveAttention(nn.Module):
     """The adaptor of one block: attention on a pooled map, added to the block's output."""
 
     def __init__(
-        self, block: BlockInfo, method: DA3, inner_layer: "InnerLayer | None" = None
+        self, block: BlockInfo, method: DA3, inner_layer: InnerLayer | None = None
     ) -> None:
         """Make the adaptor; it also shifts what an inner layer of the block computes."""
         super().__init__()
@@ -231,13 +239,6 @@ class AdditiveAttention(nn.Module):
         if attention.shape[2:] != _grid_size(y.shape[2:], factor):  # it has a border of its own
             return y + F.interpolate(attention, y.shape[2:])
         return add_tiled(y, attention, factor, in_place=may_be_overwritten(y, x))
-
-
-class InnerLayer(NamedTuple):
-    """The first convolution of a block that no other block sees."""
-
-    tiles: str  # name of its tiles in the block
-    channels: int
 
 
 def _inner_layer(block: nn.Module, info: BlockInfo) -> InnerLayer | None:
