@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
+import gates
+import gates_table
 import pytest
 import results_page
 import step_rows
@@ -87,6 +89,30 @@ def test_readme_and_memory_page_tell_the_ratios_of_the_step_tables() -> None:
     assert (
         f"{memory[0]} and {memory[1]} of 20 in memory, {time[0]} and {time[1]} of 2 in time"
     ) in words_of(MEMORY)
+
+
+def test_readme_and_gates_page_tell_what_the_gates_save() -> None:
+    rows = gates_table.summary(gates_table.joined(gates.FILE, gates.TIMES), results_page.PLOTTED)
+    found = {(r["unit"], r["kind"], r["compute_target"]): r for r in rows}
+
+    def lost(of: dict[str, Any]) -> str:
+        return f"{100 * (of['ungated_accuracy'] - of['accuracy']):.1f}".lstrip("0")
+
+    static, least = (found["resolution", "static", share] for share in (0.6, 0.4))
+    looks = found["resolution", "dynamic", 0.6]
+    assert (
+        f"predicts {least['times_batch1']:.2f}x faster at batch 1 and "
+        f"{least['times_batch16']:.1f}x at batch 16, and loses {lost(least)} points"
+    ) in words_of(README)
+    said = words_of(ROOT / "docs" / "GATES.md")
+    for words in (
+        f"is {static['times_batch1']:.2f}x faster for one picture with `--compute 0.6` and "
+        f"{lost(static)} points less accurate",
+        f"**{least['times_batch1']:.2f}x faster and {lost(least)} points less accurate with",
+        f"batches of 16 {static['times_batch16']:.1f}x and {least['times_batch16']:.1f}x faster",
+        f"({looks['times_batch1']:.2f}x) and lose {lost(looks)} point",
+    ):
+        assert words in said
 
 
 def row(method: str, engine: str, setting: str, peak_bytes: int) -> dict[str, Any]:
