@@ -36,8 +36,9 @@ def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path, dict[str, 
     for words, used in (("--gates", True), ("--no-gates", False)):
         assert run_json(*predict, words)[0]["gated"] is used
         assert run_json(*evaluate, words)["gated"] is used
-    assert "Gates of blocks were used: " in run(*predict, "--gates").stdout
-    assert "Gates were not used, as you asked." in run(*evaluate, "--no-gates").stdout
+        said = "Gates of blocks were used: " if used else "Gates were not used, as you asked."
+        for each in (predict, evaluate):
+            assert said in run(*each, words).stdout
     by_default = run(*predict).stdout
     assert "Gates of blocks were used" in by_default or "they are not faster" in by_default
     plain = run("predict", picture, "--domain", "plain", *place).stdout

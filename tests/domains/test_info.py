@@ -173,10 +173,21 @@ def test_other_weights_of_the_same_network_are_refused(sha256: str) -> None:
     assert "other weights for the same network" in str(caught.value)
 
 
-def test_da3_of_older_schemas_shifts_no_inner_channels() -> None:
-    values = json.loads(INFO.to_json()) | {"method": "da3", "hyperparameters": {"width": 32}}
-    older = DomainInfo.from_json(json.dumps(values | {"schema": 5}))
-    assert older.hyperparameters == {"width": 32, "inner": False}
-    assert DomainInfo.from_json(json.dumps(values)).hyperparameters == {"width": 32}
-    other = DomainInfo.from_json(json.dumps(values | {"schema": 5, "method": "bias"}))
-    assert other.hyperparameters == {"width": 32}
+@pytest.mark.parametrize(
+    ("schema", "added"),
+    [
+        (5, {"inner": False, "shortcut": False}),
+        (6, {"shortcut": False}),
+        (SCHEMA, {}),
+    ],
+)
+def test_da3_of_older_schemas_does_what_it_did(schema: int, added: dict[str, bool]) -> None:
+    given = {"width": 32}
+    values = json.loads(INFO.to_json()) | {"schema": schema, "hyperparameters": given}
+    older = DomainInfo.from_json(json.dumps(values | {"method": "da3"}))
+    assert older.hyperparameters == given | added
+    told = given | dict.fromkeys(added, True)
+    older = DomainInfo.from_json(json.dumps(values | {"method": "da3", "hyperparameters": told}))
+    assert older.hyperparameters == told
+    other = DomainInfo.from_json(json.dumps(values | {"method": "bias"}))
+    assert other.hyperparameters == given

@@ -20,8 +20,10 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
     return module
 
 
-def test_attention_is_the_formula_of_the_docstring() -> None:
-    attention = randomised(AdditiveAttention(BlockInfo(8, 6, 2, False), DA3(grid=4))).double()
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_attention_is_the_formula_of_the_docstring(shortcut: bool) -> None:
+    method = DA3(grid=4, shortcut=shortcut)
+    attention = randomised(AdditiveAttention(BlockInfo(8, 6, 2, False), method)).double()
     assert isinstance(attention, AdditiveAttention)
     x = torch.randn(2, 8, 16, 16, dtype=torch.float64)
     y = torch.randn(2, 6, 8, 8, dtype=torch.float64)
@@ -29,7 +31,8 @@ def test_attention_is_the_formula_of_the_docstring() -> None:
     q = attention.squeeze(p)
     spatial = F.relu(attention.spatial(q))
     channel = F.relu(attention.channel(q.mean((2, 3))))
-    grid = attention.out(spatial + channel[:, :, None, None])
+    hidden = spatial + channel[:, :, None, None] + (q if shortcut else 0)
+    grid = attention.out(hidden)
     expected = y + grid.repeat_interleave(2, 2).repeat_interleave(2, 3)
     result = attention(x, lambda x, hidden, tiles: y.clone())
     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)

@@ -1,11 +1,13 @@
 """DA3's shifts of inner channels: what they add, where, and that all of it is trained."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from addapt.backbones import Backbone
+from addapt.backbones import Backbone, BackboneInfo, BlockInfo, InputInfo
 from addapt.freezing import FrozenConv2d
 from addapt.methods import DA3, AdaptedModel
 from addapt.methods.da3 import AdditiveAdaptor, AdditiveAttention
@@ -86,6 +88,40 @@ def test_without_them_there_is_none() -> None:
 def test_a_backbone_whose_inner_layers_are_unknown_has_none(tiny_backbone: Backbone) -> None:
     model = DA3(first_block=0).attach(tiny_backbone, 3)
     assert all(attention.inner is None for attention in attentions(model))
+
+
+def test_a_plain_backbone_of_ones_own_that_takes_no_tiles_has_none() -> None:
+    block = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    described = BlockInfo(4, 4, 1, False, inner_layers=("0", "2"))
+    info = BackboneInfo("own", InputInfo(8, (0.5,) * 3, (0.5,) * 3, "bicubic"), 4, (described,) * 2)
+    tail = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    own = Backbone(nn.Conv2d(3, 4, 1), [block, copy.deepcopy(block)], tail, info)
+    model = DA3(first_block=0).attach(own, 3)
+    assert all(attention.inner is None for attention in attentions(model))
+    assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+    lean = DA3(first_block=0).attach(own.lean(), 3)
+    assert [attention.inner is None for attention in attentions(lean)] == [True, False]
+
+
+def test_where_a_square_is_one_element_the_shortcut_is_a_low_rank_update_of_the_weight() -> None:
+    backbone = small_backbone("bottleneck")
+    model = DA3(first_block=0, grid=64).attach(backbone, 3).eval()
+    attention = attentions(model)[1]
+    assert attention.inner is not None
+    for parameter in attention.parameters():
+        nn.init.zeros_(parameter)  # what is not linear among the hidden features is zero
+    generator = torch.Generator().manual_seed(2)
+    for layer in (attention.squeeze, attention.inner):
+        nn.init.normal_(layer.weight, std=0.1, generator=generator)
+    up, down = (layer.weight[..., 0, 0] for layer in (attention.inner, attention.squeeze))
+    x = pictures()
+    adapted = model.adaptor(backbone, x)
+    conv = first_inner(backbone, 1)
+    assert conv.weight is not None and conv.weight.shape[2:] == (1, 1)
+    before = backbone(x)
+    conv.weight.data += (up @ down)[..., None, None]
+    assert not torch.equal(before, adapted)
+    torch.testing.assert_close(adapted, backbone(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,12 +20,6 @@ from tests.gates.small_backbones import small_backbone
 QUICK: dict[str, Any] = {"epochs": 2, "batch": 8, "image_px": 64, "lr": 1e-2}
 EVERY = [Gates(unit, dynamic, 0.7) for unit in UNITS for dynamic in (False, True)]
 every_gates = pytest.mark.parametrize("gates", EVERY, ids=lambda g: f"{g.unit}-{g.kind}")
-# What is decided for each picture is also what has more to go on with.
-dynamic_by_default = pytest.mark.parametrize(
-    "gates",
-    [each if each.dynamic else pytest.param(each, marks=pytest.mark.slow) for each in EVERY],
-    ids=lambda g: f"{g.unit}-{g.kind}",
-)
 
 
 @pytest.fixture
@@ -58,7 +52,7 @@ def test_learn_keep_and_use(learner: Learner, make_folder: MakeFolder, gates: Ga
     assert costs[0] < costs[1] or gates.dynamic  # that one picture may need all
 
 
-@dynamic_by_default
+@every_gates
 def test_same_seed_same_file(
     learner: Learner,
     make_folder: MakeFolder,

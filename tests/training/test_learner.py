@@ -285,7 +285,7 @@ def test_changed_picture_of_the_same_size_is_noticed(
         learner.learn("colours", folder, should_stop=lambda: True, **QUICK)  # type: ignore[arg-type]
     picture = folder / "red" / "0.png"
     os.utime(picture, ns=(0, picture.stat().st_mtime_ns + 1))
-    with pytest.raises(TrainingError, match="set of pictures has changed"):
+    with pytest.raises(TrainingError, match="set of pictures changed"):
         learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
 
 

@@ -10,8 +10,9 @@ from typing import Any, TypeGuard
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import unique_keys
 
-SCHEMA = 6
-INNER_SCHEMA = 6  # from here on DA3 can shift inner channels
+SCHEMA = 7
+# What DA3 could not do before a schema, and its hyper-parameter says so.
+DA3_BEFORE = {6: {"inner": False}, 7: {"shortcut": False}}
 GATES_SCHEMA = 5  # from here on files say what the gates of a domain are
 CHECKSUM_SCHEMA = 4  # from here on files have one
 # The first schema in which the adaptor of a method had the form it has today; else 1.
@@ -119,12 +120,10 @@ def _add_what_was_not_yet(values: dict[str, Any], schema: int) -> None:
     if schema < GATES_SCHEMA:
         values["gates"] = {}
     hyperparameters = values.get("hyperparameters")
-    if (
-        schema < INNER_SCHEMA
-        and values.get("method") == "da3"
-        and isinstance(hyperparameters, dict)
-    ):
-        values["hyperparameters"] = {"inner": False, **hyperparameters}
+    if values.get("method") == "da3" and isinstance(hyperparameters, dict):
+        for first, before in DA3_BEFORE.items():
+            if schema < first:
+                values["hyperparameters"] = before | values["hyperparameters"]
 
 
 def check_classes(classes: Sequence[str]) -> None:

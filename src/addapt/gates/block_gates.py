@@ -150,6 +150,11 @@ class GatedBlock:
         """The gate of this block."""
         return self.gates[self.place]
 
+    @property
+    def tiles(self) -> Mapping[str, Tensor]:
+        """Those of the biases that belong to one image each."""
+        return {name: bias for name, bias in self.biases.items() if bias.dim() == 4}
+
     def at(self, width: int, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         """Compute all images at one width."""
         return self.gate.compute(width, self.block, x, self.biases)
@@ -160,8 +165,7 @@ class GatedBlock:
 
     def first_image(self) -> "GatedBlock":
         """Return the same for the first image alone."""
-        tiles = {name: bias[:1] for name, bias in self.biases.items() if bias.dim() == 4}
-        return self.with_tiles(tiles)
+        return self.with_tiles({name: bias[:1] for name, bias in self.tiles.items()})
 
     def _by_width(self, x: Tensor, chosen: Sequence[int]) -> Tensor:
         """Compute groups of images, a width each."""
@@ -173,11 +177,7 @@ class GatedBlock:
             for each in widths
         ]
         parts = split_images(x, groups)
-        tiles = {
-            name: split_images(bias, groups)
-            for name, bias in self.biases.items()
-            if bias.dim() == 4
-        }
+        tiles = {name: split_images(bias, groups) for name, bias in self.tiles.items()}
         computed = [
             self.with_tiles({name: split[i] for name, split in tiles.items()}).at(width, parts[i])
             for i, width in enumerate(widths)

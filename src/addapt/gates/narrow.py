@@ -45,18 +45,19 @@ class NarrowBlock(nn.Module):
             {name: parts[name] for name in targets}, copy.deepcopy(block.graph)
         )
         self._channels = channels
-        self._cut = {f"{name}.bias" for name in layers[:-1]}
-        self._cut_tiles = {f"{name}.tiles" for name in layers[:-1]}
+        self._cut = {f"{name}.{kind}" for name in layers[:-1] for kind in ("bias", "tiles")}
 
     def forward(self, x: Tensor, biases: Mapping[str, Tensor]) -> Tensor:
         """Compute the block with these biases, by name in the whole block, where there are some."""
         own = dict(biases)
-        for name, bias in biases.items():
-            if name in self._cut:
-                own[name] = bias[self._channels]
-            elif name in self._cut_tiles:
-                own[name] = bias[:, self._channels]
+        for name in self._cut & biases.keys():
+            own[name] = biases[name].index_select(_channel_dim(biases[name]), self._channels)
         return cast(Tensor, functional_call(self._module, own, (x,), tie_weights=False))
+
+
+def _channel_dim(bias: Tensor) -> int:
+    """Say which dimension of a bias, or of an image's tiles, is channels."""
+    return 0 if bias.dim() == 1 else 1
 
 
 def narrow_conv(

@@ -21,6 +21,7 @@ from typing_extensions import Self
 
 from addapt._errors import OptionError
 from addapt.backbones import Backbone, BlockInfo
+from addapt.backbones.conv_bn import ConvBn
 from addapt.freezing import FrozenConv2d
 from addapt.gates import BlockGates, Gates
 from addapt.methods.base import AdaptedModel, Adaptor, Method, Recipe
@@ -37,14 +38,15 @@ class DA3(Method):
 
     For block `f` with input `x`:
 
-        y = f(x) + spread(W (S(q) + C(mean(q)))),    q = V average_pool(x)
+        y = f(x) + spread(W (S(q) + C(mean(q)) + q)),    q = V average_pool(x)
 
     `q` has one element for each square of y, at most grid x grid, and `spread` adds one to all
     of its square. `V` is a 1 x 1 convolution to c_in / reduction channels (at most `width`), `S`
     a grouped k x k convolution of these and ReLU, `C` a linear layer and ReLU, `W` a 1 x 1
     convolution to c_out. The same hidden features, through an output layer of their own, shift the
-    inner channels of `f`, before the activation of its first convolution. Output layers start at
-    zero: before training the features are the backbone's own, bit for bit. There are no batch
+    inner channels of `f`, before the activation of its first convolution: where a square is one
+    element, `q` alone makes of that a low-rank update of its weight. Output layers start at zero:
+    before training the features are the backbone's own, bit for bit. There are no batch
     statistics: micro-batches give the gradient of the whole batch.
 
     Args:
@@ -55,6 +57,7 @@ class DA3(Method):
         grid: largest side of the pooled map.
         inner: also shift the inner channels of the blocks behind the first adaptor, where the
             backbone says which these are (`BlockInfo.inner_layers`).
+        shortcut: `q` is among the hidden features itself, past both nonlinearities.
         biases: also train what is added after each convolution of the blocks behind the first
             adaptor; beside that one the block needs no backward, nor does anything before it.
         first_block: adaptors stand beside this block and all later ones; None means after the
@@ -78,6 +81,7 @@ class DA3(Method):
     groups: int = 4
     grid: int = 8
     inner: bool = True
+    shortcut: bool = True
     biases: bool = True
     first_block: int | None = None
 
@@ -197,7 +201,7 @@ class AdditiveAttention(nn.Module):
     ) -> None:
         """Make the adaptor; it also shifts what an inner layer of the block computes."""
         super().__init__()
-        self.grid, self.stride = method.grid, block.stride
+        self.grid, self.stride, self.shortcut = method.grid, block.stride, method.shortcut
         c_in, c_out = block.in_channels, block.out_channels
         channels = math.ceil(min(c_in / method.reduction, method.width) / method.groups)
         self.hidden = hidden = channels * method.groups
@@ -233,6 +237,8 @@ class AdditiveAttention(nn.Module):
         spatial = F.relu(self.spatial(q))
         channel = F.relu(self.channel(q.mean((2, 3))))
         hidden = spatial + channel[:, :, None, None]
+        if self.shortcut:
+            hidden = hidden + q
         attention = self.out(hidden)
         tiles = {} if self.inner is None else {self.tiles: self.inner(hidden)}
         y = block(x, hidden, tiles)
@@ -242,15 +248,17 @@ class AdditiveAttention(nn.Module):
 
 
 def _inner_layer(block: nn.Module, info: BlockInfo) -> InnerLayer | None:
-    """Find a block's first inner layer; None where it is not known."""
+    """Find a block's first inner layer; None where it is not known or takes no tiles."""
     if not info.inner_layers:
         return None
     name = info.inner_layers[0]
     conv = block.get_submodule(name)
     if isinstance(conv, FrozenConv2d):
         return InnerLayer(f"{name}.tiles", conv.channels)
-    assert isinstance(conv, nn.Conv2d)  # a plain backbone's, whose ConvBn has the tiles
-    return InnerLayer(f"{name.rpartition('.')[0]}.tiles", conv.out_channels)
+    parent = name.rpartition(".")[0]
+    if isinstance(conv, nn.Conv2d) and isinstance(block.get_submodule(parent), ConvBn):
+        return InnerLayer(f"{parent}.tiles", conv.out_channels)  # a plain backbone's
+    return None
 
 
 def grid_factor(size: Sequence[int], stride: int, grid: int) -> int:

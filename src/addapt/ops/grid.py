@@ -134,16 +134,6 @@ def add_grid(
     return add_tiled_reference(y, grid, side)
 
 
-def sum_tiles(y: Float[Tensor, "n c h w"], factor: int) -> Float[Tensor, "n c gh gw"]:
-    """Return the sums over squares of y, which is what `add_tiles` is in backward."""
-    # Sums, not means; the zeros that complete the squares at the edges count as well.
-    return y if factor == 1 else F.avg_pool2d(y, factor, ceil_mode=True, divisor_override=1)
-
-
-def _pool(x: Tensor, factor: int) -> Tensor:
-    return F.avg_pool2d(x, factor, ceil_mode=True)
-
-
 def add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
     """Add each element of `small` to its square of `y`, in place."""
     if factor == 1:
@@ -162,3 +152,13 @@ def add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
         edge = small[:, :, -1:, :whole_w].repeat_interleave(factor, 3)
         y[:, :, whole_h * factor :, : whole_w * factor] += edge
     return y
+
+
+def sum_tiles(y: Float[Tensor, "n c h w"], factor: int) -> Float[Tensor, "n c gh gw"]:
+    """Return the sums over squares of y, which is what `add_tiles` is in backward."""
+    # Sums, not means; the zeros that complete the squares at the edges count as well.
+    return y if factor == 1 else F.avg_pool2d(y, factor, ceil_mode=True, divisor_override=1)
+
+
+def _pool(x: Tensor, factor: int) -> Tensor:
+    return F.avg_pool2d(x, factor, ceil_mode=True)
