@@ -28,10 +28,10 @@ from result_rows import (
     add_run_options,
     append_row,
     minutes_left,
-    read_rows,
     spell_command,
     surroundings,
 )
+from trial import hyperparameters
 
 import addapt
 from addapt.bench.gates import TIMED_PICTURES, bench_gates, time_gates
@@ -122,6 +122,7 @@ def make(learner: addapt.Learner, run: Run) -> Row:
     history = learner.store.history_path(run.name).read_text().splitlines()
     row = dataclasses.asdict(run) | {
         "method": f"{run.unit}-{run.kind}",  # for the guess of how long the rest takes
+        "hyperparameters": hyperparameters(gates_table.METHOD),
         "image_px": report.image_px,
         "epochs": report.epochs,
         "train_s": json.loads(history[-1])["train_s"],
@@ -143,7 +144,7 @@ def make(learner: addapt.Learner, run: Run) -> Row:
 
 def run_all(runs: Sequence[Run], device: str) -> None:
     """Make the runs that are not in the file yet."""
-    rows = read_rows(FILE)
+    rows = gates_table.read_runs(FILE)
     todo = [run for run in runs if not is_done(run, rows)]
     print(f"{len(todo)} of {len(runs)} runs to make", flush=True)
     learner: addapt.Learner | None = None
@@ -154,7 +155,7 @@ def run_all(runs: Sequence[Run], device: str) -> None:
         words += ["--backbone", run.backbone, "--compute", f"{run.compute_target:g}"]
         command = spell_command("gates", "run", *words, device=device)
         append_row(FILE, make(learner, run) | surroundings(command, device))
-        rows = read_rows(FILE)
+        rows = gates_table.read_runs(FILE)
         left = minutes_left([f"{each.unit}-{each.kind}" for each in todo[done + 1 :]], rows)
         accuracy, wall_s = rows[-1]["accuracy"], rows[-1]["wall_s"]
         print(
@@ -166,7 +167,7 @@ def run_all(runs: Sequence[Run], device: str) -> None:
 
 def time_all(device: str) -> None:
     """Time every learned domain that the file has, and write them all."""
-    rows = read_rows(FILE)
+    rows = gates_table.read_runs(FILE)
     ungated = {(r["backbone"], r["domain"]): r["accuracy"] for r in rows if r["unit"] == UNGATED}
     timed: list[dict[str, Any]] = []
     for name in dict.fromkeys(row["backbone"] for row in rows):

@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from result_rows import Row, read_rows
+from result_rows import Row, read_rows, same
+from trial import hyperparameters
 
 UNGATED = "none"
+METHOD = "da3"  # the only one with gates
 IDENTITY = ("backbone", "domain", "unit", "kind", "compute_target")
 COLORS = {"resolution": "tab:green", "blocks": "tab:red", "channels": "tab:blue"}
 
 
+def read_runs(path: Path) -> list[Row]:
+    """Return the runs that were made with the method's defaults of now."""
+    now = hyperparameters(METHOD)
+    return [row for row in read_rows(path) if same(row.get("hyperparameters"), now)]
+
+
 def joined(runs: Path, times: Path) -> list[Row]:
     """Return the gated runs, each with its domain's ungated accuracy and, if known, its times."""
-    rows = read_rows(runs)
+    rows = read_runs(runs)
     ungated = {(r["backbone"], r["domain"]): r["accuracy"] for r in rows if r["unit"] == UNGATED}
     timed: dict[tuple[Any, ...], Row] = {}
     if times.exists():

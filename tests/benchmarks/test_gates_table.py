@@ -7,6 +7,7 @@ from typing import Any
 import gates
 import gates_table
 import pytest
+from trial import hyperparameters
 
 
 def row(domain: str, unit: str, accuracy: float, **more: Any) -> dict[str, Any]:
@@ -16,6 +17,7 @@ def row(domain: str, unit: str, accuracy: float, **more: Any) -> dict[str, Any]:
         "unit": unit,
         "kind": "static",
         "compute_target": 0.6,
+        "hyperparameters": hyperparameters("da3"),
         "accuracy": accuracy,
         "multiply_adds": 50.0,
         "ungated_multiply_adds": 100.0,
@@ -31,6 +33,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
         row("x", "blocks", 0.5),
         row("x", "blocks", 0.89),  # made anew
         row("y", "blocks", 0.79),
+        row("y", "blocks", 0.1, hyperparameters={"width": 7}),  # of former defaults
         row("x", "channels", 0.9),  # not all domains yet
         row("z", "blocks", 0.9),  # no ungated run yet
     ]
