@@ -59,9 +59,10 @@ class FrozenConv2d(nn.Module):
             assert self.weight is not None
             self._packed = pack_weight(self.weight, self.geometry, x.shape)
             self.weight = None  # the packed copies take its place
+        weight: Tensor | PackedWeight | None = self._packed
         # Packed copies do not serve everywhere, such as for an empty batch.
-        packed = self._packed if can_pack(x) else None
-        weight = self.plain_weight() if packed is None else packed
+        if weight is None or not can_pack(x):
+            weight = self.plain_weight()
         geometry = self.geometry._replace(activation=activation)
         tiles = None
         if self.tiles is not None:
