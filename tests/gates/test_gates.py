@@ -14,6 +14,12 @@ def test_what_can_be_asked(unit: str) -> None:
     assert Gates(unit, dynamic=True, compute=1.0).kind == "dynamic"
 
 
+def test_the_usual_share_of_each_unit() -> None:
+    shares = {unit: Gates(unit).compute for unit in UNITS}
+    assert shares == {"resolution": 0.4, "blocks": 0.6, "channels": 0.6}
+    assert Gates() == Gates("resolution", compute=0.4) != Gates("resolution", compute=0.6)
+
+
 @pytest.mark.parametrize("compute", [0.0, -0.5, 1.01, math.nan, math.inf])
 def test_shares_that_are_none(compute: float) -> None:
     with pytest.raises(OptionError, match=f"share of compute is {compute}.*above 0 and at most 1"):

@@ -84,12 +84,12 @@ def parse_gates(
         return None
     from addapt.gates import Gates
 
-    default = Gates()
     kinds = {"static": False, "dynamic": True}
     if kind is not None and kind not in kinds:
         raise UnknownNameError("gate kind", kind, kinds)
-    return Gates(
-        unit=default.unit if unit is None else unit,
-        dynamic=default.dynamic if kind is None else kinds[kind],
-        compute=default.compute if compute is None else compute,
-    )
+    asked = {
+        "unit": unit,
+        "dynamic": None if kind is None else kinds[kind],
+        "compute": compute,
+    }
+    return Gates(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]

@@ -1,10 +1,13 @@
 """What is asked of a gated domain."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from addapt._errors import OptionError, UnknownNameError
 
 RESOLUTION, BLOCKS, CHANNELS = UNITS = ("resolution", "blocks", "channels")
+# What costs little accuracy, see docs/GATES.md; blocks alone reach less of the compute.
+USUAL_COMPUTE = {RESOLUTION: 0.4, BLOCKS: 0.6, CHANNELS: 0.6}
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,13 @@ class Gates:
             of which the shortcut and the adaptor stay; "channels", parts of the inner channels
             of every block, and such blocks.
         dynamic: decide for each picture; else the same is left out for the whole domain.
-        compute: the share of the ungated multiply-adds that a picture costs on average.
+        compute: the share of the ungated multiply-adds that a picture costs on average; by default
+            0.4 for "resolution" and 0.6 for the others.
     """
 
     unit: str = RESOLUTION
     dynamic: bool = False
-    compute: float = 0.6
+    compute: float = cast(float, None)
 
     def __post_init__(self) -> None:
         """Check what is asked.
@@ -32,6 +36,8 @@ class Gates:
         """
         if self.unit not in UNITS:
             raise UnknownNameError("gate unit", self.unit, UNITS)
+        if self.compute is None:
+            object.__setattr__(self, "compute", USUAL_COMPUTE[self.unit])
         if not 0 < self.compute <= 1:
             raise OptionError(
                 f"The share of compute is {self.compute}: give a number above 0 and at most 1, "
