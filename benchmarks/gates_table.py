@@ -129,5 +129,5 @@ def draw(rows: Sequence[Row], backbone: str, path: Path) -> None:
     axes.set_ylabel("mean test accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=150)

@@ -12,6 +12,7 @@ import step_rows
 from result_rows import ROOT, read_rows
 from step_rows import DEFAULT, SMALLEST
 
+from addapt.gates import Gates
 from addapt.methods import METHODS
 
 
@@ -99,7 +100,8 @@ def test_readme_and_gates_page_tell_what_the_gates_save() -> None:
         return f"{100 * (of['ungated_accuracy'] - of['accuracy']):.1f}".lstrip("0")
 
     static, least = (found["resolution", "static", share] for share in (0.6, 0.4))
-    looks = found["resolution", "dynamic", 0.6]
+    looks, small = found["resolution", "dynamic", 0.6], found["resolution", "static", 0.25]
+    closed, narrow = found["blocks", "static", 0.6], found["channels", "static", 0.6]
     assert (
         f"predicts {least['times_batch1']:.2f}x faster at batch 1 and "
         f"{least['times_batch16']:.1f}x at batch 16, and loses {lost(least)} points"
@@ -111,8 +113,18 @@ def test_readme_and_gates_page_tell_what_the_gates_save() -> None:
         f"**{least['times_batch1']:.2f}x faster and {lost(least)} points less accurate with",
         f"batches of 16 {static['times_batch16']:.1f}x and {least['times_batch16']:.1f}x faster",
         f"({looks['times_batch1']:.2f}x) and lose {lost(looks)} point",
+        f"0.25` it is {small['times_batch1']:.2f}x faster and loses {lost(small)} points",
+        f"closed blocks are {closed['times_batch1']:.2f}x faster, more than a smaller",
+        f"resolution, but lose {lost(closed)} points",
+        f"narrower blocks are {narrow['times_batch1']:.2f}x faster and lose {lost(narrow)}.",
     ):
         assert words in said
+    for unit in ("blocks", "channels", "resolution"):
+        fixed, deciding = (found[unit, kind, 0.6] for kind in ("static", "dynamic"))
+        assert deciding["times_batch1"] < fixed["times_batch1"], "pays nowhere"
+        assert deciding["accuracy"] < fixed["accuracy"] + 0.002, "pays nowhere"
+    assert (least["compute_target"], least["unit"], least["kind"]) == (0.4, "resolution", "static")
+    assert Gates() == Gates("resolution", dynamic=False, compute=0.4), "the default"
 
 
 def row(method: str, engine: str, setting: str, peak_bytes: int) -> dict[str, Any]:
