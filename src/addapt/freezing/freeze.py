@@ -21,7 +21,7 @@ from addapt.freezing.patterns import (
     summand_of,
 )
 from addapt.freezing.replace import Codes, check_codes, lean_call
-from addapt.freezing.trace import record
+from addapt.freezing.trace import trace
 from addapt.ops.activation import Activation
 
 
@@ -51,8 +51,7 @@ def freeze(
     for name, layer in module.named_modules():
         if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats:
             refuse_unfoldable(name, layer)
-    root, graph = record(module)
-    graph_module = fx.GraphModule(_own_layers(root, graph), graph, type(module).__name__)
+    graph_module = _with_own_layers(trace(module))
     uses = _count_uses(graph_module)
     for node in list(graph_module.graph.nodes):
         conv = module_of(node, nn.Conv2d)
@@ -153,17 +152,14 @@ def _put(
         graph_module.graph.erase_node(node)
 
 
-def _own_layers(root: nn.Module, graph: fx.Graph) -> dict[str, Any]:
+def _with_own_layers(graph_module: fx.GraphModule) -> fx.GraphModule:
     """Copy the layers, so that changing their state leaves the original; share the memory."""
-    names = {str(node.target) for node in graph.nodes if node.op in ("call_module", "get_attr")}
-    parts = {name: attrgetter(name)(root) for name in names}
-    memory: dict[int, Any] = {id(part): part for part in parts.values() if torch.is_tensor(part)}
-    memory |= {id(buffer): buffer for buffer in root.buffers()}
-    memory |= {
+    memory: dict[int, Any] = {
         id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
-        for parameter in root.parameters()
+        for parameter in graph_module.parameters()
     }
-    return {name: copy.deepcopy(part, memory) for name, part in parts.items()}
+    memory |= {id(buffer): buffer for buffer in graph_module.buffers()}
+    return copy.deepcopy(graph_module, memory)
 
 
 def _count_uses(graph_module: fx.GraphModule) -> Counter[nn.Module | Tensor]:

@@ -53,17 +53,7 @@ class _Tracer(fx.Tracer):
 
 
 def trace(module: nn.Module) -> fx.GraphModule:
-    """Make of `module` a graph that runs; layers are shared, not copied.
-
-    Raises:
-        FreezeError: see `record`.
-    """
-    root, graph = record(module)
-    return fx.GraphModule(root, graph, type(module).__name__)
-
-
-def record(module: nn.Module) -> tuple[nn.Module, fx.Graph]:
-    """Record what `module` does to its input; return also the module that the graph's names are of.
+    """Record what `module` does to its input; parameters are shared, not copied.
 
     Raises:
         FreezeError: its code decides by the values of tensors, which a graph cannot.
@@ -72,9 +62,10 @@ def record(module: nn.Module) -> tuple[nn.Module, fx.Graph]:
     if tracer.is_leaf_module(module, ""):  # a lone layer: recorded by name, not from the inside
         module = nn.Sequential(module)
     try:
-        return module, tracer.trace(module)
+        graph = tracer.trace(module)
     except Exception as error:  # tracing runs foreign code: anything may come out of it
         raise FreezeError(_explanation(module, error)) from error
+    return fx.GraphModule(module, graph, type(module).__name__)
 
 
 def _explanation(module: nn.Module, error: Exception) -> str:
