@@ -41,7 +41,7 @@ FILE = RESULTS / "accuracy.jsonl"
 QUICK_FILE = ROOT / "demo" / "accuracy_quick.jsonl"  # not committed: everyone makes their own
 ALL, FEW = "1000", "10 a class"
 SEEDS = 3
-# These get all seeds, the others the first one; the last two are what DA3 is to keep up with.
+# These get all seeds, the others the first one; the last two because they led after that.
 SEEDED = ("da3", "head", "finetune", "bias", "tinytl", "finetune_frozen_bn", "lora")
 # What a run that is broken off should have done by then: everything once, then the spread.
 ROUNDS = ((0, ALL), (0, FEW), (1, ALL), (2, ALL), (1, FEW), (2, FEW))

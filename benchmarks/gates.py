@@ -154,10 +154,11 @@ def run_all(runs: Sequence[Run], device: str) -> None:
         words = ["--domain", run.domain, "--unit", run.unit, "--kind", run.kind]
         words += ["--backbone", run.backbone, "--compute", f"{run.compute_target:g}"]
         command = spell_command("gates", "run", *words, device=device)
-        append_row(FILE, make(learner, run) | surroundings(command, device))
+        row = make(learner, run) | surroundings(command, device)
+        append_row(FILE, row)
         rows = gates_table.read_runs(FILE)
         left = minutes_left([f"{each.unit}-{each.kind}" for each in todo[done + 1 :]], rows)
-        accuracy, wall_s = rows[-1]["accuracy"], rows[-1]["wall_s"]
+        accuracy, wall_s = row["accuracy"], row["wall_s"]
         print(
             f"{done + 1}/{len(todo)} {run.backbone} {run.name:36} {accuracy:.3f}  {wall_s:.0f} s, "
             f"left: {left}",

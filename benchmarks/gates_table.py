@@ -12,6 +12,8 @@ from trial import hyperparameters
 UNGATED = "none"
 METHOD = "da3"  # the only one with gates
 IDENTITY = ("backbone", "domain", "unit", "kind", "compute_target")
+# Of one run; made anew it has other seconds, and times of the former one are not its own.
+RUN = (*IDENTITY, "train_s")
 COLORS = {"resolution": "tab:green", "blocks": "tab:red", "channels": "tab:blue"}
 
 
@@ -28,13 +30,17 @@ def joined(runs: Path, times: Path) -> list[Row]:
     timed: dict[tuple[Any, ...], Row] = {}
     if times.exists():
         for row in json.loads(times.read_text(encoding="utf-8"))["rows"]:
-            timed[tuple(row[name] for name in IDENTITY)] = row
+            timed[tuple(row[name] for name in RUN)] = row
     last = {tuple(row[name] for name in IDENTITY): row for row in rows if row["unit"] != UNGATED}
     return [
         row
         | {"ungated_accuracy": ungated[row["backbone"], row["domain"]]}
-        | {name: v for name, v in timed.get(key, {}).items() if "ms_batch" in name}
-        for key, row in last.items()
+        | {
+            name: ms
+            for name, ms in timed.get(tuple(row[name] for name in RUN), {}).items()
+            if "ms_batch" in name
+        }
+        for row in last.values()
         if (row["backbone"], row["domain"]) in ungated
     ]
 

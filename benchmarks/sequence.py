@@ -25,7 +25,7 @@ import tuning
 from result_rows import RESULTS, ROOT, read_rows, same, spell_command, surroundings
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from trial import BACKBONE, build
+from trial import BACKBONE, build, hyperparameters
 
 import addapt
 from addapt.data import ImageSet, load_images, scan_classes
@@ -61,7 +61,11 @@ class DomainSequence:
         self.learner = Learner(backbone, work)
         settings, why = tuning.chosen_settings(read_rows(tuning.FILE), method)
         self.settings = settings
-        given = {"settings": dataclasses.asdict(settings), "settings_from": why}
+        given = {
+            "settings": dataclasses.asdict(settings),
+            "settings_from": why,
+            "hyperparameters": hyperparameters(method),
+        }
         if not same({key: record.get(key) for key in given}, given):  # nothing yet, or stale
             record.clear()
             record.update(given, accuracy=[], changed_logits=[], learn_s=[])

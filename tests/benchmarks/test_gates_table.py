@@ -19,6 +19,7 @@ def row(domain: str, unit: str, accuracy: float, **more: Any) -> dict[str, Any]:
         "compute_target": 0.6,
         "hyperparameters": hyperparameters("da3"),
         "accuracy": accuracy,
+        "train_s": 100 * accuracy,
         "multiply_adds": 50.0,
         "ungated_multiply_adds": 100.0,
     } | more
@@ -56,8 +57,11 @@ def test_means_over_domains(files: tuple[Path, Path]) -> None:
 def test_times_are_joined(files: tuple[Path, Path], tmp_path: Path) -> None:
     times = {"ms_batch1": 5.0, "ungated_ms_batch1": 10.0}
     times |= {"ms_batch16": 40.0, "ungated_ms_batch16": 60.0}
-    rows = [row(name, "blocks", 0.0, **times) for name in ("x", "y")]
-    files[1].write_text(json.dumps({"rows": rows}))
+    former = [row(name, "blocks", 0.5, **times) for name in ("x", "y")]
+    files[1].write_text(json.dumps({"rows": former}))
+    assert "x | 1.50x" not in gates_table.table(gates_table.joined(*files), "b")
+    rows = [row("x", "blocks", 0.89, **times), row("y", "blocks", 0.79, **times)]
+    files[1].write_text(json.dumps({"rows": former + rows}))
     together = gates_table.joined(*files)
     assert "| 2.00x | 1.50x |" in gates_table.table(together, "b")
     pytest.importorskip("matplotlib")

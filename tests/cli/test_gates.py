@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from addapt.cli.main import app
+from addapt.gates.gates import USUAL_COMPUTE
 from tests.cli.test_cli import QUICK, refused, run, run_json
 from tests.conftest import MakeFolder, write_pictures
 
@@ -124,3 +127,10 @@ def test_a_domain_without_gates(gated: tuple[Path, Path, dict[str, Any]]) -> Non
     ):
         assert "'plain' has no gates" in refused(*words)
     assert run_json("show", "plain", *place)["gates"] == {}
+
+
+def test_help_tells_the_usual_shares() -> None:
+    said = next(p for p in get_command(app).commands["learn"].params if p.name == "compute").help  # type: ignore[attr-defined]
+    others = {USUAL_COMPUTE["blocks"], USUAL_COMPUTE["channels"]}
+    assert f"{USUAL_COMPUTE['resolution']} for resolution, else {others.pop()}." in said
+    assert not others

@@ -87,9 +87,9 @@ def parse_gates(
     kinds = {"static": False, "dynamic": True}
     if kind is not None and kind not in kinds:
         raise UnknownNameError("gate kind", kind, kinds)
-    asked = {
-        "unit": unit,
-        "dynamic": None if kind is None else kinds[kind],
-        "compute": compute,
-    }
-    return Gates(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    usual = Gates() if unit is None else Gates(unit)
+    return Gates(
+        unit=usual.unit,
+        dynamic=usual.dynamic if kind is None else kinds[kind],
+        compute=usual.compute if compute is None else compute,
+    )
