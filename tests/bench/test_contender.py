@@ -47,6 +47,13 @@ def test_the_products_methods_have_three(method: str) -> None:
     assert rows[0].micro_batch == 1
 
 
+def test_one_setting_alone() -> None:
+    (row,) = contenders_of("lora:default", 32)
+    assert row in contenders_of("lora", 32)
+    assert (row.setting, row.micro_batch) == ("default", 8)
+    check_comparison(["finetune", "lora:default", "finetune:whole batch"], WORK, 1)
+
+
 def test_no_part_is_larger_than_the_batch() -> None:
     assert max(row.micro_batch for row in contenders_of("da3", 2)) == 2
     assert [fastest_candidates(n) for n in (1, 2, 3, 8, 32)] == [
@@ -76,6 +83,9 @@ def test_what_makes_sense_passes() -> None:
         (["finetune", "bais"], WORK, 1, "Did you mean 'bias'"),
         (["eager:bais"], WORK, 1, "Did you mean 'eager:bias'"),
         (["eager:da3"], WORK, 1, "Unknown method"),
+        (["lora:defualt"], WORK, 1, "give lora, or one of lora:smallest, lora:default"),
+        (["finetune:default"], WORK, 1, "no 'finetune:default': give finetune"),
+        (["loar:default"], WORK, 1, "Did you mean 'lora'"),
         (["da3"], replace(WORK, batch=0), 1, "--batch is 0"),
         (["finetune"], replace(WORK, batch=1), 1, "at least 2, or --methods without finetune"),
         (["da3"], replace(WORK, image_px=31), 1, "give 32 to 2048"),

@@ -69,10 +69,19 @@ def bench_methods() -> tuple[str, ...]:
     return (*METHODS, *EAGER_METHODS)
 
 
-def contenders_of(method: str, batch: int) -> list[Contender]:
-    """Return a method's rows; which setting is the fastest must still be found by trying."""
-    if method in EAGER_METHODS:
-        return [Contender(EAGER_METHODS[method], "eager", WHOLE_BATCH, batch, packed=False)]
+def contenders_of(name: str, batch: int) -> list[Contender]:
+    """Return a method's rows, or the one that "method:setting" names.
+
+    Which setting is the fastest must still be found by trying.
+    """
+    if name in EAGER_METHODS:
+        return [Contender(EAGER_METHODS[name], "eager", WHOLE_BATCH, batch, packed=False)]
+    method, _, setting = name.partition(":")
+    rows = _settings_of(method, batch)
+    return [row for row in rows if row.setting == setting] if setting else rows
+
+
+def _settings_of(method: str, batch: int) -> list[Contender]:
     trainer = METHODS[method]
     engine: Engine = "eager" if trainer.plain else "addapt"
     whole = Contender(method, engine, WHOLE_BATCH, batch, packed=False)
@@ -122,10 +131,14 @@ def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) ->
     if rounds < 1:
         raise OptionError(f"--rounds is {rounds}: give at least 1.")
     for name in names:
-        if name not in bench_methods():
-            raise UnknownNameError("method", name, bench_methods())
-        if workload.batch < 2 and name in METHODS and METHODS[name].batch_statistics:
+        method = name if name in EAGER_METHODS else name.partition(":")[0]
+        if method not in bench_methods():
+            raise UnknownNameError("method", method, bench_methods())
+        if workload.batch < 2 and method in METHODS and METHODS[method].batch_statistics:
             raise OptionError(
-                f"Method {name!r} needs statistics of several pictures: give --batch of at "
-                f"least 2, or --methods without {name}."
+                f"Method {method!r} needs statistics of several pictures: give --batch of at "
+                f"least 2, or --methods without {method}."
             )
+        if not contenders_of(name, workload.batch):
+            known = (f"{method}:{row.setting}" for row in contenders_of(method, workload.batch))
+            raise OptionError(f"There is no {name!r}: give {method}, or one of {', '.join(known)}.")

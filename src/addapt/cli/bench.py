@@ -70,8 +70,9 @@ def step(
     """Measure memory and time of a training step, beside fine-tuning in plain PyTorch.
 
     Every method runs in a process of its own. "eager:bias" and "eager:bias+checkpointing" train the
-    biases in plain PyTorch, as one would without addapt; "bias" is addapt's own way. Close other
-    programs for steady times.
+    biases in plain PyTorch, as one would without addapt; "bias" is addapt's own way. A method has
+    up to three rows: "lora:smallest", "lora:default" and "lora:fastest" name one of them, "lora"
+    all. Close other programs for steady times.
     """
     with command(as_json=as_json, debug=debug):
         if chart is not None:
