@@ -52,7 +52,7 @@ OTHER_RATES = {
     "norm": 3e-3,
     "parallel_adapter": 3e-4,
     "piggyback": 3e-5,
-    "repnet": 1e-2,
+    "repnet": 1e-3,
     "series_adapter": 3e-4,
     "tinytl": 1e-3,
 }
