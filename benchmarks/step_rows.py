@@ -7,6 +7,7 @@ from typing import Any
 
 from result_rows import RESULTS, Row
 
+from addapt.bench.contender import WHOLE_BATCH
 from addapt.methods import METHODS
 
 FOLDER = RESULTS / "step"
@@ -37,7 +38,7 @@ def step_row(result: dict[str, Any], method: str, setting: str) -> Row | None:
     for row in own:
         if row["setting"] == setting:
             return row
-    return own[0] if len(own) == 1 else None
+    return next((row for row in own if row["setting"] == WHOLE_BATCH and len(own) == 1), None)
 
 
 def ratio(rival: Row | None, row: Row | None, name: str) -> float | None:

@@ -147,6 +147,9 @@ def test_step_row_is_that_of_the_product_in_the_setting_asked_for() -> None:
     only = step_rows.step_row(result, "finetune", "default")
     assert only is not None and step_rows.ratio(only, default, "peak_bytes") == 20
     assert step_rows.step_row(result, "da3", "default") is None
+    alone = {"rows": [default]}
+    assert step_rows.step_row(alone, "bias", "default") == default
+    assert step_rows.step_row(alone, "bias", "smallest") is None, "only one setting was run"
     assert step_rows.ratio(only, None, "peak_bytes") is None
 
 
