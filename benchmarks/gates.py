@@ -43,7 +43,12 @@ FILE = RESULTS / "gates.jsonl"
 TIMES = RESULTS / "gates.json"
 STORE = ROOT / "demo" / "gates"
 PX = 224
-TARGETS = (0.6, 0.4, 0.8, 0.25)
+TARGETS = {
+    "resolution": (0.6, 0.4, 0.8, 0.25),
+    "channels": (0.6, 0.4, 0.8, 0.25),
+    "blocks": (0.6, 0.5, 0.8, 0.7),  # what has no shortcut is always computed: 49 %
+}
+SHARES, SHARES_OF_RANDOM = 4, 2
 EPOCHS = 4  # of 1,000 pictures: 228 steps of 16
 EPOCHS_OF_FACES = 17  # of 240: as many steps
 ROUNDS = 7
@@ -80,14 +85,15 @@ def ordered_runs(names: Sequence[str]) -> list[Run]:
     """Return all runs, the most useful first: every kind at one share, then at the next."""
     lite = "efficientnet_lite0"
     runs = [Run(lite, name, UNGATED, "static", 1.0) for name in names]
-    for target in TARGETS:
+    for place in range(SHARES):
         for unit in UNITS:
             for kind in KINDS:
-                runs += [Run(lite, name, unit, kind, target) for name in names]
+                runs += [Run(lite, name, unit, kind, TARGETS[unit][place]) for name in names]
     runs.append(Run(RANDOM, RANDOM_DOMAIN, UNGATED, "static", 1.0))
-    for target in TARGETS[:2]:
+    for place in range(SHARES_OF_RANDOM):
         for unit in UNITS:
-            runs += [Run(RANDOM, RANDOM_DOMAIN, unit, kind, target) for kind in KINDS]
+            share = TARGETS[unit][place]
+            runs += [Run(RANDOM, RANDOM_DOMAIN, unit, kind, share) for kind in KINDS]
     return runs
 
 
@@ -208,7 +214,7 @@ def main() -> None:
     parser.add_argument("--domain", choices=domains.DOMAINS, action="append")
     parser.add_argument("--unit", choices=(UNGATED, *UNITS))
     parser.add_argument("--kind", choices=KINDS)
-    parser.add_argument("--compute", type=float, choices=(1.0, *TARGETS))
+    parser.add_argument("--compute", type=float, choices=sorted({1.0, *sum(TARGETS.values(), ())}))
     parser.add_argument("--backbone", choices=("efficientnet_lite0", RANDOM))
     add_run_options(parser)
     options = parser.parse_args()
