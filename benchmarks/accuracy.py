@@ -133,9 +133,9 @@ def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Seque
         mean = mean_accuracy(own, names)
         cells = [cell(of[name]) for name in names]
         cells.append("not run here" if mean is None else f"{100 * mean:.1f}")
-        seeds = {row["seed"] for row in own}
+        seeds = sorted({len({row["seed"] for row in rows}) for rows in of.values()})
         good = [row for row in own if row["accuracy"] is not None]
-        cells += [str(len(seeds)), *sizes(good)]
+        cells += [" to ".join(map(str, sorted({seeds[0], seeds[-1]}))), *sizes(good)]
         untuned = any(row["settings_from"] != "tuned" for row in own)
         lines.append(f"| {method}{' (not tuned)' if untuned else ''} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -81,7 +81,7 @@ def page() -> str:
         sequence.table(order or {"domains": names}),
         "## Memory and time of a training step",
         "By `addapt bench step`; [MEMORY.md](MEMORY.md) tells how to read it. In brackets how many "
-        f"times less than fine-tuning. {BEFORE}",
+        "times less than fine-tuning.",
         *step_tables(steps),
         "## The paper's comparison",
         "The paper reports 19 to 37 times less training memory and half the time against "
@@ -186,10 +186,19 @@ def draw(found: tuple[str, dict[str, tuple[float, float]]], path: Path) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
+    places = list(found[1].values())
     for method, (megabytes, percent) in found[1].items():
         color = "tab:red" if method == "da3" else "tab:gray"
         axes.plot(megabytes, percent, "o", color=color)
-        axes.annotate(method, (megabytes, percent), (5, 4), textcoords="offset points", color=color)
+        crowded = any(1 < x / megabytes < 2 and abs(y - percent) < 0.2 for x, y in places)
+        axes.annotate(
+            method,
+            (megabytes, percent),
+            (-5 if crowded else 5, 4),
+            textcoords="offset points",
+            ha="right" if crowded else "left",  # away from the next point
+            color=color,
+        )
     axes.set_xscale("log")
     axes.margins(x=0.15, y=0.1)
     axes.set_xlabel(f"memory of a training step, MB ({found[0]})")

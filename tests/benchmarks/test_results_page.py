@@ -7,6 +7,7 @@ import accuracy
 import gates
 import gates_table
 import pytest
+import results_claims
 import results_page
 import step_rows
 from result_rows import ROOT, read_rows
@@ -54,6 +55,13 @@ def test_readme_tells_the_means_of_the_table() -> None:
     }
     for method, words in named.items():
         assert words.format(f"{found[method][1]:.1f}") in said
+    few = [row for row in accuracy.counted(read_rows(accuracy.FILE)) if row["amount"] != "1000"]
+    words = ("DA³ reaches {} %", "LoRA {}", "fine-tuning {}", "head only {}.")
+    for method, word in zip(("da3", "lora", "finetune", "head"), words, strict=True):
+        own = [row for row in few if row["method"] == method]
+        mean = accuracy.mean_accuracy(own, results_page.FEW_DOMAINS)
+        assert mean is not None
+        assert word.format(f"{100 * mean:.1f}") in said.partition("From ten pictures a class")[2]
     lean = {m for m, (megabytes, _) in found.items() if megabytes < found["finetune"][0] / 4}
     assert lean == {"da3", "bias", "repnet", "tinytl", "head"}
     assert max(lean, key=lambda method: found[method][1]) == "da3"
@@ -81,6 +89,18 @@ def test_readme_and_memory_page_tell_the_ratios_of_the_step_tables() -> None:
         f"{ends(8, DEFAULT, 'step_s')} less time. At batch 32 the default needs "
         f"{ends(32, DEFAULT, 'peak_bytes')} less memory and {ends(32, DEFAULT, 'step_s')} less time"
     ) in said
+
+    def less_than(*rivals: str) -> str:
+        return step_rows.spread(
+            [
+                results_claims.ratio_of(result, rival, DEFAULT, "peak_bytes")
+                for result in results
+                for rival in rivals
+            ]
+        )
+
+    assert f"needs {less_than('series_adapter', 'parallel_adapter')} less memory in the" in said
+    assert f"against Piggyback {less_than('piggyback')}." in said
     small = {result["backbone"]: result for result in results if result["batch"] == 8}
     lite0, mobile = small["efficientnet_lite0"], small["mobilenet_v2"]
     memory, time = (
