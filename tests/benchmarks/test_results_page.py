@@ -56,12 +56,12 @@ def test_readme_tells_the_means_of_the_table() -> None:
     for method, words in named.items():
         assert words.format(f"{found[method][1]:.1f}") in said
     few = [row for row in accuracy.counted(read_rows(accuracy.FILE)) if row["amount"] != "1000"]
-    words = ("DA³ reaches {} %", "LoRA {}", "fine-tuning {}", "head only {}.")
-    for method, word in zip(("da3", "lora", "finetune", "head"), words, strict=True):
+    phrases = ("DA³ reaches {} %", "LoRA {}", "fine-tuning {}", "head only {}.")
+    for method, phrase in zip(("da3", "lora", "finetune", "head"), phrases, strict=True):
         own = [row for row in few if row["method"] == method]
         mean = accuracy.mean_accuracy(own, results_page.FEW_DOMAINS)
         assert mean is not None
-        assert word.format(f"{100 * mean:.1f}") in said.partition("From ten pictures a class")[2]
+        assert phrase.format(f"{100 * mean:.1f}") in said.partition("From ten pictures a class")[2]
     lean = {m for m, (megabytes, _) in found.items() if megabytes < found["finetune"][0] / 4}
     assert lean == {"da3", "bias", "repnet", "tinytl", "head"}
     assert max(lean, key=lambda method: found[method][1]) == "da3"
