@@ -77,7 +77,7 @@ def page() -> str:
         "Test accuracy in % after each step. *finetune*: one network for all, which each domain "
         "goes on training, a head each. *da3*: an adaptor each. *Changed logits*: numbers that are "
         "not bit-identical to those right after learning, over all test pictures of all "
-        f"domains so far. {BEFORE}",
+        "domains so far.",
         sequence.table(order or {"domains": names}),
         "## Memory and time of a training step",
         "By `addapt bench step`; [MEMORY.md](MEMORY.md) tells how to read it. In brackets how many "
