@@ -139,18 +139,19 @@ def add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return y.add_(small)
     h, w = y.shape[2:]
-    whole_h, whole_w = h // factor, w // factor
-    # Rows and columns of whole squares as dimensions of their own: one broadcast sum.
-    whole = y[:, :, : whole_h * factor, : whole_w * factor]
-    shape = (*y.shape[:2], whole_h, factor, whole_w, factor)
-    squares = whole.view(shape)
-    squares += small[:, :, :whole_h, None, :whole_w, None]
-    if w % factor:
-        edge = small[:, :, :, -1:].repeat_interleave(factor, 2)[:, :, :h]
-        y[:, :, :, whole_w * factor :] += edge
-    if h % factor:
-        edge = small[:, :, -1:, :whole_w].repeat_interleave(factor, 3)
-        y[:, :, whole_h * factor :, : whole_w * factor] += edge
+    rows, columns = h // factor, w // factor
+    below, right = rows * factor, columns * factor  # where squares are no longer whole
+    # Rows and columns of squares as dimensions of their own: broadcast sums, nothing repeated.
+    whole = y[:, :, :below, :right].unflatten(3, (columns, factor)).unflatten(2, (rows, factor))
+    whole += small[:, :, :rows, None, :columns, None]
+    if right < w:
+        edge = y[:, :, :below, right:].unflatten(2, (rows, factor))
+        edge += small[:, :, :rows, None, -1:]
+    if below < h:
+        edge = y[:, :, below:, :right].unflatten(3, (columns, factor))
+        edge += small[:, :, -1:, :columns, None]
+    if right < w and below < h:
+        y[:, :, below:, right:] += small[:, :, -1:, -1:]
     return y
 
 
