@@ -138,17 +138,17 @@ def add_tiles(y: Tensor, small: Tensor, factor: int) -> Tensor:
     """Add each element of `small` to its square of `y`, in place."""
     if factor == 1:
         return y.add_(small)
-    h, w = y.shape[2:]
-    rows, columns = h // factor, w // factor
-    below, right = rows * factor, columns * factor  # where squares are no longer whole
-    # Rows and columns of squares as dimensions of their own: broadcast sums, nothing repeated.
-    whole = y[:, :, :below, :right].unflatten(3, (columns, factor)).unflatten(2, (rows, factor))
+    n, c, h, w = y.shape
+    rows, columns = h // factor, w // factor  # whole squares; the rest is at the far edges
+    below, right = rows * factor, columns * factor
+    # Rows and columns as dimensions of their own: broadcast sums, nothing is repeated.
+    whole = y[:, :, :below, :right].view(n, c, rows, factor, columns, factor)
     whole += small[:, :, :rows, None, :columns, None]
     if right < w:
-        edge = y[:, :, :below, right:].unflatten(2, (rows, factor))
+        edge = y[:, :, :below, right:].view(n, c, rows, factor, w - right)
         edge += small[:, :, :rows, None, -1:]
     if below < h:
-        edge = y[:, :, below:, :right].unflatten(3, (columns, factor))
+        edge = y[:, :, below:, :right].view(n, c, h - below, columns, factor)
         edge += small[:, :, -1:, :columns, None]
     if right < w and below < h:
         y[:, :, below:, right:] += small[:, :, -1:, -1:]
