@@ -44,12 +44,6 @@ training pictures is held out to choose the epoch; test pictures were looked at 
 of a method.
 """
 
-# To be deleted with the first of these measurements that is made anew.
-BEFORE = (
-    "DA³ is the form without `shortcut` here: these were measured before it had one, which adds a "
-    "sum of two small maps to each adaptor."
-)
-
 
 def page() -> str:
     """Return the whole page."""
@@ -126,8 +120,8 @@ def gates_parts() -> list[str]:
     )
     parts.append(
         "**A training step with gates**, batch 8, 224 px, a share of 60 % "
-        "(`python benchmarks/gates_step.py`); memory is that of live tensors. "
-        f"{BEFORE}\n\n" + gates_table.steps_table(RESULTS / "gates_step.json")
+        "(`python benchmarks/gates_step.py`); memory is that of live tensors."
+        "\n\n" + gates_table.steps_table(RESULTS / "gates_step.json")
     )
     return [part.strip("\n") for part in parts]
 
