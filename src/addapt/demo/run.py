@@ -71,7 +71,12 @@ def run_demo(
             on_progress=on_progress,
         )
         report = learner.learn(
-            source.name, where, image_px=source.image_px, restart=True, on_progress=on_progress
+            source.name,
+            where,
+            image_px=source.image_px,
+            epochs=source.epochs,
+            restart=True,
+            on_progress=on_progress,
         )
         fixed = _fixed_images(backbone, where, report)
         done.append(
