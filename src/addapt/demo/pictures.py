@@ -37,7 +37,8 @@ Pixels = npt.NDArray[np.uint8]
 class PictureSource:
     """A demo domain: where its pictures come from, and their licence.
 
-    `image_px` is the side at which the demo learns it and `epochs` the passes; None as for any folder.
+    `image_px` is the side at which the demo learns it, `epochs` the passes; None: as for any
+    folder.
     """
 
     name: str
