@@ -35,7 +35,7 @@ from result_rows import (
 from trial import BACKBONE, hyperparameters, learn_and_judge
 
 import addapt
-from addapt.methods import METHODS
+from addapt.engines.torch.methods import METHODS
 
 FILE = RESULTS / "accuracy.jsonl"
 QUICK_FILE = ROOT / "demo" / "accuracy_quick.jsonl"  # not committed: everyone makes their own

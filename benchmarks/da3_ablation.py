@@ -23,12 +23,12 @@ from typing import Any
 import torch
 
 import addapt
-from addapt.data import auto_image_px, load_images, scan_folder
 from addapt.demo.pictures import SOURCES, build_pictures
-from addapt.methods import METHODS, Method
-from addapt.training.loop import evaluate, train
-from addapt.training.run import training_options
-from addapt.training.state import TrainingState
+from addapt.engines.torch.methods import METHODS, Method
+from addapt.images import auto_image_px, load_images, scan_folder
+from addapt.learning.loop import evaluate, train
+from addapt.learning.run import training_options
+from addapt.learning.state import TrainingState
 
 RESULTS = Path(__file__).parent / "results" / "da3_ablation.jsonl"
 DOMAINS = ("digits", "silhouettes", "solar-cells", "faces")

@@ -35,9 +35,9 @@ from trial import hyperparameters
 
 import addapt
 from addapt.bench.gates import TIMED_PICTURES, bench_gates, time_gates
-from addapt.data import load_images, scan_classes
-from addapt.gates import UNITS
-from addapt.training.gating import ungated_px
+from addapt.engines.torch.gates import UNITS
+from addapt.images import load_images, scan_classes
+from addapt.learning.gating import ungated_px
 
 FILE = RESULTS / "gates.jsonl"
 TIMES = RESULTS / "gates.json"

@@ -22,12 +22,12 @@ from gates import PX, RANDOM
 from result_rows import RESULTS, spell_command, surroundings
 
 import addapt
-from addapt.data import load_images, scan_classes
-from addapt.gates import BLOCKS, CHANNELS, RESOLUTION, Gates
+from addapt.engines.torch.gates import BLOCKS, CHANNELS, RESOLUTION, Gates
+from addapt.engines.torch.methods import AdaptedModel, measure_gates, refit_gates
+from addapt.images import load_images, scan_classes
+from addapt.learning.adamw import AdamW, ParameterGroup
+from addapt.learning.loop import to_input
 from addapt.memory import configure_allocator
-from addapt.methods import AdaptedModel, measure_gates, refit_gates
-from addapt.training.adamw import AdamW, ParameterGroup
-from addapt.training.loop import to_input
 
 FILE = RESULTS / "gates_step.json"
 BATCH = 8

@@ -33,8 +33,8 @@ from trial import Settings, hyperparameters, learn_and_judge
 
 import addapt
 from addapt._errors import AddaptError, DataError, OptionError
-from addapt.data import scan_classes, scan_folder
-from addapt.methods import METHODS
+from addapt.engines.torch.methods import METHODS
+from addapt.images import scan_classes, scan_folder
 
 FILE = RESULTS / "imagenet_to_sketch.jsonl"
 BACKBONE = "resnet50"

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import addapt.training  # noqa: F401  # what learning imports is part of its process
+import addapt.learning  # noqa: F401  # what learning imports is part of its process
 from addapt.bench.contender import Contender, Workload
 from addapt.bench.remote import ALLOCATORS, RemoteStep
 from addapt.bench.surroundings import machine, versions
-from addapt.memory import PlanRow, plan
+from addapt.engines.torch.memory import PlanRow, plan
 
 PROCESSES = 3
 RESULT = Path(__file__).parent / "results" / "plan_accuracy.json"

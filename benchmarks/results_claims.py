@@ -10,7 +10,7 @@ from result_rows import Row, latest
 from step_results import amount
 from step_rows import DEFAULT, SMALLEST, ratio, spread, step_row, times, title
 
-from addapt.methods import METHODS
+from addapt.engines.torch.methods import METHODS
 
 NOT_RUN = "not run here"
 DA3, HEAD, FINETUNE = "da3", "head", "finetune"

@@ -21,7 +21,7 @@ from results_claims import claims, goals, reproducibility
 from step_rows import DEFAULT, step_row, title
 from step_rows import step_results as read_steps
 
-from addapt.methods import METHODS
+from addapt.engines.torch.methods import METHODS
 
 PAGE = ROOT / "docs" / "RESULTS.md"
 PLOT = ROOT / "docs" / "accuracy_against_memory.png"

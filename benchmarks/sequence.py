@@ -28,10 +28,10 @@ from torch import Tensor
 from trial import BACKBONE, build, hyperparameters
 
 import addapt
-from addapt.data import ImageSet, load_images, scan_classes
-from addapt.methods import METHODS, AdaptedModel, Method
-from addapt.training import Learner
-from addapt.training.loop import predict_logits
+from addapt.engines.torch.methods import METHODS, AdaptedModel, Method
+from addapt.images import ImageSet, load_images, scan_classes
+from addapt.learning import Learner
+from addapt.learning.loop import predict_logits
 
 FILE = RESULTS / "sequence.json"
 WORK = ROOT / "demo" / "sequence"

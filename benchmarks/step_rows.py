@@ -8,7 +8,7 @@ from typing import Any
 from result_rows import RESULTS, Row
 
 from addapt.bench.contender import WHOLE_BATCH
-from addapt.methods import METHODS
+from addapt.engines.torch.methods import METHODS
 
 FOLDER = RESULTS / "step"
 DEFAULT, SMALLEST = "default", "smallest"

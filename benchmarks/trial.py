@@ -17,9 +17,9 @@ import domains
 from result_rows import Row
 
 from addapt._errors import TrainingError
-from addapt.backbones import Backbone
-from addapt.methods import METHODS, Method
-from addapt.training import Learner
+from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.methods import METHODS, Method
+from addapt.learning import Learner
 
 BACKBONE = "efficientnet_lite0"
 

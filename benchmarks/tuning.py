@@ -32,7 +32,7 @@ from result_rows import (
 from trial import BACKBONE, Settings, hyperparameters, learn_and_judge, recipe_settings
 
 import addapt
-from addapt.methods import METHODS
+from addapt.engines.torch.methods import METHODS
 
 FILE = RESULTS / "tuning.jsonl"
 TUNED_ON = ("silhouettes", "solar-cells")

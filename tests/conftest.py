@@ -10,7 +10,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from addapt.backbones import Backbone, BackboneInfo, BlockInfo, InputInfo, weights_sha256
+from addapt.engines.torch.backbones import (
+    Backbone,
+    BackboneInfo,
+    BlockInfo,
+    InputInfo,
+    weights_sha256,
+)
 
 MakeFolder = Callable[..., Path]
 

@@ -13,9 +13,9 @@ import torch
 
 from addapt._errors import AddaptError
 from addapt.domains import DomainInfo, read_info
-from addapt.methods import AdaptedModel
-from addapt.training import Learner
-from addapt.training.run_file import load_run
+from addapt.engines.torch.methods import AdaptedModel
+from addapt.learning import Learner
+from addapt.learning.run_file import load_run
 from tests.damage import Damage, Original, Parts
 
 EXTRA_BYTES = 200_000_000

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from addapt.methods import AdaptedModel
+from addapt.engines.torch.methods import AdaptedModel
 
 
 def gradients(model: AdaptedModel, x: Tensor, labels: Tensor, micro_batch: int) -> list[Tensor]:

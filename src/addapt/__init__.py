@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from addapt._errors import AddaptError
-    from addapt.backbones import Backbone, load_backbone
-    from addapt.freezing import audit, freeze, pack_weights, unpack_weights
-    from addapt.gates import Gates
-    from addapt.memory import accumulate_gradients, measure
-    from addapt.methods import (
+    from addapt.engines.torch.backbones import Backbone, load_backbone
+    from addapt.engines.torch.freezing import audit, freeze, pack_weights, unpack_weights
+    from addapt.engines.torch.gates import Gates
+    from addapt.engines.torch.memory import accumulate_gradients, measure
+    from addapt.engines.torch.methods import (
         DA3,
         AdaptedModel,
         Bias,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         settle_gates,
         switch_gates,
     )
-    from addapt.training import Learner
+    from addapt.learning import Learner
 
 __all__ = [
     "SeriesAdapter",
@@ -68,23 +68,23 @@ __all__ = [
 
 _ROOMS = {
     "AddaptError": "addapt._errors",
-    "Backbone": "addapt.backbones",
-    "load_backbone": "addapt.backbones",
-    "Gates": "addapt.gates",
-    "Learner": "addapt.training",
-    "accumulate_gradients": "addapt.memory",
-    "audit": "addapt.freezing",
-    "freeze": "addapt.freezing",
-    "measure": "addapt.memory",
-    "pack_weights": "addapt.freezing",
-    "unpack_weights": "addapt.freezing",
+    "Backbone": "addapt.engines.torch.backbones",
+    "load_backbone": "addapt.engines.torch.backbones",
+    "Gates": "addapt.engines.torch.gates",
+    "Learner": "addapt.learning",
+    "accumulate_gradients": "addapt.engines.torch.memory",
+    "audit": "addapt.engines.torch.freezing",
+    "freeze": "addapt.engines.torch.freezing",
+    "measure": "addapt.engines.torch.memory",
+    "pack_weights": "addapt.engines.torch.freezing",
+    "unpack_weights": "addapt.engines.torch.freezing",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'addapt' has no attribute {name!r}")
-    return getattr(import_module(_ROOMS.get(name, "addapt.methods")), name)
+    return getattr(import_module(_ROOMS.get(name, "addapt.engines.torch.methods")), name)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,8 @@ from functools import partial
 import torch
 
 from addapt.bench.eager import attach_eager
-from addapt.memory import accumulate_gradients, kept_bytes
-from addapt.methods import AdaptedModel
+from addapt.engines.torch.memory import accumulate_gradients, kept_bytes
+from addapt.engines.torch.methods import AdaptedModel
 from tests.conftest import build_tiny_backbone
 
 

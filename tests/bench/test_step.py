@@ -8,7 +8,7 @@ from addapt.bench import step
 from addapt.bench.contender import Contender, Workload
 from addapt.bench.remote import WorkerError
 from addapt.bench.step import run_comparison
-from addapt.training.progress import Progress
+from addapt.learning.progress import Progress
 
 WORK = Workload("resnet18", "random", batch=8, image_px=32, threads=1, device="cpu")
 

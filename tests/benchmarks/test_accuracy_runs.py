@@ -11,8 +11,8 @@ import result_rows
 import trial
 import tuning
 
-from addapt.backbones import Backbone
-from addapt.methods import METHODS
+from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.methods import METHODS
 from tests.conftest import MakeFolder
 
 NAMES = ["digits", "faces"]

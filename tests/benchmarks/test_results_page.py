@@ -14,8 +14,8 @@ import step_rows
 from result_rows import RESULTS, ROOT, read_rows
 from step_rows import DEFAULT, SMALLEST
 
-from addapt.gates import Gates
-from addapt.methods import METHODS
+from addapt.engines.torch.gates import Gates
+from addapt.engines.torch.methods import METHODS
 
 
 def test_page_is_current() -> None:

@@ -10,7 +10,7 @@ import trial
 import tuning
 from safetensors.torch import load_file
 
-from addapt.backbones import Backbone
+from addapt.engines.torch.backbones import Backbone
 from tests.conftest import MakeFolder
 
 NAMES = ["one", "two"]

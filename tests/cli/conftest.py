@@ -4,8 +4,8 @@ import functools
 
 import pytest
 
-import addapt.backbones
-from addapt.backbones import Backbone, load_backbone
+import addapt.engines.torch.backbones
+from addapt.engines.torch.backbones import Backbone, load_backbone
 
 _load_once = functools.cache(load_backbone)
 
@@ -18,4 +18,4 @@ def _backbones_of_the_project_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -
         own = weights in (None, "random")
         return (_load_once if own else load_backbone)(name, weights, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(addapt.backbones, "load_backbone", load)
+    monkeypatch.setattr(addapt.engines.torch.backbones, "load_backbone", load)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from addapt.backbones import load_backbone
 from addapt.cli.main import app
-from addapt.freezing import audit
+from addapt.engines.torch.backbones import load_backbone
+from addapt.engines.torch.freezing import audit
 
 SMALL = ("--backbone", "resnet18", "--image-px", "32")
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from addapt import Learner
 from addapt.cli.learn import learn
 from addapt.cli.main import app
-from addapt.training.forecast import Forecast
+from addapt.learning.forecast import Forecast
 from tests.conftest import MakeFolder, write_pictures
 
 QUICK = ("--epochs", "1", "--image-px", "32", "--threads", "1")
@@ -290,7 +290,7 @@ def test_budget(make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.Mon
     def predict(*words: object, **order: Any) -> Forecast:
         return Forecast({1: 1_000_000}, 1_000_000, 1000, 0, 100_000_000)
 
-    monkeypatch.setattr("addapt.training.budget.forecast", predict)
+    monkeypatch.setattr("addapt.learning.budget.forecast", predict)
     folder, store = make_folder(), tmp_path / "s"
     words: tuple[str | Path, ...] = ("learn", "x", folder, "--store", store, *QUICK)
     words += ("--backbone", "resnet18", "--method", "head", "--batch", "8")

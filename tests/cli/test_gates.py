@@ -7,7 +7,7 @@ import pytest
 from typer.main import get_command
 
 from addapt.cli.main import app
-from addapt.gates.gates import USUAL_COMPUTE
+from addapt.engines.torch.gates.gates import USUAL_COMPUTE
 from tests.cli.test_cli import QUICK, refused, run, run_json
 from tests.conftest import MakeFolder, write_pictures
 

@@ -10,15 +10,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from addapt.backbones import Backbone
 from addapt.cli import stopping
 from addapt.cli.main import app
 from addapt.cli.output import command
 from addapt.cli.stopping import StopOnSignal
-from addapt.training import Progress
-from addapt.training import learner as learner_module
-from addapt.training import run as run_module
-from addapt.training.run_file import load_run
+from addapt.engines.torch.backbones import Backbone
+from addapt.learning import Progress
+from addapt.learning import learner as learner_module
+from addapt.learning import run as run_module
+from addapt.learning.run_file import load_run
 from tests.conftest import MakeFolder
 from tests.forks import Fork
 
@@ -95,7 +95,9 @@ def test_handlers_are_put_back() -> None:
 
 @pytest.fixture
 def tiny_command_line(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("addapt.backbones.load_backbone", lambda *_, **__: tiny_backbone)
+    monkeypatch.setattr(
+        "addapt.engines.torch.backbones.load_backbone", lambda *_, **__: tiny_backbone
+    )
 
 
 def learn(folder: Path, store: Path, *words: str) -> Callable[[], object]:
@@ -128,7 +130,7 @@ def test_terminated_while_learning(
     assert left is not None
     assert left.step > 0
     # The next one takes its threads from the state.
-    monkeypatch.setattr("addapt.training.use_fastest_threads", None)
+    monkeypatch.setattr("addapt.learning.use_fastest_threads", None)
     words = [word for word in WORDS if word not in ("--threads", "1")]
     words[words.index("500")] = "2"
     result = CliRunner().invoke(app, ["learn", "x", str(folder), "--store", str(store), *words])

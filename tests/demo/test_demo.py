@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from addapt.backbones import Backbone
 from addapt.demo import run as demo_run
 from addapt.demo.pictures import PictureSource
 from addapt.demo.report import write_report
 from addapt.demo.run import DemoDomain, run_demo, summary
-from addapt.methods import DA3, Head, Recipe
-from addapt.training import Learner
+from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.methods import DA3, Head, Recipe
+from addapt.learning import Learner
 from tests.conftest import MakeFolder
 
 HOSTILE = "e<script>\x1b[31m\udce9"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from addapt.backbones import load_backbone
 from addapt.demo.pictures import SOURCES
 from addapt.demo.run import run_demo
+from addapt.engines.torch.backbones import load_backbone
 
 WANTED = {"digits": 0.96, "silhouettes": 0.95, "faces": 0.97, "solar-cells": 0.85}
 

@@ -19,8 +19,8 @@ import torch
 from addapt._errors import AddaptError
 from addapt.domains import Store
 from addapt.domains.lock import writing
-from addapt.training.run_file import load_run, save_run
-from addapt.training.state import TrainingState
+from addapt.learning.run_file import load_run, save_run
+from addapt.learning.state import TrainingState
 from tests.domains.domain_cases import INFO, tensors
 from tests.faults import CALLS, ERRORS, dead_at, failing, failing_from, watched
 from tests.forks import Fork

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addapt.methods import attach, build_method
-from addapt.training import Learner
+from addapt.engines.torch.methods import attach, build_method
+from addapt.learning import Learner
 from tests.conftest import build_tiny_backbone
 from tests.damage import FUZZ, Damage, Original, damages
 from tests.domains.domain_cases import INFO

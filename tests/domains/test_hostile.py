@@ -15,7 +15,7 @@ from addapt._errors import DomainError
 from addapt.cli.main import app
 from addapt.domains import Store, read_info
 from addapt.domains.header import METADATA
-from addapt.training import Learner
+from addapt.learning import Learner
 from tests.conftest import build_tiny_backbone
 from tests.damage import CHECKSUM, Damage, Original, Parts, assemble
 from tests.domains.test_fuzz import write_untrained

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from addapt.training import Learner, LearningStopped, Progress
-from addapt.training.run_file import save_run
-from addapt.training.saving import SAVE_EVERY_S
+from addapt.learning import Learner, LearningStopped, Progress
+from addapt.learning.run_file import save_run
+from addapt.learning.saving import SAVE_EVERY_S
 from tests.soak.lessons import IMAGE_PX
 
 
@@ -28,7 +28,7 @@ def saving_cost(
         if progress.phase == "learning" and not begun_s:
             begun_s = time.perf_counter()  # after the first step, as the first save before it
 
-    with mock.patch("addapt.training.saving.save_run", timed_save):
+    with mock.patch("addapt.learning.saving.save_run", timed_save):
         try:
             Learner(backbone, store).learn(
                 "cost",

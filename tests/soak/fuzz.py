@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 
-from addapt.methods import attach, build_method
-from addapt.training import Learner, LearningStopped, Progress
-from addapt.training.run_file import STATE_FILE
+from addapt.engines.torch.methods import attach, build_method
+from addapt.learning import Learner, LearningStopped, Progress
+from addapt.learning.run_file import STATE_FILE
 from tests.damage import Damage, Original, damages
 from tests.judges import LOADED, REFUSED, DomainJudge, StateJudge
 from tests.soak.lessons import BATCH, CLASSES, IMAGE_PX

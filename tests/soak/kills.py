@@ -14,7 +14,7 @@ from typing import Protocol
 
 from addapt._errors import AddaptError
 from addapt.domains import Store
-from addapt.training.run_file import is_unfinished
+from addapt.learning.run_file import is_unfinished
 
 EARLIER, AGAIN = "earlier", "again"  # domains that are there from the beginning
 EXIT_LIMIT_S = 5.0  # in which a process that is asked to stop has to end

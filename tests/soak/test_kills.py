@@ -7,7 +7,7 @@ import pytest
 
 from addapt._errors import AddaptError
 from addapt.domains import Store
-from addapt.training import Learner
+from addapt.learning import Learner
 from tests.conftest import build_tiny_backbone
 from tests.forks import Fork
 from tests.soak.kills import AGAIN, EARLIER, KillTest

@@ -6,11 +6,11 @@ from typing import Literal
 
 import torch
 
-from addapt._allocator import Allocator
 from addapt._errors import OptionError, UnknownNameError
-from addapt.backbones import BACKBONES, load_backbone
-from addapt.methods import METHODS
-from addapt.training.prepare import MAX_IMAGE_PX, MIN_IMAGE_PX
+from addapt.engines.torch.backbones import BACKBONES, load_backbone
+from addapt.engines.torch.methods import METHODS
+from addapt.learning.prepare import MAX_IMAGE_PX, MIN_IMAGE_PX
+from addapt.memory.allocator import Allocator
 
 REFERENCE = "finetune"
 BIAS = "bias"

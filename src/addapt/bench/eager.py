@@ -6,10 +6,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from addapt.backbones import Backbone
 from addapt.bench.contender import BIAS_CHECKPOINTING, EAGER_METHODS
-from addapt.methods import AdaptedModel, Adaptor, attach, build_method
-from addapt.methods.finetune import TunedCopy
+from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.methods import AdaptedModel, Adaptor, attach, build_method
+from addapt.engines.torch.methods.finetune import TunedCopy
 
 
 class UnfrozenBiases(Adaptor):

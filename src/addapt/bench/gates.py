@@ -4,13 +4,13 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from addapt.data import ImageSet, load_images, scan_classes
-from addapt.gates import count_multiply_adds
-from addapt.methods import AdaptedModel, switch_gates
-from addapt.training import Learner
-from addapt.training.gating import Batches, open_shares, require_gates, time_in_turns, ungated_px
-from addapt.training.loop import EVALUATION_BATCH, evaluate, to_input
-from addapt.training.progress import OnProgress, Progress
+from addapt.engines.torch.gates import count_multiply_adds
+from addapt.engines.torch.methods import AdaptedModel, switch_gates
+from addapt.images import ImageSet, load_images, scan_classes
+from addapt.learning import Learner
+from addapt.learning.gating import Batches, open_shares, require_gates, time_in_turns, ungated_px
+from addapt.learning.loop import EVALUATION_BATCH, evaluate, to_input
+from addapt.learning.progress import OnProgress, Progress
 
 TIMED_PICTURES = 16  # one by one, and as one batch
 EXTREMES = 3

@@ -5,7 +5,7 @@ from pathlib import Path
 from addapt._disk import disk_reason
 from addapt._errors import OptionError
 from addapt.bench.gates import EXTREMES, GatesRow
-from addapt.data import Sample, load_images
+from addapt.images import Sample, load_images
 
 SHOWN_PX = 128
 

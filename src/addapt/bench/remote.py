@@ -8,9 +8,9 @@ import subprocess
 import sys
 from typing import Any
 
-from addapt._allocator import THRESHOLD_BYTES, Allocator
 from addapt._errors import AddaptError
 from addapt.bench.contender import Contender, Workload
+from addapt.memory.allocator import THRESHOLD_BYTES, Allocator
 
 # What each kind of allocator needs in a worker's environment. By its own ways ("system") glibc
 # holds on to freed memory, so that a peak tells of earlier steps, too.

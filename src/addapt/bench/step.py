@@ -17,7 +17,7 @@ from addapt.bench.contender import (
     fastest_candidates,
 )
 from addapt.bench.remote import RemoteStep, WorkerError
-from addapt.training.progress import OnProgress, Progress
+from addapt.learning.progress import OnProgress, Progress
 
 WARM_UP_ROUNDS = 1
 TRIAL_ROUNDS = 2

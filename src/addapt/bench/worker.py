@@ -14,20 +14,16 @@ from typing import Any
 
 import torch
 
-from addapt._allocator import Allocator, configure_allocator
 from addapt._errors import AddaptError
-from addapt.backbones import load_backbone
 from addapt.bench.contender import BIAS_CHECKPOINTING, Contender, Workload
-from addapt.freezing import pack_weights
-from addapt.memory import (
-    KeptTensors,
-    add_gradient,
-    measure_process_peak,
-    process_peak_bytes,
-)
-from addapt.methods import AdaptedModel, attach, build_method
-from addapt.training.adamw import AdamW, ParameterGroup
-from addapt.training.loop import to_input
+from addapt.engines.torch.backbones import load_backbone
+from addapt.engines.torch.freezing import pack_weights
+from addapt.engines.torch.memory import KeptTensors, add_gradient
+from addapt.engines.torch.methods import AdaptedModel, attach, build_method
+from addapt.learning.adamw import AdamW, ParameterGroup
+from addapt.learning.loop import to_input
+from addapt.memory import measure_process_peak, process_peak_bytes
+from addapt.memory.allocator import Allocator, configure_allocator
 
 CLASSES = 10
 LR = 1e-4

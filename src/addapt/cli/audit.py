@@ -10,7 +10,7 @@ from addapt.cli import options
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from addapt.freezing import AuditRow
+    from addapt.engines.torch.freezing import AuditRow
 
 
 def audit(
@@ -50,9 +50,9 @@ def audit(
             return
         import torch
 
-        from addapt.backbones import load_backbone
-        from addapt.freezing import audit as audit_network
-        from addapt.freezing import freeze
+        from addapt.engines.torch.backbones import load_backbone
+        from addapt.engines.torch.freezing import audit as audit_network
+        from addapt.engines.torch.freezing import freeze
 
         network = load_backbone(backbone, weights, plain=True)
         px = image_px or network.info.input.px
@@ -86,9 +86,9 @@ def audit(
 def _audit_method(
     backbone: str, name: str, image_px: int | None, batch: int, *, as_json: bool
 ) -> None:
-    from addapt.backbones.registry import unfilled_backbone
-    from addapt.memory import audit_method
-    from addapt.methods import build_method
+    from addapt.engines.torch.backbones.registry import unfilled_backbone
+    from addapt.engines.torch.memory import audit_method
+    from addapt.engines.torch.methods import build_method
 
     method = build_method(name)
     px = image_px or unfilled_backbone(backbone).info.input.px

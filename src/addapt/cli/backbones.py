@@ -12,7 +12,7 @@ def backbones(
 ) -> None:
     """List the backbones, one line each."""
     with command(as_json=as_json, debug=debug, threads=threads):
-        from addapt.backbones import BACKBONES
+        from addapt.engines.torch.backbones import BACKBONES
 
         if as_json:
             rows = [

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from addapt._allocator import Allocator
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import OptionError
 from addapt.cli import options
 from addapt.cli.confusion import check_drawing
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
+from addapt.memory.allocator import Allocator
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from addapt.bench.contender import Workload
     from addapt.bench.step import StepRow
-    from addapt.training import OnProgress, Progress
+    from addapt.learning import OnProgress, Progress
 
 bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 

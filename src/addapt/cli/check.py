@@ -26,7 +26,7 @@ def check(
     """Check that domains are whole and can be used; exit with 1 if one is not."""
     with command(as_json=as_json, debug=debug, threads=threads):
         from addapt.domains import Store
-        from addapt.training.checking import StoreCheck
+        from addapt.learning.checking import StoreCheck
 
         checked = StoreCheck(Store(store))
         findings = list(checked.findings(names or ()))

@@ -9,7 +9,7 @@ from addapt._errors import MissingPackageError, OptionError
 from addapt._text import printable
 
 if TYPE_CHECKING:
-    from addapt.training import Evaluation
+    from addapt.learning import Evaluation
 
 FORMATS = (".png", ".svg", ".pdf")
 MAX_NUMBERED_CLASSES = 25  # with more, numbers in the cells could not be read

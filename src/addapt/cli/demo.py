@@ -33,10 +33,10 @@ def demo(
 ) -> None:
     """Learn four real domains one after another and show that none is forgotten."""
     with command(as_json=as_json, debug=debug, threads=threads), StopOnSignal():
-        from addapt.backbones import load_backbone
         from addapt.demo.report import check_packages, write_report
         from addapt.demo.run import run_demo, summary
-        from addapt.training import use_fastest_threads
+        from addapt.engines.torch.backbones import load_backbone
+        from addapt.learning import use_fastest_threads
 
         check_packages()
         if store is not None:

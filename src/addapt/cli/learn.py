@@ -12,8 +12,8 @@ from addapt.cli.output import command, print_json, progress_bar, say, warn_unrea
 from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
-    from addapt.backbones import Backbone
-    from addapt.training import LearnReport, Progress
+    from addapt.engines.torch.backbones import Backbone
+    from addapt.learning import LearnReport, Progress
 
 TRIAL_IMAGES = 4  # to find the best number of threads with, under a budget
 
@@ -89,9 +89,9 @@ def learn(
         px = _parse_px(image_px)
         budget_bytes = options.parse_budget(budget)
         asked = options.parse_gates(gates, compute, gate_unit, gate_kind)
-        from addapt.backbones import load_backbone
+        from addapt.engines.torch.backbones import load_backbone
+        from addapt.learning import Learner
         from addapt.memory import configure_allocator
-        from addapt.training import Learner
 
         if budget_bytes is not None:
             configure_allocator()  # before the backbone is read, whose blocks are the largest
@@ -170,7 +170,7 @@ def _choose_threads(network: "Backbone", state: Path | None, *, few_images: bool
     """
     import torch
 
-    from addapt.training import unfinished_threads, use_fastest_threads
+    from addapt.learning import unfinished_threads, use_fastest_threads
 
     before = None if state is None else unfinished_threads(state)
     if before is not None:

@@ -14,7 +14,7 @@ def methods(
 ) -> None:
     """List the methods of adaptation, one line each."""
     with command(as_json=as_json, debug=debug, threads=threads):
-        from addapt.methods import METHODS
+        from addapt.engines.torch.methods import METHODS
 
         if as_json:
             rows = [

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from addapt.domains import DomainInfo
-    from addapt.training import Learner
+    from addapt.learning import Learner
 
 
 def open_learner(
@@ -20,7 +20,7 @@ def open_learner(
     from addapt.domains import Store
 
     info = Store(store).info(domain)
-    from addapt.backbones import load_backbone
-    from addapt.training import Learner
+    from addapt.engines.torch.backbones import load_backbone
+    from addapt.learning import Learner
 
     return info, Learner(load_backbone(info.backbone, weights, device=device), store)

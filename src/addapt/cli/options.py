@@ -9,7 +9,7 @@ from addapt._errors import OptionError, UnknownNameError
 from addapt.cli.output import say
 
 if TYPE_CHECKING:
-    from addapt.gates import Gates as AskedGates
+    from addapt.engines.torch.gates import Gates as AskedGates
 
 Store = Annotated[Path, typer.Option("--store", help="Folder that keeps the domains.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
@@ -82,7 +82,7 @@ def parse_gates(
         if alone:
             raise OptionError(f"{alone[0]} is about gates: give --gates, too.")
         return None
-    from addapt.gates import Gates
+    from addapt.engines.torch.gates import Gates
 
     kinds = {"static": False, "dynamic": True}
     if kind is not None and kind not in kinds:

@@ -13,7 +13,7 @@ from addapt._text import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from addapt.training import OnProgress
+    from addapt.learning import OnProgress
 
 INTERRUPTED = 130  # what a shell reports for SIGINT
 
@@ -102,7 +102,7 @@ def progress_bar() -> "Iterator[OnProgress]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
-    from addapt.training.progress import Progress as Event
+    from addapt.learning.progress import Progress as Event
 
     columns = (
         TextColumn("{task.description:<16}"),

@@ -9,7 +9,7 @@ from addapt.cli import options
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from addapt.memory import PlanRow
+    from addapt.engines.torch.memory import PlanRow
 
 
 def plan(
@@ -25,9 +25,10 @@ def plan(
 ) -> None:
     """Predict the memory of a training step for each micro-batch, and say what fits."""
     with command(as_json=as_json, debug=debug, threads=threads):
-        import addapt.training  # noqa: F401  # what learning imports is part of its process
-        from addapt.memory import format_bytes, machine_bytes, too_small_budget
-        from addapt.memory import plan as make_plan
+        import addapt.learning  # noqa: F401  # what learning imports is part of its process
+        from addapt.engines.torch.memory import plan as make_plan
+        from addapt.engines.torch.memory import too_small_budget
+        from addapt.memory import format_bytes, machine_bytes
 
         budget_bytes = options.parse_budget(budget)
         names = list(dict.fromkeys(name.strip() for name in method.split(",")))

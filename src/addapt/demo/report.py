@@ -14,7 +14,7 @@ from PIL import Image
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DataError, MissingPackageError
 from addapt._text import printable
-from addapt.data import ImageSet
+from addapt.images import ImageSet
 
 if TYPE_CHECKING:
     from addapt.demo.run import DemoDomain

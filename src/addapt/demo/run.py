@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from addapt.backbones import Backbone
-from addapt.data import ImageSet, load_images, scan_classes
 from addapt.demo.pictures import SOURCES, PictureSource, build_pictures
-from addapt.training import Learner, LearnReport, OnProgress
-from addapt.training.loop import predict_logits
+from addapt.engines.torch.backbones import Backbone
+from addapt.images import ImageSet, load_images, scan_classes
+from addapt.learning import Learner, LearnReport, OnProgress
+from addapt.learning.loop import predict_logits
 
 FIXED_IMAGES = 64
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from addapt._allocator import trim
+from addapt.memory.allocator import trim
 
 STATUS = Path("/proc/self/status")
 STATM = Path("/proc/self/statm")

@@ -1,0 +1,1 @@
+"""The engine on PyTorch: operations, freezing, backbones, gates, methods, memory."""

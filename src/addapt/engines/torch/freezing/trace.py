@@ -1,0 +1,84 @@
+"""From a module to a graph of its operations, by torch.fx."""
+
+import operator
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from addapt._errors import FreezeError
+from addapt.engines.torch.freezing.layers import FrozenAffine, FrozenConv2d
+from addapt.engines.torch.ops.activation import relu, relu6, smooth_8bit
+from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+
+LEAN_FUNCTIONS = (relu, relu6, smooth_8bit, max_pool2d, avg_pool2d, adaptive_avg_pool2d)
+IN_PLACE_OPERATORS = (
+    *(operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv),
+    *(operator.imod, operator.ipow, operator.iand, operator.ior, operator.ixor),
+)
+TORCH = Path(torch.__file__).parent
+HERE = Path(__file__)
+
+
+class _Proxy(fx.Proxy):
+    """Records `x += y` as the change in place that it is; torch.fx takes it for x = x + y."""
+
+
+def _recording(change: Callable[..., Any]) -> Callable[[fx.Proxy, Any], fx.Proxy]:
+    def record(self: fx.Proxy, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", change, (self, other), {})
+
+    return record
+
+
+for _change in IN_PLACE_OPERATORS:
+    setattr(_Proxy, f"__{_change.__name__}__", _recording(_change))
+
+
+class _Tracer(fx.Tracer):
+    """Takes what a frozen network is made of as a whole, so that one can be recorded again."""
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=LEAN_FUNCTIONS)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        frozen = isinstance(m, (FrozenConv2d, FrozenAffine))
+        return frozen or super().is_leaf_module(m, module_qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+
+def trace(module: nn.Module) -> fx.GraphModule:
+    """Record what `module` does to its input; parameters are shared, not copied.
+
+    Raises:
+        FreezeError: its code decides by the values of tensors, which a graph cannot.
+    """
+    tracer = _Tracer()
+    if tracer.is_leaf_module(module, ""):  # a lone layer: recorded by name, not from the inside
+        module = nn.Sequential(module)
+    try:
+        graph = tracer.trace(module)
+    except Exception as error:  # tracing runs foreign code: anything may come out of it
+        raise FreezeError(_explanation(module, error)) from error
+    return fx.GraphModule(module, graph, type(module).__name__)
+
+
+def _explanation(module: nn.Module, error: Exception) -> str:
+    where = "its code"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.exists() and not path.is_relative_to(TORCH) and path != HERE:
+            where = f'line {frame.lineno} of {path}, "{frame.line}",'
+            break
+    reason = str(error).split("\n", 1)[0].rstrip(".")
+    return (
+        f"{type(module).__name__} cannot be frozen as a whole: {where} cannot be recorded by "
+        f"torch.fx ({reason}). Move that line into a function of its own at the top level of its "
+        "file with the decorator @torch.fx.wrap, which is then left as it is, or freeze the "
+        "parts around it one by one."
+    )

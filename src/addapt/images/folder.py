@@ -1,0 +1,233 @@
+"""A folder of pictures, one sub-folder per class: what is in it, and what is wrong with it.
+
+Two layouts: `root/class/...`, or `root/train/class/...` with `root/val/class/...` and
+`root/test/class/...` beside it as far as they exist.
+"""
+
+import difflib
+import errno
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from addapt._errors import DataError
+from addapt.images.decode import IMAGE_SUFFIXES
+from addapt.images.listing import entries, files, is_picture, leads_to_folder, subfolders
+
+VAL_NAMES = ("val", "valid", "validation")
+SPLIT_NAMES = frozenset({"train", "test", *VAL_NAMES})
+
+# Names that only a split would have; used to notice a split that is spelt another way.
+SPLIT_LIKE = SPLIT_NAMES | {"training", "testing", "dev", "eval", "evaluation", "holdout"}
+
+_UNLISTED = {
+    errno.EACCES: "Give yourself permission to read everything in it.",
+    errno.EPERM: "Give yourself permission to read everything in it.",
+    errno.ENOENT: "It vanished in the meantime. Try again when nothing changes the folder.",
+    errno.ENOTDIR: "It changed in the meantime. Try again when nothing changes the folder.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture file and its class, an index into the classes' names."""
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """What a folder holds. `val` is empty when the folder has no split of its own."""
+
+    root: Path
+    classes: tuple[str, ...]
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+
+
+def scan_folder(root: Path) -> ImageFolder:
+    """Find the classes and pictures in `root`, to learn from.
+
+    Classes are sorted by name, pictures by path. Pictures in nested folders of a class count;
+    hidden entries, other files and links to folders do not.
+
+    Raises:
+        DataError: nothing can be learnt from this folder as it is.
+    """
+    with _listing(root):
+        return _scan(root)
+
+
+def _scan(root: Path) -> ImageFolder:
+    folders = _class_folders(root)
+    split = _split(folders)
+    if split is None:
+        _refuse_unknown_split(root, folders)
+        val_folder = None
+    else:
+        folders = _class_folders(split["train"])
+        val_folder = _val_folder(root, split)
+    classes = tuple(folder.name for folder in folders)
+    if len(folders) == 1:
+        raise DataError(_only_one_class(folders[0]))
+    train = _samples(folders, classes)
+    pictures_of = Counter(sample.label for sample in train)
+    for label, folder in enumerate(folders):
+        if pictures_of[label] == 0:
+            raise DataError(_no_picture(folder))
+        if pictures_of[label] == 1 and val_folder is None:
+            raise DataError(
+                f"The class folder {folder} holds a single picture. At least two are needed: "
+                "one to learn from and one to check on."
+            )
+    val = () if val_folder is None else _known_samples(val_folder, classes)
+    return ImageFolder(root, classes, train, val)
+
+
+def scan_classes(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
+    """Find the pictures in `root` to check on, labelled by their place in `classes`.
+
+    Of a folder that is split, `test` is taken, or else `val`. Classes may be absent.
+
+    Raises:
+        DataError: a class folder that is not in `classes`, no picture at all, or a split
+            without a part to check on.
+    """
+    with _listing(root):
+        return _known_samples(_folder_to_check(root, classes), classes)
+
+
+@contextmanager
+def _listing(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = _UNLISTED.get(error.errno or 0, "Check the disk and the path, and try again.")
+        raise DataError(
+            f"The folder {root} cannot be searched: {error.filename}: {error.strerror}. {remedy}"
+        ) from error
+
+
+def _folder_to_check(root: Path, classes: Sequence[str]) -> Path:
+    folders = _class_folders(root)
+    named_like_classes = all(folder.name in classes for folder in folders)
+    split = None if named_like_classes else _split(folders)
+    if split is None:
+        return root
+    checked = split.get("test") or _val_folder(root, split)
+    if checked is None:
+        raise DataError(
+            f"The folder {root} has pictures to learn from (train) but none to check on "
+            f"(test or val). Add them, or give {split['train']} itself."
+        )
+    return checked
+
+
+def _split(folders: Sequence[Path]) -> dict[str, Path] | None:
+    """The folders of a split by name; None where they are classes (one may be called train)."""
+    named = {folder.name: folder for folder in folders}
+    if "train" in named and SPLIT_NAMES.issuperset(named) and subfolders(named["train"]):
+        return named
+    return None
+
+
+def _val_folder(root: Path, split: dict[str, Path]) -> Path | None:
+    found = [split[name] for name in VAL_NAMES if name in split]
+    if len(found) > 1:
+        names = " and ".join(folder.name for folder in found)
+        raise DataError(f"The folder {root} has both {names}. Keep one of them.")
+    return found[0] if found else None
+
+
+def _refuse_unknown_split(root: Path, folders: Sequence[Path]) -> None:
+    # root/training/cat with root/testing/cat would be learnt as the classes training and testing.
+    inside = {folder: {inner.name for inner in subfolders(folder)} for folder in folders}
+    for folder in folders:
+        if folder.name.lower() not in SPLIT_LIKE:
+            continue
+        for other in folders:
+            shared = sorted(inside[folder] & inside[other])
+            if other != folder and len(shared) > 1:
+                raise DataError(
+                    f"The folder {root} looks split into {folder.name} and {other.name}: both "
+                    f"hold {', '.join(shared)}. Name the parts train, val and test, with "
+                    "nothing else beside them. If they are classes, rename or flatten them."
+                )
+
+
+def _class_folders(root: Path) -> list[Path]:
+    if not root.exists():
+        raise DataError(f"The folder {root} does not exist: check the path.")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file. Give the folder that holds one folder per class.")
+    found = entries(root)
+    folders = [entry for entry in found if leads_to_folder(entry)]
+    for entry in folders:
+        if entry.is_symlink():
+            raise DataError(
+                f"{entry.path} is a link to a folder, and those are not followed because they may "
+                "run in circles. Put the folder itself here, or remove the link."
+            )
+    if folders:
+        return [Path(entry.path) for entry in folders]
+    if any(is_picture(entry) for entry in found):
+        raise DataError(
+            f"The pictures in {root} have no class. Put them into one folder per class, "
+            f"such as {root / 'cat'} and {root / 'dog'}."
+        )
+    what = "no class folders" if found else "nothing"
+    raise DataError(f"The folder {root} holds {what}. It should hold one folder per class.")
+
+
+def _known_samples(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
+    folders = _class_folders(root)
+    for folder in folders:
+        if folder.name not in classes:
+            nearest = difflib.get_close_matches(folder.name, classes, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise DataError(
+                f"The class folder {folder} is not one of the known classes.{hint} "
+                f"Known: {', '.join(classes)}. Rename or remove the folder."
+            )
+    samples = _samples(folders, classes)
+    if not samples:
+        raise DataError(f"The class folders in {root} hold no pictures.{_other_files(root)}")
+    return samples
+
+
+def _samples(folders: Sequence[Path], classes: Sequence[str]) -> tuple[Sample, ...]:
+    label_of = {name: label for label, name in enumerate(classes)}
+    return tuple(
+        Sample(Path(entry.path), label_of[folder.name])
+        for folder in folders
+        for entry in files(folder)
+        if is_picture(entry)
+    )
+
+
+def _only_one_class(folder: Path) -> str:
+    message = f"There is only one class, {folder.name!r}, in {folder.parent}. Learning needs two."
+    inner = [path.name for path in subfolders(folder)]
+    if len(inner) > 1:
+        message += f" Did you mean {folder}, which holds {', '.join(inner[:5])}?"
+    return message
+
+
+def _no_picture(folder: Path) -> str:
+    return (
+        f"The class folder {folder} holds no picture.{_other_files(folder)} "
+        "Put pictures into it, or remove it."
+    )
+
+
+def _other_files(folder: Path) -> str:
+    found = sorted({PurePath(entry.name).suffix.lower() for entry in files(folder)} - {""})
+    if not found:
+        return ""
+    return (
+        f" Its files end in {', '.join(found[:5])}; "
+        f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+    )

@@ -1,0 +1,97 @@
+"""What lies in a folder, in order, however many files there are and wherever links lead.
+
+Entries as the system lists them tell a file from a folder without a question each: 50,000 files
+take a fraction of the time that questions about their paths would.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from addapt._errors import DataError
+from addapt.images.decode import IMAGE_SUFFIXES
+
+MAX_DEPTH = 64  # folders inside one another; who has more has made them by mistake
+
+# What operating systems and network drives leave behind. Hidden names are skipped anyway.
+JUNK_FOLDERS = frozenset(
+    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+)
+
+Entry = os.DirEntry[str]
+
+
+def entries(folder: Path | str) -> list[Entry]:
+    """List what is in `folder`, sorted by name, without hidden entries and junk.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    with os.scandir(folder) as listed:
+        found = [entry for entry in listed if not entry.name.startswith(".")]
+    return sorted(
+        (entry for entry in found if entry.name not in JUNK_FOLDERS), key=lambda entry: entry.name
+    )
+
+
+def leads_to_folder(entry: Entry) -> bool:
+    """Whether `entry` is a folder or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, for one
+        return False
+
+
+def subfolders(folder: Path | str) -> list[Path]:
+    """List the folders in `folder`, sorted by name; links to folders do not count.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    return [
+        Path(entry.path)
+        for entry in entries(folder)
+        if leads_to_folder(entry) and not entry.is_symlink()
+    ]
+
+
+def files(folder: Path) -> Iterator[Entry]:
+    """Yield all that is no folder in `folder` and the folders in it, sorted by path.
+
+    Links to folders are passed over.
+
+    Raises:
+        OSError: a folder cannot be listed.
+        DataError: folders lie too deep in one another.
+    """
+    open_folders = [iter(entries(folder))]
+    while open_folders:
+        entry = next(open_folders[-1], None)
+        if entry is None:
+            open_folders.pop()
+        elif not leads_to_folder(entry):
+            yield entry
+        elif not entry.is_symlink():
+            if len(open_folders) > MAX_DEPTH:
+                raise DataError(
+                    f"The folder {folder} holds folders in folders, more than {MAX_DEPTH} deep. "
+                    "Remove the deepest, or bring their pictures further up."
+                )
+            open_folders.append(iter(entries(entry.path)))
+
+
+def is_picture(entry: Entry) -> bool:
+    """Whether `entry` is a file that is called like a picture.
+
+    Devices and pipes are not, for reading them may never end. A broken link is: it is a picture
+    that is missing, and reading it will say so.
+    """
+    _, dot, ending = entry.name.lower().rpartition(".")
+    if dot + ending not in IMAGE_SUFFIXES:
+        return False
+    try:
+        # a link's target has to be asked for; of others it is known already
+        return stat.S_ISREG(entry.stat().st_mode) if entry.is_symlink() else entry.is_file()
+    except OSError:
+        return entry.is_symlink()

@@ -1,0 +1,50 @@
+"""Setting pictures aside, class by class, to check on."""
+
+import random
+from collections.abc import Sequence
+
+from addapt._errors import DataError, OptionError
+from addapt.images.folder import Sample
+
+
+def split_validation(
+    samples: Sequence[Sample], fraction: float, seed: int
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Split `samples` into those to learn from and those to check on, in their given order.
+
+    Every class is split alike, with at least one picture on either side. The same seed gives
+    the same split, whatever random numbers were drawn elsewhere.
+
+    Args:
+        samples: at least two of each class.
+        fraction: the share to check on, between 0 and 1.
+        seed: any whole number.
+
+    Raises:
+        OptionError: `fraction` is not between 0 and 1.
+        DataError: a class has one picture only.
+    """
+    if not 0 < fraction < 1:
+        raise OptionError(
+            f"The share of pictures to check on is {fraction}; it must lie between 0 and 1, "
+            "such as 0.2."
+        )
+    of_class: dict[int, list[int]] = {}
+    for i, sample in enumerate(samples):
+        of_class.setdefault(sample.label, []).append(i)
+    generator = random.Random(seed)
+    val: set[int] = set()
+    for label in sorted(of_class):
+        indices = of_class[label]
+        if len(indices) == 1:
+            raise DataError(
+                f"The picture {samples[indices[0]].path} is the only one of its class. At least "
+                "two are needed: one to learn from and one to check on."
+            )
+        generator.shuffle(indices)
+        count = min(max(round(len(indices) * fraction), 1), len(indices) - 1)
+        val.update(indices[:count])
+    return (
+        tuple(sample for i, sample in enumerate(samples) if i not in val),
+        tuple(sample for i, sample in enumerate(samples) if i in val),
+    )

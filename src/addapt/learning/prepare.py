@@ -1,0 +1,158 @@
+"""From a folder to what a run needs: pictures decoded, split, and recognisable later."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from addapt._errors import DataError, DomainError, OptionError
+from addapt.domains import check_classes
+from addapt.domains.info import IMAGE_PX_LIMIT
+from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.gates import RESOLUTION, Gates, static_px
+from addapt.images import (
+    ImageFolder,
+    ImageSet,
+    auto_image_px,
+    load_images,
+    scan_folder,
+    split_validation,
+)
+from addapt.learning.progress import OnProgress, Progress
+
+MIN_IMAGE_PX = 32
+MAX_IMAGE_PX = IMAGE_PX_LIMIT
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The pictures of one run. `fingerprint` tells them from any others without reading them."""
+
+    classes: tuple[str, ...]
+    train: ImageSet
+    val: ImageSet
+    image_px: int
+    full_px: int
+    fingerprint: str
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FoundPictures:
+    """The picture files of a folder and the size they will get; none is decoded yet.
+
+    `full_px` is the size without gates; static gates of resolution make it smaller.
+    """
+
+    contents: ImageFolder
+    image_px: int
+    full_px: int
+
+
+def refuse_store_inside(store: Path, folder: Path) -> None:
+    """Raise an OptionError if a store lies inside a folder of pictures."""
+    # Not Path.resolve: it fails on links in circles, of which scanning has better words to say.
+    place, pictures = (Path(os.path.realpath(path)) for path in (store, folder))
+    if place.is_relative_to(pictures):
+        raise OptionError(
+            f"The store {store} lies inside the folder of pictures {folder}, where it would be "
+            "taken for a class. Give another one with --store."
+        )
+
+
+def find_pictures(
+    folder: Path,
+    backbone: Backbone,
+    *,
+    image_px: int | None,
+    val_fraction: float,
+    gates: Gates | None = None,
+) -> FoundPictures:
+    """Scan `folder`, and read headers where the size is left open.
+
+    Raises:
+        DataError: the folder cannot be learned from.
+        OptionError: the size or the fraction makes no sense.
+    """
+    if image_px is not None and not MIN_IMAGE_PX <= image_px <= MAX_IMAGE_PX:
+        raise OptionError(
+            f"Image size {image_px} px is not possible: give {MIN_IMAGE_PX} to {MAX_IMAGE_PX}."
+        )
+    if not 0 < val_fraction < 1:
+        raise OptionError(
+            f"The share held out for validation is {val_fraction}: give a number between 0 and 1."
+        )
+    contents = scan_folder(folder)
+    try:
+        check_classes(contents.classes)  # before the work, not after it
+    except DomainError as error:
+        raise DataError(f"The folder {folder} cannot be learned from. {error}") from error
+    full_px = image_px or auto_image_px(contents.train, backbone.info.input.px)
+    image_px = full_px
+    if gates is not None and gates.unit == RESOLUTION and not gates.dynamic:
+        image_px = static_px(backbone, full_px, gates.compute)
+    return FoundPictures(contents, image_px, full_px)
+
+
+def prepare_lesson(
+    found: FoundPictures,
+    backbone: Backbone,
+    *,
+    val_fraction: float,
+    seed: int,
+    cache_bytes: int,
+    on_progress: OnProgress,
+) -> Lesson:
+    """Decode everything and hold out validation pictures unless the folder has some.
+
+    Raises:
+        DataError: too little can be read to learn from.
+    """
+    contents = found.contents
+    pictures, unreadable = load_images(
+        (*contents.train, *contents.val),
+        found.image_px,
+        backbone.info.input.interpolation,
+        cache_bytes,
+        on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
+    )
+    val = set(contents.val) or set(split_validation(pictures.samples, val_fraction, seed)[1])
+    places: tuple[list[int], list[int]] = ([], [])
+    for i, sample in enumerate(pictures.samples):
+        places[sample in val].append(i)
+    train_set, val_set = (pictures.select(chosen) for chosen in places)
+    _refuse_gaps(contents.classes, train_set, val_set)
+    return Lesson(
+        classes=contents.classes,
+        train=train_set,
+        val=val_set,
+        image_px=found.image_px,
+        full_px=found.full_px,
+        fingerprint=_fingerprint(contents.root, train_set, val_set),
+        unreadable=unreadable,
+    )
+
+
+def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> None:
+    for label in sorted(set(range(len(classes))) - set(train.labels.tolist())):
+        raise DataError(
+            f"No picture of the class {classes[label]!r} that can be read is left to learn from. "
+            "Mend or add some, or remove the class."
+        )
+    if not len(val):
+        raise DataError(
+            "None of the pictures to validate with can be read. Mend or add some, or remove their "
+            "folder, so that a part of the others is held out."
+        )
+
+
+def _fingerprint(root: Path, train: ImageSet, val: ImageSet) -> str:
+    """Hash which pictures there are, by place, class, size and time of change."""
+    digest = hashlib.sha256()
+    for part in (train, val):
+        digest.update(f"{len(part)} pictures\n".encode())
+        for sample, origin in zip(part.samples, part.origins, strict=True):
+            digest.update(os.fsencode(sample.path.relative_to(root)))
+            words = f"\0{sample.label} {origin.size_bytes} {origin.changed_ns}\n"
+            digest.update(words.encode())
+    return digest.hexdigest()

@@ -1,0 +1,46 @@
+"""ResNets against a plain network with torchvision's names."""
+
+from typing import Literal
+
+import pytest
+import torch
+
+from addapt.engines.torch.backbones.resnet import resnet, resnet_names
+from addapt.engines.torch.backbones.weights import load_weights
+from tests.engines.torch.backbones.reference_networks import (
+    TorchvisionResNet,
+    images,
+    randomised,
+    sorted_state,
+)
+
+
+@pytest.mark.parametrize("px", [64, 75])
+@pytest.mark.parametrize(
+    ("block", "repeats"), [("basic", (2, 2, 2, 2)), ("bottleneck", (3, 4, 6, 3))]
+)
+def test_torchvision_names_and_weights_give_the_same_features(
+    block: Literal["basic", "bottleneck"], repeats: tuple[int, ...], px: int
+) -> None:
+    torch.manual_seed(0)
+    reference = randomised(TorchvisionResNet(repeats, bottleneck=block == "bottleneck"))
+    with torch.device("meta"):
+        backbone = resnet("resnet", block, repeats)
+    rest = load_weights(backbone, sorted_state(reference), resnet_names(repeats), "torchvision")
+    assert sorted(rest) == ["fc.bias", "fc.weight"]
+    assert torch.equal(backbone(images(px=px)), reference(images(px=px)))
+
+
+def test_a_block_that_the_stage_does_not_have_stays_unknown() -> None:
+    rename = resnet_names((2, 2, 2, 2))
+    assert rename("layer2.1.bn2.bias") == "blocks.3.residual.1.bn.bias"
+    assert rename("layer2.2.bn2.bias") == "layer2.2.bn2.bias"
+    assert rename("layer5.0.conv1.weight") == "layer5.0.conv1.weight"
+    assert rename("layer0.0.conv1.weight") == "layer0.0.conv1.weight"
+
+
+def test_our_own_names_stay() -> None:
+    with torch.device("meta"):
+        network = resnet("resnet50", "bottleneck", (3, 4, 6, 3))
+    rename = resnet_names((3, 4, 6, 3))
+    assert all(rename(name) == name for name in network.state_dict())

@@ -1,0 +1,179 @@
+"""DA3: the formula of its docstring, its gradients, its promises."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from addapt._errors import OptionError
+from addapt.engines.torch.backbones import Backbone, BlockInfo
+from addapt.engines.torch.methods import DA3
+from addapt.engines.torch.methods.da3 import AdditiveAttention, grid_factor
+from addapt.engines.torch.ops.conv import frozen_conv2d
+from tests.micro_batches import gradients
+
+
+def randomised(module: torch.nn.Module) -> torch.nn.Module:
+    """Give every parameter a value: zero-initialised layers would hide the others."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    return module
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_attention_is_the_formula_of_the_docstring(shortcut: bool) -> None:
+    method = DA3(grid=4, shortcut=shortcut)
+    attention = randomised(AdditiveAttention(BlockInfo(8, 6, 2, False), method)).double()
+    assert isinstance(attention, AdditiveAttention)
+    x = torch.randn(2, 8, 16, 16, dtype=torch.float64)
+    y = torch.randn(2, 6, 8, 8, dtype=torch.float64)
+    p = x.reshape(2, 8, 4, 4, 4, 4).mean((3, 5))
+    q = attention.squeeze(p)
+    spatial = F.relu(attention.spatial(q))
+    channel = F.relu(attention.channel(q.mean((2, 3))))
+    hidden = spatial + channel[:, :, None, None] + (q if shortcut else 0)
+    grid = attention.out(hidden)
+    expected = y + grid.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    result = attention(x, lambda x, hidden, tiles: y.clone())
+    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_block_whose_backward_needs_its_own_output(shifted: bool) -> None:
+    """It must not be overwritten, lean or not; one that nobody needs is."""
+    attention = randomised(AdditiveAttention(BlockInfo(4, 4, 1, False), DA3(grid=2))).double()
+    bias = torch.zeros(4, dtype=torch.float64, requires_grad=shifted)
+    x = torch.randn(2, 4, 4, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 4, 1, 1, dtype=torch.float64)
+
+    def with_sigmoid(x: torch.Tensor, *_: object) -> torch.Tensor:
+        return frozen_conv2d(x, weight, bias).sigmoid()
+
+    def own_input(x: torch.Tensor, *_: object) -> torch.Tensor:
+        return x
+
+    for block in (with_sigmoid, own_input):
+        assert torch.autograd.gradcheck(lambda x, block=block: attention(x, block), (x,))
+    outputs: list[torch.Tensor] = []
+
+    def lean(x: torch.Tensor, *_: object) -> torch.Tensor:
+        outputs.append(frozen_conv2d(x, weight, bias))
+        return outputs[0]
+
+    y = attention(x, lean)
+    assert y.data_ptr() == outputs[0].data_ptr()
+
+
+def test_a_block_that_returns_its_input_leaves_it_as_it_was() -> None:
+    attention = randomised(AdditiveAttention(BlockInfo(4, 4, 1, False), DA3(grid=2)))
+    x = torch.randn(2, 4, 4, 4)
+    before = x.clone()
+    with torch.no_grad():
+        assert not torch.equal(attention(x, lambda x, *_: x), before)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "grid", "factor"),
+    [(7, 1, 8, 1), (14, 1, 8, 2), (14, 2, 8, 1), (97, 1, 8, 13), (97, 2, 8, 7), (1, 1, 1, 1)],
+)
+def test_the_grid_is_at_most_so_large(side: int, stride: int, grid: int, factor: int) -> None:
+    assert grid_factor((side, 1), stride, grid) == factor
+    attention = AdditiveAttention(BlockInfo(4, 6, stride, False), DA3(grid=grid))
+    out = -(-side // stride)
+    y = attention(torch.randn(1, 4, side, side), lambda x, *_: torch.zeros(1, 6, out, out))
+    assert y.shape == (1, 6, out, out)
+    assert -(-out // factor) <= grid
+
+
+def test_a_block_with_a_border_of_its_own() -> None:
+    attention = randomised(AdditiveAttention(BlockInfo(4, 6, 2, False), DA3(grid=2)))
+    x = torch.randn(2, 4, 11, 11)
+    y = attention(x, lambda x, *_: torch.zeros(2, 6, 2, 2))  # no padding: fewer than ceil(11 / 2)
+    assert y.shape == (2, 6, 2, 2)
+    assert y.any()
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(tiny_backbone: Backbone) -> None:
+    model = DA3().attach(tiny_backbone.double(), classes=3)
+    randomised(model.adaptor)
+    randomised(model.head)
+    x, labels = torch.randn(6, 3, 36, 36, dtype=torch.float64), torch.tensor([0, 1, 2, 2, 1, 0])
+
+    whole = gradients(model, x, labels, 6)
+    assert len(whole) == len(list(model.domain_parameters()))
+    for micro_batch in (1, 2, 3):
+        for a, b in zip(gradients(model, x, labels, micro_batch), whole, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_gradient_of_attention() -> None:
+    attention = randomised(AdditiveAttention(BlockInfo(4, 3, 1, False), DA3(grid=2))).double()
+    x = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(2, 3, 5, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x, y: attention(x, lambda x, *_: y + x.mean(1, keepdim=True)), (x, y)
+    )
+
+
+def test_shifts_are_trained_only_when_asked(tiny_backbone: Backbone) -> None:
+    def names(method: DA3) -> set[str]:
+        return {n for n in method.attach(tiny_backbone, 2).domain_state() if "shifts" in n}
+
+    assert len(names(DA3(biases=True, first_block=0))) == 2  # of three blocks
+    assert names(DA3(biases=False, first_block=0)) == set()
+    assert len(names(DA3(biases=True, first_block=1))) == 1
+    assert names(DA3(biases=True, first_block=2)) == set()
+
+
+def test_blocks_before_the_first_adaptor_need_no_backward(tiny_backbone: Backbone) -> None:
+    model = DA3(first_block=2, groups=3).attach(tiny_backbone, classes=2)
+    channels: set[int] = set()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dim() == 4 and tensor.shape[0] == 5:
+            channels.add(tensor.shape[1])
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(torch.randn(5, 3, 32, 32))
+    assert 4 not in channels  # width of the stem, the input of block 0
+    assert 8 in channels  # of block 2, pooled
+
+
+@pytest.mark.parametrize(("pixels", "parts"), [(1, [1, 1, 1]), (40 * 40 * 2, [2, 1])])
+def test_training_takes_few_images_at_once_before_the_first_adaptor(
+    tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, pixels: int, parts: list[int]
+) -> None:
+    monkeypatch.setattr("addapt.engines.torch.methods.few_at_once.PIXELS_AT_ONCE", pixels)
+    model = DA3(first_block=2).attach(tiny_backbone.lean().double(), classes=2)
+    randomised(model.adaptor)
+    sizes: list[int] = []
+    model.backbone.stem.register_forward_pre_hook(lambda m, inputs: sizes.append(len(inputs[0])))
+    x = torch.randn(3, 3, 40, 40, dtype=torch.float64)
+    trained = model.train().features(x)
+    assert sizes == parts
+    whole = model.eval().features(x)
+    assert sizes[len(parts) :] == [3]  # as the backbone takes them, to the last bit
+    torch.testing.assert_close(trained, whole, rtol=1e-12, atol=1e-12)
+
+
+def test_single_image_trains(tiny_backbone: Backbone) -> None:
+    model = DA3().attach(tiny_backbone, classes=2).train()
+    loss = F.cross_entropy(model(torch.randn(1, 3, 33, 47)), torch.tensor([1]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"kernel": 4}, "kernel is 4"), ({"reduction": 0}, "reduction is 0"), ({"grid": 0}, "grid")],
+)
+def test_impossible_hyperparameters(values: dict[str, int], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        DA3(**values)  # type: ignore[arg-type]
+
+
+def test_first_block_must_exist(tiny_backbone: Backbone) -> None:
+    with pytest.raises(OptionError, match="blocks 0 to 2"):
+        DA3(first_block=3).attach(tiny_backbone, classes=2)

@@ -1,0 +1,34 @@
+"""What is refused about a folder before anything is decoded."""
+
+from pathlib import Path
+
+import pytest
+
+from addapt._errors import DataError, OptionError
+from addapt.engines.torch.backbones import Backbone
+from addapt.learning.prepare import find_pictures, refuse_store_inside
+from tests.conftest import MakeFolder
+
+
+def test_more_classes_than_a_domain_can_hold(
+    tiny_backbone: Backbone, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addapt.domains.info.CLASSES_LIMIT", 2)
+    folder = make_folder(images=2)
+    with pytest.raises(DataError, match="there are 3 classes") as caught:
+        find_pictures(folder, tiny_backbone, image_px=32, val_fraction=0.1)
+    assert str(caught.value).startswith(f"The folder {folder} cannot be learned from. ")
+
+
+@pytest.mark.parametrize("store", ["pictures", "pictures/cat/s", "link/s", "elsewhere/../pictures"])
+def test_a_store_among_the_pictures(tmp_path: Path, store: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "pictures")
+    with pytest.raises(OptionError, match="lies inside the folder of pictures"):
+        refuse_store_inside(tmp_path / store, tmp_path / "pictures")
+    refuse_store_inside(tmp_path / "pictures2", tmp_path / "pictures")
+
+
+def test_links_in_circles_are_left_to_who_searches_them(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    refuse_store_inside(tmp_path / "s", tmp_path / "loop")
