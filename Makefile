@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 
 help:
 	@echo 'make test    set up $(VENV), then format, lint, types and tests (scripts/check)'
-	@echo 'make demo    set up $(VENV) with the pictures of the demo, then run it'
+	@echo 'make demo    set up $(VENV) with the images of the demo, then run it'
 	@echo 'make clean   delete $(VENV), caches and builds; stores and demo results stay'
 	@echo
 	@echo 'Another Python or folder: make test PYTHON=python3.12 VENV=/tmp/venv'

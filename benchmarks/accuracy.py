@@ -5,7 +5,7 @@
     python benchmarks/accuracy.py table
 
 Learning rates and schedules are the winners of `tuning.py`, or the method's recipe where its search
-is not complete; the row says which. Test pictures are looked at once, when a run is over. Runs
+is not complete; the row says which. Test images are looked at once, when a run is over. Runs
 already in `results/accuracy.jsonl` are not made again: the next start goes on.
 """
 
@@ -91,7 +91,7 @@ def is_done(run: Run, rows: Sequence[Row], tuned: Sequence[Row]) -> bool:
 
 
 def make(backbone: addapt.Backbone, run: Run, tuned: Sequence[Row], device: str) -> Row:
-    """Learn and judge on the test pictures."""
+    """Learn and judge on the test images."""
     settings, why = tuning.chosen_settings(tuned, run.method)
     folders = domains.domain_folders(run.domain)
     train = folders.few if run.amount == FEW else folders.train
@@ -218,7 +218,7 @@ def main() -> None:
         for amount in (ALL,) if options.quick else (ALL, FEW):
             few = amount == FEW
             shown = [name for name in names if not (few and name == domains.FACES)]
-            print(f"\nTest accuracy in %, {amount} training pictures\n")
+            print(f"\nTest accuracy in %, {amount} training images\n")
             print(table(read_rows(file), amount, shown, methods))
 
 

@@ -1,9 +1,9 @@
-"""Ablation of DA3's defaults: one thing changed at a time, four domains, unseen pictures.
+"""Ablation of DA3's defaults: one thing changed at a time, four domains, unseen images.
 
     python benchmarks/da3_ablation.py run [--domain digits] [--variant base] [--threads 1]
     python benchmarks/da3_ablation.py table
 
-Each run trains with the loop of `addapt learn` on the demo's 1,000 training pictures and is judged,
+Each run trains with the loop of `addapt learn` on the demo's 1,000 training images and is judged,
 after its last epoch, on 1,000 others that are neither in the demo's training nor in its test set
 (faces: trains on 160 and is judged on 80 of the 240). A run that is in
 `results/da3_ablation.jsonl` already is not done again.
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 import addapt
-from addapt.demo.pictures import SOURCES, build_pictures
+from addapt.demo.images import SOURCES, build_images
 from addapt.engines.torch.methods import METHODS, Method
 from addapt.images import auto_image_px, load_images, scan_folder
 from addapt.learning.loop import evaluate, train
@@ -32,7 +32,7 @@ from addapt.learning.state import TrainingState
 
 RESULTS = Path(__file__).parent / "results" / "da3_ablation.jsonl"
 DOMAINS = ("digits", "silhouettes", "solar-cells", "faces")
-# Few pictures, nearly all recognised by any method: shown, but no part of the mean.
+# Few images, nearly all recognised by any method: shown, but no part of the mean.
 SATURATED = "faces"
 VAL_IMAGES = 1000
 
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--domain", choices=DOMAINS, action="append")
     parser.add_argument("--variant", choices=VARIANTS, action="append")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--pictures", type=Path, default=Path("demo") / "ablation-pictures")
+    parser.add_argument("--images", type=Path, default=Path("demo") / "ablation-images")
     args = parser.parse_args()
     if args.what == "table":
         print(table())
@@ -100,15 +100,15 @@ def main() -> None:
     for variant in args.variant or VARIANTS:
         for domain in args.domain or DOMAINS:
             if (variant, domain) not in {(row["variant"], row["domain"]) for row in rows()}:
-                run(backbone, variant, domain, args.pictures)
+                run(backbone, variant, domain, args.images)
 
 
-def run(backbone: addapt.Backbone, variant: str, domain: str, pictures: Path) -> None:
+def run(backbone: addapt.Backbone, variant: str, domain: str, images: Path) -> None:
     """Learn one domain with one variant and append the result."""
     name, hyperparameters, recipe, changes = VARIANTS[variant]
     method = _build(name, hyperparameters, recipe)
     source = next(source for source in SOURCES if source.name == domain)
-    contents = scan_folder(build_pictures(source, pictures, VAL_IMAGES))
+    contents = scan_folder(build_images(source, images, VAL_IMAGES))
     px = source.image_px or auto_image_px(contents.train, backbone.info.input.px)
     train_set, _ = load_images(contents.train, px, backbone.info.input.interpolation)
     val_set, _ = load_images(contents.val, px, backbone.info.input.interpolation)
@@ -123,7 +123,7 @@ def run(backbone: addapt.Backbone, variant: str, domain: str, pictures: Path) ->
     torch.manual_seed(options.seed)
     model = addapt.attach(backbone, method, len(contents.classes))
     started = time.perf_counter()
-    # The loop validates every epoch; a few pictures do, since only the end counts here.
+    # The loop validates every epoch; a few images do, since only the end counts here.
     few = val_set.select(range(min(32, len(val_set))))
     train(model, train_set, few, replace(options, patience=options.epochs), TrainingState())
     train_s = time.perf_counter() - started

@@ -32,7 +32,7 @@ CLASSES = (
 SHAPES = {"train": (60_000, 28, 28), "t10k": (10_000, 28, 28)}
 UNSIGNED_BYTE = 0x08
 SEED = 0
-# Every class has as many pictures as any other.
+# Every class has as many images as any other.
 SPLITS = {"train": ("train", 1000), "spare": ("train", 1000), "test": ("t10k", 500)}
 
 Bytes = npt.NDArray[np.uint8]

@@ -5,10 +5,10 @@
     python benchmarks/gates.py table
 
 `run` learns each domain at 224 px without gates and with each kind, for as many steps each, and
-judges it on the test pictures; the learned domains stay in demo/gates, and runs that are in
+judges it on the test images; the learned domains stay in demo/gates, and runs that are in
 `results/gates.jsonl` are not made again. `time` times all of these, with gates and without, in
 turns. ResNet-50 has no trained weights here, so its adaptors and gates learn on random ones, from
-few pictures of one domain: its rows are about time.
+few images of one domain: its rows are about time.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from result_rows import (
 from trial import hyperparameters
 
 import addapt
-from addapt.bench.gates import TIMED_PICTURES, bench_gates, time_gates
+from addapt.bench.gates import TIMED_IMAGES, bench_gates, time_gates
 from addapt.engines.torch.gates import UNITS
 from addapt.images import load_images, scan_classes
 from addapt.learning.gating import ungated_px
@@ -49,7 +49,7 @@ TARGETS = {
     "blocks": (0.6, 0.5, 0.8, 0.7),  # what has no shortcut is always computed: 49 %
 }
 SHARES, SHARES_OF_RANDOM = 4, 2
-EPOCHS = 4  # of 1,000 pictures: 228 steps of 16
+EPOCHS = 4  # of 1,000 images: 228 steps of 16
 EPOCHS_OF_FACES = 17  # of 240: as many steps
 ROUNDS = 7
 UNGATED = "none"
@@ -111,7 +111,7 @@ def same_run(run: Run, row: Row) -> bool:
 
 
 def make(learner: addapt.Learner, run: Run) -> Row:
-    """Learn, and judge on the test pictures."""
+    """Learn, and judge on the test images."""
     folders = domains.domain_folders(run.domain)
     random = run.backbone == RANDOM
     train = folders.few if random else folders.train
@@ -185,7 +185,7 @@ def time_all(device: str) -> None:
             run = Run(*(row[field.name] for field in dataclasses.fields(Run)))
             info, model = learner.load(run.name)
             samples = scan_classes(domains.domain_folders(run.domain).test, info.classes)
-            some = samples[:: len(samples) // TIMED_PICTURES][:TIMED_PICTURES]
+            some = samples[:: len(samples) // TIMED_IMAGES][:TIMED_IMAGES]
             gated, open_ = (
                 load_images(some, px, info.interpolation)[0]
                 for px in (info.image_px, ungated_px(info))

@@ -35,8 +35,8 @@ CLASSES = 10
 ROUNDS = 9
 COMPUTE = 0.6
 LR = 1e-4
-FITTED_PICTURES = 64
-# Static resolution is a smaller picture, and no other step.
+FITTED_IMAGES = 64
+# Static resolution is a smaller image, and no other step.
 KINDS = [
     (RESOLUTION, True),
     *((unit, dynamic) for unit in (BLOCKS, CHANNELS) for dynamic in (False, True)),
@@ -51,8 +51,8 @@ class Step:
     def __init__(self, backbone: addapt.Backbone, gates: Gates | None) -> None:
         torch.manual_seed(0)
         self.model = addapt.attach(backbone, addapt.DA3(), CLASSES, gates)
-        self.pictures = _pictures(self.model)
-        self.batches = torch.split(self.pictures, BATCH)
+        self.images = _images(self.model)
+        self.batches = torch.split(self.images, BATCH)
         self.labels = torch.arange(BATCH) % CLASSES
         started = time.perf_counter()
         measure_gates(self.model, self.batches)
@@ -73,12 +73,12 @@ class Step:
         return time.perf_counter() - started
 
 
-def _pictures(model: AdaptedModel) -> torch.Tensor:
+def _images(model: AdaptedModel) -> torch.Tensor:
     folder = domains.domain_folders("digits").train
     samples = scan_classes(folder, tuple(sorted(path.name for path in folder.iterdir())))
-    some = samples[:: len(samples) // FITTED_PICTURES][:FITTED_PICTURES]
-    pictures, _ = load_images(some, PX, model.backbone.info.input.interpolation)
-    return to_input(model, pictures.batch(range(len(pictures))))
+    some = samples[:: len(samples) // FITTED_IMAGES][:FITTED_IMAGES]
+    images, _ = load_images(some, PX, model.backbone.info.input.interpolation)
+    return to_input(model, images.batch(range(len(images))))
 
 
 def memory(name: str, gates: Gates | None, threads: int) -> Row:

@@ -14,7 +14,7 @@ METHOD = "da3"  # the only one with gates
 IDENTITY = ("backbone", "domain", "unit", "kind", "compute_target")
 # Of one run; made anew it has other seconds, and times of the former one are not its own.
 RUN = (*IDENTITY, "train_s")
-SHOWN_POINTS = 5  # of accuracy below the ungated; who loses more is named beside the picture
+SHOWN_POINTS = 5  # of accuracy below the ungated; who loses more is named beside the image
 COLORS = {"resolution": "tab:green", "blocks": "tab:red", "channels": "tab:blue"}
 
 
@@ -148,9 +148,9 @@ def draw(rows: Sequence[Row], backbone: str, path: Path) -> None:
         if 100 * row["accuracy"] < lowest
     ]
     if lower:
-        words = "\n".join(["below the picture:", *lower])
+        words = "\n".join(["below the image:", *lower])
         axes.text(0.98, 0.03, words, transform=axes.transAxes, ha="right", fontsize=8)
-    axes.set_xlabel(f"milliseconds a picture, batch 1 ({backbone})")
+    axes.set_xlabel(f"milliseconds an image, batch 1 ({backbone})")
     axes.set_ylabel("mean test accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)

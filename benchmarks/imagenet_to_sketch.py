@@ -1,4 +1,4 @@
-"""The paper's own benchmark, ImageNet-to-Sketch, for whoever has its pictures and weights.
+"""The paper's own benchmark, ImageNet-to-Sketch, for whoever has its images and weights.
 
     python benchmarks/imagenet_to_sketch.py check ROOT
     python benchmarks/imagenet_to_sketch.py run ROOT --weights FILE [--method da3] [--name cubs]
@@ -82,7 +82,7 @@ def check_layout(root: Path, names: Sequence[str]) -> list[str]:
         untested = set(range(len(train.classes))) - {sample.label for sample in test}
         if untested:
             raise DataError(
-                f"{root / name / 'test'} has no picture of the class "
+                f"{root / name / 'test'} has no image of the class "
                 f"{train.classes[min(untested)]!r}, which {root / name / 'train'} has. {layout}."
             )
         found = (len(train.classes), len(train.train), len(test))
@@ -91,7 +91,7 @@ def check_layout(root: Path, names: Sequence[str]) -> list[str]:
         if found != wanted:
             differences.append(
                 f"{name} has {found[0]:,} classes, {found[1]:,} training and {found[2]:,} test "
-                f"pictures, but {wanted[0]:,}, {wanted[1]:,} and {wanted[2]:,} were published: "
+                f"images, but {wanted[0]:,}, {wanted[1]:,} and {wanted[2]:,} were published: "
                 "accuracies cannot be compared."
             )
     return differences

@@ -3,7 +3,7 @@
     python benchmarks/plan_accuracy.py [--threads 1] [--restart]
 
 Every combination runs in processes of its own, the worker of `addapt bench step`: the peak is
-that of the first three steps above the loaded model, which has answered one picture. From process
+that of the first three steps above the loaded model, which has answered one image. From process
 to process it differs by up to a sixth, as the heap falls out: the median of three is taken. Writes
 `results/plan_accuracy.json` after each combination and goes on there when started again.
 """

@@ -46,7 +46,7 @@ def ratio_of(result: dict[str, Any], rival: str, setting: str, name: str) -> flo
 
 def goals(rows: Sequence[Row], steps: Results) -> str:
     """Say of each goal whether it is met, with the numbers."""
-    full = _with_all_pictures(rows)
+    full = _with_all_images(rows)
     lines = ["| goal | result |", "|---|---|"]
     lines.append(
         f"| Every method on every domain: at least head only minus 1 point | {_learning(full)} |"
@@ -70,7 +70,7 @@ def goals(rows: Sequence[Row], steps: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _with_all_pictures(rows: Sequence[Row]) -> list[Row]:
+def _with_all_images(rows: Sequence[Row]) -> list[Row]:
     return [row for row in accuracy.counted(rows) if row["amount"] == accuracy.ALL]
 
 
@@ -171,7 +171,7 @@ def reproducibility(
         (
             "DA³: accuracy not below the four's",
             "stated; figures not to be had",
-            _beside_the_four(_with_all_pictures(rows)),
+            _beside_the_four(_with_all_images(rows)),
         ),
         ("DA³: dynamic gates save computation", "stated", _dynamic(gated)),
         ("all of it on a Jetson Nano", "measured", NOT_RUN),

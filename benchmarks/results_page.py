@@ -38,9 +38,9 @@ names its command, versions, machine and commit. How to run them:
 [benchmarks/README.md](../benchmarks/README.md). What has no result says "not run here".
 
 The backbone is EfficientNet-Lite0 with ImageNet weights unless something else is said, and
-pictures have {domains.IMAGE_PX} px. All methods run in the product's own loop, on the same
-pictures, each with the rate and the schedule that won its own small search. A tenth of the
-training pictures is held out to choose the epoch; test pictures were looked at once for each form
+images have {domains.IMAGE_PX} px. All methods run in the product's own loop, on the same
+images, each with the rate and the schedule that won its own small search. A tenth of the
+training images is held out to choose the epoch; test images were looked at once for each form
 of a method.
 """
 
@@ -55,22 +55,22 @@ def page() -> str:
     names, methods = list(domains.DOMAINS), ordered_methods()
     parts = [
         INTRODUCTION,
-        "## Accuracy, 1,000 training pictures",
-        "Test accuracy in %, ± standard deviation over seeds; faces have 240 training pictures. "
+        "## Accuracy, 1,000 training images",
+        "Test accuracy in %, ± standard deviation over seeds; faces have 240 training images. "
         "*Parameters* are trained ones, *stored* is the domain's file, from the fewest classes to "
         "the most. Time belongs to the step tables below: these runs shared their machine.",
         accuracy.table(rows, accuracy.ALL, names, methods),
         plot_words(points(rows, steps)),
         "## Goals",
         goals(rows, steps),
-        "## Accuracy, 10 training pictures a class",
-        "One of the ten is held out. Solar cells have two classes, so 20 pictures; faces have six "
-        "pictures a person above already.",
+        "## Accuracy, 10 training images a class",
+        "One of the ten is held out. Solar cells have two classes, so 20 images; faces have six "
+        "images a person above already.",
         accuracy.table(rows, accuracy.FEW, FEW_DOMAINS, methods),
         "## Learned one after another",
         "Test accuracy in % after each step. *finetune*: one network for all, which each domain "
         "goes on training, a head each. *da3*: an adaptor each. *Changed logits*: numbers that are "
-        "not bit-identical to those right after learning, over all test pictures of all "
+        "not bit-identical to those right after learning, over all test images of all "
         "domains so far.",
         sequence.table(order or {"domains": names}),
         "## Memory and time of a training step",
@@ -89,7 +89,7 @@ def page() -> str:
         "the same without gates. [GATES.md](GATES.md) tells what the gates are.",
         *gates_parts(),
         "## ImageNet-to-Sketch",
-        "ResNet-50, accuracy in %; pictures and weights must be yours: "
+        "ResNet-50, accuracy in %; images and weights must be yours: "
         "`python benchmarks/imagenet_to_sketch.py`.",
         imagenet_to_sketch.table(sketch),
         "## What was reproduced",
@@ -97,7 +97,7 @@ def page() -> str:
         "settings.",
         reproducibility(rows, steps, order, sketch, gated),
         "## The search",
-        f"Accuracy on 1,000 spare pictures of {' and '.join(tuning.TUNED_ON)}; the winner, in "
+        f"Accuracy on 1,000 spare images of {' and '.join(tuning.TUNED_ON)}; the winner, in "
         "bold, is used everywhere. "
         + "; ".join(
             f"*{name}*: {epochs} epochs, or as many as make {steps_} steps"

@@ -5,7 +5,7 @@
 *finetune*: one network goes through all domains. Each gets a head of its own, which is kept; the
 network's weights and statistics carry over. After each domain all earlier ones are judged again,
 with their heads on the network as it is by then. *da3*: the same with adaptors. The logits of all
-test pictures are compared, bit by bit, with those right after learning.
+test images are compared, bit by bit, with those right after learning.
 
 Writes `results/sequence.json` after each step and goes on there: the learned domains are kept in
 demo/sequence. Rates and schedules as in `accuracy.py`.
@@ -101,15 +101,15 @@ class DomainSequence:
         return METHODS[self.method].plain
 
     def _judge(self, name: str, network_of: str) -> tuple[float, Tensor]:
-        """Return accuracy and logits on the test pictures of a domain, as things are now."""
+        """Return accuracy and logits on the test images of a domain, as things are now."""
         info, model = self.learner.load(name)
         if self.carries_over:
             carry_network(model, self.learner.store.path(network_of))
         samples = scan_classes(domains.domain_folders(name).test, info.classes)
-        pictures: ImageSet
-        pictures, _ = load_images(samples, info.image_px, info.interpolation)
-        logits = predict_logits(model, pictures)
-        return int((logits.argmax(1) == pictures.labels).sum()) / len(pictures), logits
+        images: ImageSet
+        images, _ = load_images(samples, info.image_px, info.interpolation)
+        logits = predict_logits(model, images)
+        return int((logits.argmax(1) == images.labels).sum()) / len(images), logits
 
 
 def continued(method: Method, previous: Path) -> Method:

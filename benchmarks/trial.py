@@ -1,8 +1,8 @@
 """One run: learn one domain with one method by the product's own loop, then judge it once.
 
-As `addapt learn` does, a tenth of the training pictures is held out; the epoch with the lowest
+As `addapt learn` does, a tenth of the training images is held out; the epoch with the lowest
 loss on these is kept, and a run ends early when that has not become lower for long. The
-pictures it is judged on are read when all that is over.
+images it is judged on are read when all that is over.
 """
 
 import dataclasses

@@ -1,10 +1,10 @@
-"""The same small search for every method, on pictures that no test set has.
+"""The same small search for every method, on images that no test set has.
 
     python benchmarks/tuning.py run [--method da3] [--domain silhouettes] [--share 1/2]
     python benchmarks/tuning.py table
 
 Four trials a method: two learning rates, each in a short and in a long schedule. Each learns the
-1,000 training pictures of two domains and is judged on 1,000 spare ones; the trial with the
+1,000 training images of two domains and is judged on 1,000 spare ones; the trial with the
 best mean wins and is used for all domains by the other benchmarks. Trials already in
 `results/tuning.jsonl` are not made again, so the search may be broken off and gone on with.
 """
@@ -37,7 +37,7 @@ from addapt.engines.torch.methods import METHODS
 FILE = RESULTS / "tuning.jsonl"
 TUNED_ON = ("silhouettes", "solar-cells")
 
-# Passes over the pictures, and steps where those are more: the same for every method.
+# Passes over the images, and steps where those are more: the same for every method.
 SCHEDULES = {"short": (5, 200), "long": (10, 400)}
 
 # The first rate is the recipe's, the second this one. Methods that train what was pre-trained

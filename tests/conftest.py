@@ -1,4 +1,4 @@
-"""Things many tests need: a tiny backbone and folders of easy pictures."""
+"""Things many tests need: a tiny backbone and folders of easy images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -75,8 +75,8 @@ def tiny_backbone() -> Backbone:
     return build_tiny_backbone()
 
 
-def write_pictures(folder: Path, classes: Sequence[str], images: int, px: int, seed: int) -> None:
-    """Write class folders of noisy pictures, each class with a colour of its own."""
+def write_images(folder: Path, classes: Sequence[str], images: int, px: int, seed: int) -> None:
+    """Write class folders of noisy images, each class with a colour of its own."""
     rng = np.random.default_rng(seed)
     for k, label in enumerate(classes):
         (folder / label).mkdir(parents=True)
@@ -88,7 +88,7 @@ def write_pictures(folder: Path, classes: Sequence[str], images: int, px: int, s
 
 @pytest.fixture
 def make_folder(tmp_path: Path) -> MakeFolder:
-    """Return a function that writes class folders of noisy one-coloured pictures."""
+    """Return a function that writes class folders of noisy one-coloured images."""
 
     def make(
         name: str = "colours",
@@ -97,7 +97,7 @@ def make_folder(tmp_path: Path) -> MakeFolder:
         px: int = 40,
         seed: int = 0,
     ) -> Path:
-        write_pictures(tmp_path / name, classes, images, px, seed)
+        write_images(tmp_path / name, classes, images, px, seed)
         return tmp_path / name
 
     return make

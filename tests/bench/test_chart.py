@@ -1,4 +1,4 @@
-"""The picture of a comparison."""
+"""The image of a comparison."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_labels() -> None:
     assert label_of(eager) == "bias, plain PyTorch, smallest (1)"
 
 
-def test_numbers_are_in_the_picture(tmp_path: Path) -> None:
+def test_numbers_are_in_the_image(tmp_path: Path) -> None:
     draw_comparison([ROW, DEAD], "a_$b$", tmp_path / "chart.svg")
     drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
     for words in ("20  (20.0x)", "0.5  (3.0x)", "not measured", "a_$b$", "da3, fastest"):
@@ -50,8 +50,8 @@ def test_numbers_are_in_the_picture(tmp_path: Path) -> None:
 
 def test_png(tmp_path: Path) -> None:
     draw_comparison([ROW], "title", tmp_path / "chart.png")
-    with Image.open(tmp_path / "chart.png") as picture:
-        assert picture.width > 800
+    with Image.open(tmp_path / "chart.png") as image:
+        assert image.width > 800
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

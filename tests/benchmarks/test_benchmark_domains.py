@@ -1,4 +1,4 @@
-"""The benchmarks' pictures: fixed splits, few a class, files of Fashion-MNIST checked."""
+"""The benchmarks' images: fixed splits, few a class, files of Fashion-MNIST checked."""
 
 import gzip
 import shutil
@@ -20,7 +20,7 @@ def write_idx(path: Path, array: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write a small Fashion-MNIST, every picture another one."""
+    """Write a small Fashion-MNIST, every image another one."""
     monkeypatch.setattr(fashion_mnist, "SHAPES", {"train": (300, 28, 28), "t10k": (60, 28, 28)})
     splits = {"train": ("train", 120), "spare": ("train", 100), "test": ("t10k", 50)}
     monkeypatch.setattr(fashion_mnist, "SPLITS", splits)
@@ -42,9 +42,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_fashion_mnist_has_fixed_splits_that_do_not_overlap(files: Path, tmp_path: Path) -> None:
     built = []
     for name in ("once", "again"):
-        pictures = tmp_path / name
-        fashion_mnist.fetch(pictures / domains.FASHION_FILES, files)
-        folders = domains.domain_folders("fashion-mnist", pictures)
+        images = tmp_path / name
+        fashion_mnist.fetch(images / domains.FASHION_FILES, files)
+        folders = domains.domain_folders("fashion-mnist", images)
         assert folders.few is not None and folders.spare is not None
         parts = (folders.train, folders.spare, folders.test, folders.few)
         built.append([contents(part) for part in parts])
@@ -56,7 +56,7 @@ def test_fashion_mnist_has_fixed_splits_that_do_not_overlap(files: Path, tmp_pat
     assert few.items() < train.items()
 
 
-def test_labels_belong_to_their_pictures(files: Path, tmp_path: Path) -> None:
+def test_labels_belong_to_their_images(files: Path, tmp_path: Path) -> None:
     fashion_mnist.build(files, tmp_path / "built")
     for path in (tmp_path / "built" / "train").rglob("*.png"):
         assert fashion_mnist.CLASSES[int(path.stem) % 10] == path.parent.name

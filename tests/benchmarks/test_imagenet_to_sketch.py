@@ -64,7 +64,7 @@ def test_missing_and_incomplete_folders_are_named(
     assert f"no folder {root / 'cars'}" in refusal(monkeypatch, capsys, "check", root)
     shutil.rmtree(root / "sketch" / "test" / "red")
     error = refusal(monkeypatch, capsys, "check", root, "--name", "sketch")
-    assert "no picture of the class 'red'" in error
+    assert "no image of the class 'red'" in error
     shutil.rmtree(root / "sketch" / "test")
     error = refusal(monkeypatch, capsys, "check", root, "--name", "sketch")
     assert f"no folder {root / 'sketch' / 'test'}" in error

@@ -62,7 +62,7 @@ def test_readme_tells_the_means_of_the_table() -> None:
         own = [row for row in few if row["method"] == method]
         mean = accuracy.mean_accuracy(own, results_page.FEW_DOMAINS)
         assert mean is not None
-        assert phrase.format(f"{100 * mean:.1f}") in said.partition("From ten pictures a class")[2]
+        assert phrase.format(f"{100 * mean:.1f}") in said.partition("From ten images a class")[2]
     lean = {m for m, (megabytes, _) in found.items() if megabytes < found["finetune"][0] / 4}
     assert lean == {"da3", "bias", "repnet", "tinytl", "head"}
     assert max(lean, key=lambda method: found[method][1]) == "da3"
@@ -131,7 +131,7 @@ def test_readme_and_gates_page_tell_what_the_gates_save() -> None:
     closed, narrow = found["blocks", "static", 0.6], found["channels", "static", 0.8]
     looks = found["resolution", "dynamic", 0.4]
     for words in (
-        f"is {largest['times_batch1']:.2f}x faster for one picture with `--compute 0.8` and "
+        f"is {largest['times_batch1']:.2f}x faster for one image with `--compute 0.8` and "
         f"loses {lost(largest)} points",
         f"{large['times_batch1']:.2f}x and {lost(large)} with 0.6",
         f"**{least['times_batch1']:.2f}x and {lost(least)} with `--compute 0.4`**",
@@ -169,7 +169,7 @@ def test_gates_page_says_truly_that_dynamic_gates_pay_nowhere_and_what_the_defau
         for row in rows
         if row["times_batch1"] > shipped["times_batch1"] and row["accuracy"] >= shipped["accuracy"]
     ]
-    assert not better, "the default is on the upper edge of the picture"
+    assert not better, "the default is on the upper edge of the image"
 
 
 def row(method: str, engine: str, setting: str, peak_bytes: int) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--backbone", "resnet19"), "Did you mean 'resnet18'?"),
         (("--methods", "da4"), "Did you mean 'da3'?"),
         (("--methods", ","), "--methods is empty"),
-        (("--batch", "1"), "needs statistics of several pictures"),
+        (("--batch", "1"), "needs statistics of several images"),
         (("--image-px", "16"), "give 32 to 2048"),
         (("--image-px", "0"), "Invalid value for '--image-px'"),
         (("--rounds", "0"), "--rounds is 0"),

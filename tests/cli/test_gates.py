@@ -9,18 +9,18 @@ from typer.main import get_command
 from addapt.cli.main import app
 from addapt.engines.torch.gates.gates import USUAL_COMPUTE
 from tests.cli.test_cli import QUICK, refused, run, run_json
-from tests.conftest import MakeFolder, write_pictures
+from tests.conftest import MakeFolder, write_images
 
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
-    """Return a store with a gated and an ungated domain, pictures, and what learning said."""
+    """Return a store with a gated and an ungated domain, images, and what learning said."""
     root = tmp_path_factory.mktemp("gated")
-    write_pictures(root / "pictures", ("green", "red"), 5, 40, 0)
-    words = (root / "pictures", "--store", root / "store", *QUICK)
+    write_images(root / "images", ("green", "red"), 5, 40, 0)
+    words = (root / "images", "--store", root / "store", *QUICK)
     run_json("learn", "plain", *words)
     asked = ("--gates", "--gate-unit", "blocks", "--gate-kind", "dynamic", "--compute", "0.7")
-    return root / "store", root / "pictures", run_json("learn", "colours", *words, *asked)
+    return root / "store", root / "images", run_json("learn", "colours", *words, *asked)
 
 
 def test_learn_tells_what_gates_do(gated: tuple[Path, Path, dict[str, Any]]) -> None:
@@ -31,11 +31,11 @@ def test_learn_tells_what_gates_do(gated: tuple[Path, Path, dict[str, Any]]) -> 
 
 
 def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path, dict[str, Any]]) -> None:
-    store, pictures, _ = gated
-    picture = pictures / "red" / "0.png"
+    store, images, _ = gated
+    image = images / "red" / "0.png"
     place = ("--store", store, "--threads", "1")
-    predict = ("predict", picture, "--domain", "colours", *place)
-    evaluate = ("eval", "colours", pictures, *place)
+    predict = ("predict", image, "--domain", "colours", *place)
+    evaluate = ("eval", "colours", images, *place)
     for words, used in (("--gates", True), ("--no-gates", False)):
         assert run_json(*predict, words)[0]["gated"] is used
         assert run_json(*evaluate, words)["gated"] is used
@@ -44,14 +44,14 @@ def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path, dict[str, 
             assert said in run(*each, words).stdout
     by_default = run(*predict).stdout
     assert "Gates of blocks were used" in by_default or "they are not faster" in by_default
-    plain = run("predict", picture, "--domain", "plain", *place).stdout
+    plain = run("predict", image, "--domain", "plain", *place).stdout
     assert "ates" not in plain
 
 
 def test_bench_gates(gated: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
-    store, pictures, _ = gated
+    store, images, _ = gated
     alone = ("--rounds", "1", "--threads", "1")
-    words = ("bench", "gates", "colours", pictures, "--store", store, *alone)
+    words = ("bench", "gates", "colours", images, "--store", store, *alone)
     chart = tmp_path / "gates.png"
     result = run_json(*words, "--chart", chart)
     (row,) = result["rows"]
@@ -70,8 +70,8 @@ def test_bench_gates(gated: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -
     only = run_json(*words, "--gates-only")["rows"][0]
     assert only["ms_batch1"] is None
     shown = run(*words, "--gates-only").stdout
-    assert "multiply-adds" in shown and "ms a picture" not in shown
-    assert "ms a picture" in run(*words).stdout
+    assert "multiply-adds" in shown and "ms an image" not in shown
+    assert "ms an image" in run(*words).stdout
 
 
 def test_two_looks_and_a_smaller_size_are_measured(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_two_looks_and_a_smaller_size_are_measured(make_folder: MakeFolder, tmp_
         chart = ("--chart", tmp_path / "looks.png") if kind == "dynamic" else ("--gates-only",)
         (row,) = run_json(*bench, "--rounds", "1", *chart)["rows"]
         assert len(row["open_shares"]) == rows
-        # Two looks were settled on other pictures, which were surer or less sure.
+        # Two looks were settled on other images, which were surer or less sure.
         share = row["multiply_adds"] / row["ungated_multiply_adds"]
         assert share < (0.7 if kind == "static" else 1.3)
 
@@ -110,20 +110,20 @@ def test_learning_refuses(
     assert message in " ".join(said.split())
 
 
-def test_gates_that_a_method_has_not_are_refused_before_pictures_are_looked_for() -> None:
+def test_gates_that_a_method_has_not_are_refused_before_images_are_looked_for() -> None:
     words = ("--gates", "--gate-unit", "channels", "--method", "lora")
     assert "'lora' has no gates of channels" in refused("learn", "c", "nowhere", *words)
 
 
 def test_a_domain_without_gates(gated: tuple[Path, Path, dict[str, Any]]) -> None:
-    store, pictures, _ = gated
-    picture = pictures / "red" / "0.png"
+    store, images, _ = gated
+    image = images / "red" / "0.png"
     place = ("--store", store)
     for words in (
-        ("predict", picture, "--domain", "plain", "--gates", *place),
-        ("eval", "plain", pictures, "--gates", *place),
-        ("bench", "gates", "plain", pictures, *place),
-        ("bench", "gates", "plain", pictures, "--gates-only", *place),
+        ("predict", image, "--domain", "plain", "--gates", *place),
+        ("eval", "plain", images, "--gates", *place),
+        ("bench", "gates", "plain", images, *place),
+        ("bench", "gates", "plain", images, "--gates-only", *place),
     ):
         assert "'plain' has no gates" in refused(*words)
     assert run_json("show", "plain", *place)["gates"] == {}

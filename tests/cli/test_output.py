@@ -30,27 +30,27 @@ def assert_harmless(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with pictures in hostile class folders, and a store of their domain."""
+    """Return a folder with images in hostile class folders, and a store of their domain."""
     import numpy as np
     from PIL import Image
 
     root = tmp_path_factory.mktemp("hostile")
     rng = np.random.default_rng(0)
     for k, label in enumerate(HOSTILE):
-        (root / "pictures" / label).mkdir(parents=True)
+        (root / "images" / label).mkdir(parents=True)
         for i in range(5):
             pixels = rng.integers(0, 90, (40, 40, 3))
             pixels[..., k] += 150
-            picture = root / "pictures" / label / f"{ESCAPE}{i}\n.png"
-            Image.fromarray(pixels.astype(np.uint8)).save(picture)
-    (root / "pictures" / HOSTILE[0] / f"{ESCAPE}broken.png").write_text("no picture")
-    words = ["learn", "hostile", str(root / "pictures"), "--store", str(root / "store")]
+            image = root / "images" / label / f"{ESCAPE}{i}\n.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(image)
+    (root / "images" / HOSTILE[0] / f"{ESCAPE}broken.png").write_text("no image")
+    words = ["learn", "hostile", str(root / "images"), "--store", str(root / "store")]
     words += ["--backbone", "mobilenet_v2", "--method", "head", "--epochs", "1"]
     words += ["--image-px", "32", "--threads", "1", "--val-fraction", "0.2"]
     result = CliRunner().invoke(app, [*words, "--weights", str(weights(root))])
     assert result.exit_code == 0, result.stderr
     assert_harmless(result.stdout + result.stderr)
-    assert r"\x1b[31mbroken.png is not a picture" in result.stderr
+    assert r"\x1b[31mbroken.png is not an image" in result.stderr
     return root
 
 
@@ -83,11 +83,11 @@ def test_hostile_names_from_learning_to_predicting(learned: Path) -> None:
     given = ("--weights", str(weights(learned)))
     assert all(label in run(learned, "show", "hostile") for label in shown)
     assert "file \\\\x1b[31mweights.pth" in run(learned, "show", "hostile")
-    picture = next((learned / "pictures" / HOSTILE[1]).iterdir())
-    predicted = run(learned, "predict", str(picture), "--domain", "hostile", *given)
+    image = next((learned / "images" / HOSTILE[1]).iterdir())
+    predicted = run(learned, "predict", str(image), "--domain", "hostile", *given)
     assert all(label in predicted for label in shown)
     confusion = learned / "confusion.svg"
-    folder = str(learned / "pictures")
+    folder = str(learned / "images")
     scores = run(learned, "eval", "hostile", folder, "--confusion", str(confusion), *given)
     assert all(label in scores for label in shown)
     assert "\x1b" not in confusion.read_text(encoding="utf-8")
@@ -128,8 +128,8 @@ def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     import typer
 
     with pytest.raises(typer.Exit), command(as_json=False, debug=False):
-        raise DataError(f"The picture {ESCAPE}\nError: all is lost")
-    assert capsys.readouterr().err == "Error: The picture \\x1b[31m\\nError: all is lost\n"
+        raise DataError(f"The image {ESCAPE}\nError: all is lost")
+    assert capsys.readouterr().err == "Error: The image \\x1b[31m\\nError: all is lost\n"
 
 
 def test_what_nobody_foresaw_quotes_no_escapes(

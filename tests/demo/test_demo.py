@@ -1,4 +1,4 @@
-"""The demo's run and report, with tiny pictures and a tiny backbone."""
+"""The demo's run and report, with tiny images and a tiny backbone."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from addapt.demo import run as demo_run
-from addapt.demo.pictures import PictureSource
+from addapt.demo.images import ImageSource
 from addapt.demo.report import write_report
 from addapt.demo.run import DemoDomain, run_demo, summary
 from addapt.engines.torch.backbones import Backbone
@@ -21,14 +21,14 @@ HOSTILE = "e<script>\x1b[31m\udce9"
 
 @pytest.fixture
 def sources(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(name: str, classes: tuple[str, ...]) -> PictureSource:
+    def build(name: str, classes: tuple[str, ...]) -> ImageSource:
         def write(target: Path, val_images: int) -> None:
             target.mkdir(parents=True)
             for split, seed in (("train", 0), ("test", 1)):
                 folder = make_folder(f"{name}-{split}", classes, images=6, px=32, seed=seed)
                 folder.rename(target / split)
 
-        return PictureSource(name, "package", "MIT <tag>", f"what {name} is", write, image_px=32)
+        return ImageSource(name, "package", "MIT <tag>", f"what {name} is", write, image_px=32)
 
     monkeypatch.setattr(
         demo_run,

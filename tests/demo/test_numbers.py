@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from addapt.demo.pictures import SOURCES
+from addapt.demo.images import SOURCES
 from addapt.demo.run import run_demo
 from addapt.engines.torch.backbones import load_backbone
 

@@ -1,4 +1,4 @@
-"""Every mode becomes upright 8-bit RGB; everything that is no picture becomes a sentence."""
+"""Every mode becomes upright 8-bit RGB; everything that is no image becomes a sentence."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from addapt.images.decode import (
     IMAGE_SUFFIXES,
     MAX_FILE_BYTES,
     MAX_PIXELS,
-    open_picture,
+    open_image,
     read_image,
     read_size,
 )
@@ -213,7 +213,7 @@ def test_content_decides_not_the_suffix(tmp_path: Path) -> None:
 
 def test_formats_outside_the_list_stay_closed(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), RED).save(tmp_path / "red.jpg", format="EPS")
-    with pytest.raises(DataError, match="not a picture of a known kind"):
+    with pytest.raises(DataError, match="not an image of a known kind"):
         read_image(tmp_path / "red.jpg")
 
 
@@ -224,7 +224,7 @@ def test_missing_file(tmp_path: Path) -> None:
         read_size(tmp_path / "gone.jpg")
 
 
-def test_a_folder_is_no_picture(tmp_path: Path) -> None:
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     with pytest.raises(DataError, match=r"folder\.jpg is a folder"):
         read_image(tmp_path / "folder.jpg")
@@ -240,8 +240,8 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text_called_jpg(tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("not a picture at all")
-    with pytest.raises(DataError, match=r"text\.jpg is not a picture of a known kind"):
+    (tmp_path / "text.jpg").write_text("not an image at all")
+    with pytest.raises(DataError, match=r"text\.jpg is not an image of a known kind"):
         read_image(tmp_path / "text.jpg")
 
 
@@ -279,7 +279,7 @@ def test_noise_behind_a_good_beginning_never_escapes_as_another_error(tmp_path: 
 
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (10_000, 10_000)])
-def test_huge_pictures_are_refused_before_decoding(tmp_path: Path, width: int, height: int) -> None:
+def test_huge_images_are_refused_before_decoding(tmp_path: Path, width: int, height: int) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_declaring(width, height))
     for read in (read_image, read_size):
@@ -296,7 +296,7 @@ def test_the_limit_does_not_depend_on_warning_filters(tmp_path: Path) -> None:
             read_image(path)
 
 
-def test_a_picture_without_pixels_is_refused(tmp_path: Path) -> None:
+def test_a_image_without_pixels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "nothing.gif"
     path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", 0, 0, 0, 0, 0) + b";")
     with pytest.raises(DataError, match=r"nothing\.gif"):
@@ -312,7 +312,7 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
         read_image(Path("/dev/null"))
 
 
-def test_a_file_larger_than_any_picture_is_refused_before_reading(tmp_path: Path) -> None:
+def test_a_file_larger_than_any_image_is_refused_before_reading(tmp_path: Path) -> None:
     path = tmp_path / "large.webp"
     with path.open("wb") as file:
         file.write(b"RIFF\x00\x00\x00\x00WEBPVP8 ")
@@ -336,7 +336,7 @@ def test_no_file_is_mapped_into_memory(
     options = {} if compression is None else {"compression": compression}
     Image.new("RGB", (16, 16), RED).save(tmp_path / name, **options)
     monkeypatch.setattr("mmap.mmap", refuse)
-    with open_picture(tmp_path / name) as image:
+    with open_image(tmp_path / name) as image:
         with pytest.raises(OSError):
             image.fp.fileno()  # type: ignore[attr-defined]  # the TIFF library would map what has a number
         image.load()
@@ -347,12 +347,12 @@ def test_a_file_that_vanishes_between_two_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "text.png"
-    path.write_text("not a picture")
+    path.write_text("not an image")
 
     def vanish(*_: object, **__: object) -> None:
         path.unlink()
         raise UnidentifiedImageError
 
     monkeypatch.setattr(Image, "open", vanish)
-    with pytest.raises(DataError, match=r"text\.png is not a picture"):
+    with pytest.raises(DataError, match=r"text\.png is not an image"):
         read_image(path)

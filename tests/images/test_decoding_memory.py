@@ -16,15 +16,15 @@ def bytes_of(path: Path, px: int = 32) -> int:
 
 
 @pytest.fixture
-def picture() -> Image.Image:
+def image() -> Image.Image:
     return Image.fromarray(np.zeros((600, 800, 3), dtype=np.uint8))
 
 
-def test_formats(picture: Image.Image, tmp_path: Path) -> None:
+def test_formats(image: Image.Image, tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "a.webp"):
-        picture.save(tmp_path / name)
-    picture.save(tmp_path / "p.jpg", progressive=True)
-    picture.convert("RGBA").save(tmp_path / "t.png")
+        image.save(tmp_path / name)
+    image.save(tmp_path / "p.jpg", progressive=True)
+    image.convert("RGBA").save(tmp_path / "t.png")
     full = 800 * 600
     assert bytes_of(tmp_path / "a.png") == 12 * full
     # A JPEG is decoded at an eighth where that will do.
@@ -35,10 +35,10 @@ def test_formats(picture: Image.Image, tmp_path: Path) -> None:
 
 
 def test_the_largest_counts_once_a_thread(
-    picture: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture.save(tmp_path / "large.png")
-    picture.resize((40, 40)).save(tmp_path / "small.png")
+    image.save(tmp_path / "large.png")
+    image.resize((40, 40)).save(tmp_path / "small.png")
     samples = [Sample(tmp_path / name, 0) for name in ("small.png", "large.png")]
     one = decoding_bytes(samples, 32)
     assert one == bytes_of(tmp_path / "large.png")
@@ -47,7 +47,7 @@ def test_the_largest_counts_once_a_thread(
 
 
 def test_what_cannot_be_read_counts_nothing(tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     assert bytes_of(tmp_path / "text.png") == 0
     assert bytes_of(tmp_path / "absent.png") == 0
     assert decoding_bytes([], 32) == 0

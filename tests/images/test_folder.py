@@ -11,7 +11,7 @@ from addapt.images.folder import Sample, scan_classes, scan_folder
 
 
 def put(root: Path, *names: str) -> None:
-    """Write a picture of one pixel under each name."""
+    """Write an image of one pixel under each name."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def test_class_folders(tmp_path: Path) -> None:
     assert found.val == ()
 
 
-def test_nested_pictures_count(tmp_path: Path) -> None:
+def test_nested_images_count(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "cat/kittens/young/2.png", "dog/1.png", "dog/x.jpg/2.png")
     assert names(tmp_path, scan_folder(tmp_path).train) == [
         ("cat/1.png", 0),
@@ -96,7 +96,7 @@ def test_a_link_in_place_of_a_class_folder_is_named(tmp_path: Path) -> None:
         scan_folder(tmp_path)
 
 
-def test_links_to_pictures_count_even_broken_ones_but_pipes_do_not(tmp_path: Path) -> None:
+def test_links_to_images_count_even_broken_ones_but_pipes_do_not(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "dog/1.png", "dog/2.png")
     (tmp_path / "cat" / "2.png").symlink_to(tmp_path / "dog" / "1.png")
     (tmp_path / "cat" / "3.png").symlink_to(tmp_path / "gone.png")
@@ -111,9 +111,9 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 
 def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "pictures.zip").touch()
-    with pytest.raises(DataError, match=r"pictures\.zip is a file.* one folder per class"):
-        scan_folder(tmp_path / "pictures.zip")
+    (tmp_path / "images.zip").touch()
+    with pytest.raises(DataError, match=r"images\.zip is a file.* one folder per class"):
+        scan_folder(tmp_path / "images.zip")
 
 
 @pytest.mark.parametrize("hidden", [(), (".DS_Store",)])
@@ -130,7 +130,7 @@ def test_folder_without_class_folders(tmp_path: Path) -> None:
         scan_folder(tmp_path)
 
 
-def test_pictures_without_a_class(tmp_path: Path) -> None:
+def test_images_without_a_class(tmp_path: Path) -> None:
     put(tmp_path, "1.png", "2.png")
     with pytest.raises(DataError, match="Put them into one folder per class"):
         scan_folder(tmp_path)
@@ -148,24 +148,24 @@ def test_the_folder_around_the_right_one(tmp_path: Path) -> None:
         scan_folder(tmp_path)
 
 
-def test_class_folder_without_a_picture(tmp_path: Path) -> None:
+def test_class_folder_without_a_image(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "cat/2.png")
     (tmp_path / "dog").mkdir()
-    with pytest.raises(DataError, match="class folder .*/dog holds no picture. Put"):
+    with pytest.raises(DataError, match="class folder .*/dog holds no image. Put"):
         scan_folder(tmp_path)
 
 
-def test_class_folder_with_pictures_of_an_unknown_kind(tmp_path: Path) -> None:
+def test_class_folder_with_images_of_an_unknown_kind(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "cat/2.png")
     (tmp_path / "dog").mkdir()
     (tmp_path / "dog" / "1.HEIC").touch()
-    with pytest.raises(DataError, match=r"Its files end in \.heic; pictures end in \.bmp"):
+    with pytest.raises(DataError, match=r"Its files end in \.heic; images end in \.bmp"):
         scan_folder(tmp_path)
 
 
-def test_class_with_one_picture(tmp_path: Path) -> None:
+def test_class_with_one_image(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "cat/2.png", "dog/1.png")
-    with pytest.raises(DataError, match="/dog holds a single picture"):
+    with pytest.raises(DataError, match="/dog holds a single image"):
         scan_folder(tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_to_check_a_class_called_train_is_no_split(tmp_path: Path) -> None:
     assert names(tmp_path, found) == [("train/steam/1.png", 1)]
 
 
-def test_to_check_training_pictures_alone_are_refused(tmp_path: Path) -> None:
+def test_to_check_training_images_alone_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png")
     with pytest.raises(DataError, match=r"none to check on .* give .*/train itself"):
         scan_classes(tmp_path, ("cat",))
@@ -234,15 +234,15 @@ def test_to_check_an_unknown_class_is_named(tmp_path: Path) -> None:
         scan_classes(tmp_path, ("cat", "dog"))
 
 
-def test_to_check_one_picture_is_needed(tmp_path: Path) -> None:
+def test_to_check_one_image_is_needed(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
-    with pytest.raises(DataError, match="hold no pictures"):
+    with pytest.raises(DataError, match="hold no images"):
         scan_classes(tmp_path, ("cat", "dog"))
     put(tmp_path, "dog/1.png")
     assert names(tmp_path, scan_classes(tmp_path, ("cat", "dog"))) == [("dog/1.png", 1)]
 
 
-def test_to_check_unsorted_pictures_are_refused(tmp_path: Path) -> None:
+def test_to_check_unsorted_images_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "test/1.png")
     with pytest.raises(DataError, match="Put them into one folder per class"):
         scan_classes(tmp_path, ("cat", "dog"))

@@ -1,6 +1,6 @@
-"""Pictures keep their order and bytes however they are kept; broken ones are left out, or refuse.
+"""Images keep their order and bytes however they are kept; broken ones are left out, or refuse.
 
-Pictures here are plain colours whose red value is their number, unless said otherwise.
+Images here are plain colours whose red value is their number, unless said otherwise.
 """
 
 import os
@@ -19,13 +19,13 @@ from addapt.images.folder import Sample
 from addapt.images.images import IN_FLIGHT_PER_THREAD, auto_image_px, load_images
 
 PX = 8
-PICTURE_BYTES = 3 * PX * PX
+IMAGE_BYTES = 3 * PX * PX
 
 
 def write(
     folder: Path, count: int, broken: Sequence[int] = (), size: tuple[int, int] = (12, 10)
 ) -> list[Sample]:
-    """Write `count` pictures of two classes in turn; those numbered in `broken` hold text."""
+    """Write `count` images of two classes in turn; those numbered in `broken` hold text."""
     samples = []
     for i in range(count):
         path = folder / f"{i}.png"
@@ -47,7 +47,7 @@ def write_noise(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Sample]:
     return samples
 
 
-def test_pictures_labels_and_paths(tmp_path: Path) -> None:
+def test_images_labels_and_paths(tmp_path: Path) -> None:
     samples = write(tmp_path, 6)
     loaded, messages = load_images(samples, PX, "bicubic")
     assert messages == ()
@@ -64,7 +64,7 @@ def test_pictures_labels_and_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-def test_the_whole_picture_is_resized(tmp_path: Path, interpolation: str) -> None:
+def test_the_whole_image_is_resized(tmp_path: Path, interpolation: str) -> None:
     samples = write_noise(tmp_path, [(40, 16), (5, 9)])
     loaded, _ = load_images(samples, PX, interpolation)
     resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -91,7 +91,7 @@ def test_bytes_do_not_depend_on_what_is_kept(tmp_path: Path, kept: int) -> None:
     samples = write_noise(tmp_path, [(20 + i, 30) for i in range(12)])
     samples.insert(1, Sample(tmp_path / "gone.png", 0))
     whole, _ = load_images(samples, PX, "bicubic")
-    almost_one_more = (kept + 1) * PICTURE_BYTES - 1
+    almost_one_more = (kept + 1) * IMAGE_BYTES - 1
     partly, _ = load_images(samples, PX, "bicubic", cache_bytes=almost_one_more)
     assert partly.paths == whole.paths
     indices = [11, 0, 5, 2, 0, 7]
@@ -100,7 +100,7 @@ def test_bytes_do_not_depend_on_what_is_kept(tmp_path: Path, kept: int) -> None:
 
 def test_only_what_does_not_fit_is_decoded_again(tmp_path: Path) -> None:
     samples = write(tmp_path, 5)
-    loaded, _ = load_images(samples, PX, "bicubic", cache_bytes=3 * PICTURE_BYTES)
+    loaded, _ = load_images(samples, PX, "bicubic", cache_bytes=3 * IMAGE_BYTES)
     for sample in samples[:3]:
         sample.path.unlink()
     assert loaded.batch(range(5))[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
@@ -109,7 +109,7 @@ def test_only_what_does_not_fit_is_decoded_again(tmp_path: Path) -> None:
         loaded.batch([0, 4])
 
 
-def test_a_picture_that_vanished_may_be_put_back(tmp_path: Path) -> None:
+def test_a_image_that_vanished_may_be_put_back(tmp_path: Path) -> None:
     samples = write(tmp_path, 3)
     loaded, _ = load_images(samples, PX, "bicubic", cache_bytes=0)
     content = samples[1].path.read_bytes()
@@ -124,9 +124,9 @@ def test_a_picture_that_vanished_may_be_put_back(tmp_path: Path) -> None:
     assert loaded.batch([0, 1])[:, 0, 0, 0].tolist() == [0, 1]
 
 
-def test_a_picture_that_became_another_one_is_told(tmp_path: Path) -> None:
+def test_a_image_that_became_another_one_is_told(tmp_path: Path) -> None:
     samples = write(tmp_path, 3)
-    loaded, _ = load_images(samples, PX, "bicubic", cache_bytes=PICTURE_BYTES)
+    loaded, _ = load_images(samples, PX, "bicubic", cache_bytes=IMAGE_BYTES)
     chosen = loaded.select([2, 0])
     for sample in samples:
         Image.new("RGB", (12, 10), (77, 0, 0)).save(sample.path)
@@ -166,7 +166,7 @@ def test_what_files_turn_into_between_finding_and_reading_them(
     assert str(path) in messages[0]
 
 
-def test_order_does_not_depend_on_which_picture_is_decoded_first(
+def test_order_does_not_depend_on_which_image_is_decoded_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = write(tmp_path, 4)
@@ -186,9 +186,7 @@ def test_order_does_not_depend_on_which_picture_is_decoded_first(
     assert loaded.batch(range(4))[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_few_decoded_pictures_wait_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_decoded_images_wait_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = write(tmp_path, 40)
     lock = threading.Lock()
     started = 0
@@ -215,7 +213,7 @@ def test_few_decoded_pictures_wait_at_a_time(
     assert most_waiting <= 2 * IN_FLIGHT_PER_THREAD
 
 
-def test_progress_is_told_for_every_picture(tmp_path: Path) -> None:
+def test_progress_is_told_for_every_image(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     load_images(
         write(tmp_path, 12, broken=[5]),
@@ -226,8 +224,8 @@ def test_progress_is_told_for_every_picture(tmp_path: Path) -> None:
     assert told == [(i, 12) for i in range(1, 13)]
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 7 * PICTURE_BYTES, 1 << 30])
-def test_unreadable_pictures_are_left_out_and_told(tmp_path: Path, cache_bytes: int) -> None:
+@pytest.mark.parametrize("cache_bytes", [0, 7 * IMAGE_BYTES, 1 << 30])
+def test_unreadable_images_are_left_out_and_told(tmp_path: Path, cache_bytes: int) -> None:
     samples = write(tmp_path, 20, broken=[3, 8])
     loaded, messages = load_images(samples, PX, "bicubic", cache_bytes=cache_bytes)
     assert len(loaded) == len(loaded.labels) == 18
@@ -241,7 +239,7 @@ def test_unreadable_pictures_are_left_out_and_told(tmp_path: Path, cache_bytes: 
     assert loaded.batch(range(18))[:, 0, 0, 0].tolist() == readable
 
 
-def test_too_many_unreadable_pictures(tmp_path: Path) -> None:
+def test_too_many_unreadable_images(tmp_path: Path) -> None:
     samples = write(tmp_path, 20, broken=[1, 3, 8])
     with pytest.raises(DataError, match=r"3 of 20 .* more than 10%.*/1\.png .*/3\.png .*/8\.png"):
         load_images(samples, PX, "bicubic")
@@ -250,12 +248,12 @@ def test_too_many_unreadable_pictures(tmp_path: Path) -> None:
 def test_a_class_that_would_be_empty(tmp_path: Path) -> None:
     samples = write(tmp_path, 20, broken=[7])
     samples = [Sample(sample.path, int(i == 7)) for i, sample in enumerate(samples)]
-    with pytest.raises(DataError, match=r"No picture of the class in .*/7\.png is not a picture"):
+    with pytest.raises(DataError, match=r"No image of the class in .*/7\.png is not an image"):
         load_images(samples, PX, "bicubic")
 
 
 def test_nothing_to_load() -> None:
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         load_images([], PX, "bicubic")
 
 
@@ -271,8 +269,8 @@ def test_options_out_of_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("index", [-1, 2])
 def test_index_out_of_range(tmp_path: Path, index: int) -> None:
-    loaded, _ = load_images(write(tmp_path, 2), PX, "bicubic", cache_bytes=PICTURE_BYTES)
-    with pytest.raises(IndexError, match="there are 2 pictures"):
+    loaded, _ = load_images(write(tmp_path, 2), PX, "bicubic", cache_bytes=IMAGE_BYTES)
+    with pytest.raises(IndexError, match="there are 2 images"):
         loaded.batch([0, index])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from addapt._errors import DataError
 from addapt.images.folder import scan_classes, scan_folder
-from addapt.images.listing import MAX_DEPTH, entries, files, is_picture, subfolders
+from addapt.images.listing import MAX_DEPTH, entries, files, is_image, subfolders
 
 
 def put(root: Path, *names: str | bytes) -> None:
@@ -63,16 +63,16 @@ def test_links_that_lead_to_themselves_or_to_each_other(tmp_path: Path) -> None:
     (cat / "two").symlink_to(cat / "one")
     (cat / "up").symlink_to(tmp_path)
     assert found(cat) == ["1.png", "one", "self.png", "two"]
-    assert [entry.name for entry in files(cat) if is_picture(entry)] == ["1.png", "self.png"]
+    assert [entry.name for entry in files(cat) if is_image(entry)] == ["1.png", "self.png"]
     assert len(scan_folder(tmp_path).train) == 4
 
 
-def test_what_is_called_like_a_picture_but_is_none(tmp_path: Path) -> None:
+def test_what_is_called_like_a_image_but_is_none(tmp_path: Path) -> None:
     put(tmp_path, "jpg", "x.jpg.txt", "y.JPG", "z.")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "to_pipe.png").symlink_to(tmp_path / "pipe.png")
     (tmp_path / "null.png").symlink_to("/dev/null")
-    assert [entry.name for entry in files(tmp_path) if is_picture(entry)] == ["y.JPG"]
+    assert [entry.name for entry in files(tmp_path) if is_image(entry)] == ["y.JPG"]
 
 
 def test_names_in_any_encoding(tmp_path: Path) -> None:
@@ -127,14 +127,14 @@ def test_files_that_come_and_go_while_they_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_50_000_files_in_one_class(tmp_path: Path) -> None:
-    put(tmp_path, *(f"cat/picture {i:05}.jpg" for i in range(50_000)), "dog/1.jpg", "dog/2.jpg")
+    put(tmp_path, *(f"cat/image {i:05}.jpg" for i in range(50_000)), "dog/1.jpg", "dog/2.jpg")
     tracemalloc.start()
     contents = scan_folder(tmp_path)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(contents.train) == 50_002
     assert [sample.path.name for sample in contents.train[:2]] == [
-        "picture 00000.jpg",
-        "picture 00001.jpg",
+        "image 00000.jpg",
+        "image 00001.jpg",
     ]
     assert peak_bytes < 50_000_000

@@ -65,6 +65,6 @@ def test_fraction_out_of_range(fraction: float) -> None:
         split_validation(make_samples([4, 4]), fraction, 0)
 
 
-def test_a_class_with_one_picture() -> None:
+def test_a_class_with_one_image() -> None:
     with pytest.raises(DataError, match=r"1/0\.png is the only one of its class"):
         split_validation(make_samples([4, 1]), 0.5, 0)

@@ -37,7 +37,7 @@ PREDICTED = Forecast(
     shape_bytes=0,
     process_bytes=250 * MB,
 )
-NOTHING = {"held_bytes": 0, "decoding_bytes": 0, "image_px": PX, "pictures": 0, "classes": 3}
+NOTHING = {"held_bytes": 0, "decoding_bytes": 0, "image_px": PX, "images": 0, "classes": 3}
 
 
 def learner_module() -> Any:
@@ -72,7 +72,7 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def need(size: int, images: int = 24) -> int:
     """Return the smallest budget for a size under the fixture `predicted`."""
     told = replace(PREDICTED, peak_bytes={size: 10 * MB * size})
-    given = {**NOTHING, "held_bytes": 100 * MB, "pictures": images}
+    given = {**NOTHING, "held_bytes": 100 * MB, "images": images}
     return needed_bytes(told, **given)[size]
 
 
@@ -84,7 +84,7 @@ def test_the_largest_phase_counts() -> None:
     assert decoding[4] == free[4]
     large = replace(PREDICTED, domain_bytes=10 * MB)
     assert needed_bytes(large, **NOTHING)[1] - free[1] > 80 * MB
-    many = needed_bytes(PREDICTED, **{**NOTHING, "pictures": 10_000})
+    many = needed_bytes(PREDICTED, **{**NOTHING, "images": 10_000})
     assert many[1] - free[1] >= 10_000 * 1000
     shapes = needed_bytes(replace(PREDICTED, shape_bytes=MB), **NOTHING)
     assert [shapes[size] - free[size] for size in (1, 2, 4)] == [0, MB, 3 * MB]
@@ -105,7 +105,7 @@ def test_choice() -> None:
         choose(needed, 320 * MB, 4, None)
 
 
-def test_varying_a_picture_takes_no_more_than_counted() -> None:
+def test_varying_a_image_takes_no_more_than_counted() -> None:
     x = torch.zeros(2, 64, 64, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
     augmentation = Augmentation()
     draws = augmentation.draw(2, torch.Generator())
@@ -129,7 +129,7 @@ def test_micro_batch_and_cache_follow_from_the_budget(
     prepare = learner_module().prepare_lesson
     monkeypatch.setattr(learner_module(), "prepare_lesson", watch)
     folder = make_folder()
-    left = 3 * PX * PX * 7  # seven pictures
+    left = 3 * PX * PX * 7  # seven images
     report = learner.learn("two", folder, budget_bytes=need(2) + left, **QUICK)
     assert report.micro_batch == 2
     assert report.budget_bytes == need(2) + left
@@ -147,7 +147,7 @@ def test_micro_batch_and_cache_follow_from_the_budget(
     assert (report.micro_batch, report.budget_bytes, report.process_peak_bytes) == (8, None, None)
 
 
-def test_validation_takes_few_pictures_at_a_time(
+def test_validation_takes_few_images_at_a_time(
     learner: Learner, make_folder: MakeFolder, predicted: list[dict[str, Any]]
 ) -> None:
     sizes: list[int] = []
@@ -200,7 +200,7 @@ def test_unfinished_learning_stopped_before_and_while_it_validates(
     folder = make_folder()
     options = {**QUICK, "epochs": 3, "method": "head"}
     whole = learner.learn("whole", folder, **options)
-    for steps in (3, 0):  # after all of the first epoch, then before its first picture is validated
+    for steps in (3, 0):  # after all of the first epoch, then before its first image is validated
         asked = iter([*[False] * (steps - 1), True])
         with pytest.raises(LearningStopped, match="after 0 of 3"):
             learner.learn("parts", folder, should_stop=asked.__next__, **options)

@@ -27,8 +27,8 @@ def contents(folder: Path) -> Contents:
 class Scene:
     """A store with two domains, of which "a" is learned anew."""
 
-    def __init__(self, folder: Path, pictures: Path) -> None:
-        self.folder, self.pictures = folder, pictures
+    def __init__(self, folder: Path, images: Path) -> None:
+        self.folder, self.images = folder, images
         self.backbone = build_tiny_backbone()
         for name in ("a", "b"):
             self.learn("template", seed=1, name=name)
@@ -52,7 +52,7 @@ class Scene:
         unfinished = is_unfinished(learner.store.state_path(name))
         learner.learn(
             name,
-            self.pictures,
+            self.images,
             method="head",
             epochs=1,
             batch=4,

@@ -38,8 +38,8 @@ def test_learn_keep_and_use(learner: Learner, make_folder: MakeFolder, gates: Ga
     info, model = again.load("colours")
     assert gating.gates_from(info) == gates
     assert info.gates == json.loads(json.dumps(report.gates))
-    pictures = [folder / "red/0.png", folder / "blue/0.png"]
-    on, off = (again.predict(pictures, "colours", gates=used) for used in (True, False))
+    images = [folder / "red/0.png", folder / "blue/0.png"]
+    on, off = (again.predict(images, "colours", gates=used) for used in (True, False))
     assert [p.gated for p in on + off] == [True, True, False, False]
     assert [p.top for p in on] != [p.top for p in off]
     for used in (True, False):
@@ -49,7 +49,7 @@ def test_learn_keep_and_use(learner: Learner, make_folder: MakeFolder, gates: Ga
     for used, px in sizes.items():
         switch_gates(model, used)
         costs.append(count_multiply_adds(model, torch.zeros(1, 3, px, px)))
-    assert costs[0] < costs[1] or gates.dynamic  # that one picture may need all
+    assert costs[0] < costs[1] or gates.dynamic  # that one image may need all
 
 
 @every_gates
@@ -110,20 +110,20 @@ def test_speed_up_leaves_the_gates_on(learner: Learner, make_folder: MakeFolder)
     folder = make_folder()
     learner.learn("colours", folder, gates=EVERY[2], **QUICK)
     _, model = learner.load("colours")
-    lesson = gating.measuring_batches(model, _pictures(folder), 4).pictures
+    lesson = gating.measuring_batches(model, _images(folder), 4).images
     assert gating.speed_up(model, lesson, lesson) > 0
     gates = gates_of(model)
     assert gates is not None and gates.active
 
 
-def _pictures(folder: Path) -> Any:
+def _images(folder: Path) -> Any:
     from addapt.images import load_images, scan_classes
 
     samples = scan_classes(folder, ("blue", "green", "red"))
     return load_images(samples, 64, "bicubic")[0]
 
 
-def test_unreadable_pictures_are_told_about_once(learner: Learner, make_folder: MakeFolder) -> None:
+def test_unreadable_images_are_told_about_once(learner: Learner, make_folder: MakeFolder) -> None:
     folder = make_folder()
     learner.learn("colours", folder, gates=EVERY[0], **QUICK)
     messages: list[str] = []

@@ -36,8 +36,8 @@ def test_learn_predict_evaluate(
     assert (report.train_images, report.val_images) == (21, 3)
     assert report.file == learner.store.path("colours")
     assert report.file_bytes == report.file.stat().st_size
-    assert report.epochs == 30  # of two steps: few pictures need more passes
-    assert {event.phase for event in events} == {"reading pictures", "learning"}
+    assert report.epochs == 30  # of two steps: few images need more passes
+    assert {event.phase for event in events} == {"reading images", "learning"}
     assert events[-1].done == events[-1].total
 
     evaluation = learner.evaluate("colours", make_folder("test", seed=1))
@@ -130,7 +130,7 @@ def test_unfinished_run_is_not_continued_with_other_options(
     with pytest.raises(TrainingError, match=r"seed was 0 and now is 1.*--restart"):
         learner.learn("colours", folder, seed=1, **QUICK)  # type: ignore[arg-type]
     (folder / "red" / "0.png").unlink()
-    with pytest.raises(TrainingError, match="pictures"):
+    with pytest.raises(TrainingError, match="images"):
         learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
     learner.learn("colours", folder, restart=True, **QUICK)  # type: ignore[arg-type]
     assert learner.store.exists("colours")
@@ -182,11 +182,11 @@ def test_finetuned_domain_keeps_its_batch_statistics(
     assert not torch.equal(state["adaptor.layers.1.bn.running_mean"], shared)
 
 
-def test_unreadable_pictures_are_reported_and_left_out(
+def test_unreadable_images_are_reported_and_left_out(
     learner: Learner, make_folder: MakeFolder
 ) -> None:
     folder = make_folder()
-    (folder / "red" / "broken.png").write_text("this is no picture")
+    (folder / "red" / "broken.png").write_text("this is no image")
     report = learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
     assert report.train_images + report.val_images == 24
     assert len(report.unreadable) == 1
@@ -240,7 +240,7 @@ def test_unknown_names(learner: Learner, make_folder: MakeFolder) -> None:
         learner.learn("../x", folder)
 
 
-def test_picture_to_predict_is_unreadable(learner: Learner, make_folder: MakeFolder) -> None:
+def test_image_to_predict_is_unreadable(learner: Learner, make_folder: MakeFolder) -> None:
     folder = make_folder()
     learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
     (folder / "text.jpg").write_text("hello")
@@ -277,15 +277,15 @@ def test_relearning_that_was_stopped_goes_on(learner: Learner, make_folder: Make
     assert learner.store.path("colours").read_bytes() != before
 
 
-def test_changed_picture_of_the_same_size_is_noticed(
+def test_changed_image_of_the_same_size_is_noticed(
     learner: Learner, make_folder: MakeFolder
 ) -> None:
     folder = make_folder()
     with pytest.raises(LearningStopped):
         learner.learn("colours", folder, should_stop=lambda: True, **QUICK)  # type: ignore[arg-type]
-    picture = folder / "red" / "0.png"
-    os.utime(picture, ns=(0, picture.stat().st_mtime_ns + 1))
-    with pytest.raises(TrainingError, match="set of pictures changed"):
+    image = folder / "red" / "0.png"
+    os.utime(image, ns=(0, image.stat().st_mtime_ns + 1))
+    with pytest.raises(TrainingError, match="set of images changed"):
         learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
 
 
@@ -303,12 +303,12 @@ def test_places_that_would_fail_later_are_refused_at_once(
     with pytest.raises(DomainError, match="only in letter case"):
         learner.learn("Colours", folder, on_progress=read.append)
     inside = Learner(learner.backbone, folder / "domains")
-    with pytest.raises(OptionError, match=r"inside the folder of pictures.*--store"):
+    with pytest.raises(OptionError, match=r"inside the folder of images.*--store"):
         inside.learn("colours", folder, on_progress=read.append)
     assert not read
 
 
-def test_one_unreadable_picture_may_be_the_whole_validation_of_its_class(
+def test_one_unreadable_image_may_be_the_whole_validation_of_its_class(
     learner: Learner, make_folder: MakeFolder
 ) -> None:
     folder = make_folder(images=6)
@@ -321,12 +321,12 @@ def test_one_unreadable_picture_may_be_the_whole_validation_of_its_class(
             place = folder / ("val" if i == 0 else "train") / label
             (folder / label / f"{i}.png").rename(place / f"{i}.png")
         (folder / label).rmdir()
-    (folder / "val" / "red" / "0.png").write_text("no picture")
+    (folder / "val" / "red" / "0.png").write_text("no image")
     report = learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
     assert (report.train_images, report.val_images) == (15, 2)
 
 
-def test_pictures_to_predict_can_be_left_out(learner: Learner, make_folder: MakeFolder) -> None:
+def test_images_to_predict_can_be_left_out(learner: Learner, make_folder: MakeFolder) -> None:
     folder = make_folder()
     learner.learn("colours", folder, **QUICK)  # type: ignore[arg-type]
     (folder / "text.jpg").write_text("hello")
@@ -363,8 +363,8 @@ def test_backbone_of_the_user_is_identified_by_its_weights(
         Learner(other, tmp_path / "s").load("colours")
 
 
-def test_batch_statistics_need_several_pictures(learner: Learner, make_folder: MakeFolder) -> None:
-    with pytest.raises(OptionError, match="statistics of several pictures"):
+def test_batch_statistics_need_several_images(learner: Learner, make_folder: MakeFolder) -> None:
+    with pytest.raises(OptionError, match="statistics of several images"):
         learner.learn("colours", make_folder(), method="finetune", batch=1)
 
 

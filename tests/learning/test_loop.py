@@ -19,7 +19,7 @@ from tests.learning.few_steps import OPTIONS
 
 
 @pytest.fixture
-def pictures(make_folder: MakeFolder) -> ImageSet:
+def images(make_folder: MakeFolder) -> ImageSet:
     return load_images(scan_folder(make_folder(images=6)).train, 32, "bilinear")[0]
 
 
@@ -29,10 +29,10 @@ def new_model(backbone: Backbone) -> AdaptedModel:
 
 
 def learned(
-    backbone: Backbone, pictures: ImageSet, options: TrainingOptions = OPTIONS
+    backbone: Backbone, images: ImageSet, options: TrainingOptions = OPTIONS
 ) -> TrainingState:
     state = TrainingState()
-    assert train(new_model(backbone), pictures, pictures, options, state)
+    assert train(new_model(backbone), images, images, options, state)
     return state
 
 
@@ -42,31 +42,31 @@ def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
         assert torch.equal(a[name], b[name]), name
 
 
-def test_same_seed_same_bits(tiny_backbone: Backbone, pictures: ImageSet) -> None:
-    first = learned(tiny_backbone, pictures)
+def test_same_seed_same_bits(tiny_backbone: Backbone, images: ImageSet) -> None:
+    first = learned(tiny_backbone, images)
     torch.manual_seed(99)  # the global generator must not matter
-    second = learned(tiny_backbone, pictures)
+    second = learned(tiny_backbone, images)
     assert_same(first.best, second.best)
     assert [r.train_loss for r in first.history] == [r.train_loss for r in second.history]
-    third = learned(tiny_backbone, pictures, replace(OPTIONS, seed=1))
+    third = learned(tiny_backbone, images, replace(OPTIONS, seed=1))
     assert any(not torch.equal(first.best[name], third.best[name]) for name in first.best)
 
 
-def test_learns(tiny_backbone: Backbone, pictures: ImageSet) -> None:
-    state = learned(tiny_backbone, pictures, replace(OPTIONS, epochs=30, patience=30))
+def test_learns(tiny_backbone: Backbone, images: ImageSet) -> None:
+    state = learned(tiny_backbone, images, replace(OPTIONS, epochs=30, patience=30))
     model = new_model(tiny_backbone)
-    before, _ = evaluate(model, pictures)
+    before, _ = evaluate(model, images)
     model.load_domain_state(state.best)
-    after, _ = evaluate(model, pictures)
+    after, _ = evaluate(model, images)
     assert after == state.best_accuracy > before
     assert after >= 0.9
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 6])
 def test_resumed_run_ends_with_the_same_bits(
-    tiny_backbone: Backbone, pictures: ImageSet, stop_after: int
+    tiny_backbone: Backbone, images: ImageSet, stop_after: int
 ) -> None:
-    whole = learned(tiny_backbone, pictures)
+    whole = learned(tiny_backbone, images)
     state = TrainingState()
     steps = 0
 
@@ -76,8 +76,8 @@ def test_resumed_run_ends_with_the_same_bits(
 
     finished = train(
         new_model(tiny_backbone),
-        pictures,
-        pictures,
+        images,
+        images,
         OPTIONS,
         state,
         on_step=count,
@@ -88,18 +88,18 @@ def test_resumed_run_ends_with_the_same_bits(
     state = copy.deepcopy(state)
     torch.manual_seed(5)
     other = attach(tiny_backbone, DA3(), classes=3)  # what it starts with must not matter
-    assert train(other, pictures, pictures, OPTIONS, state)
+    assert train(other, images, images, OPTIONS, state)
     assert_same(state.best, whole.best)
     assert_same(state.domain, whole.domain)
     assert [r.train_loss for r in state.history] == [r.train_loss for r in whole.history]
     assert [r.val_loss for r in state.history] == [r.val_loss for r in whole.history]
 
 
-def test_micro_batches_change_only_rounding(tiny_backbone: Backbone, pictures: ImageSet) -> None:
+def test_micro_batches_change_only_rounding(tiny_backbone: Backbone, images: ImageSet) -> None:
     options = replace(OPTIONS, augmentation=Augmentation(flip=True))
     backbone = tiny_backbone.double()
-    whole = learned(backbone, pictures, options)
-    parts = learned(backbone, pictures, replace(options, micro_batch=2))
+    whole = learned(backbone, images, options)
+    parts = learned(backbone, images, replace(options, micro_batch=2))
     for name in whole.domain:
         torch.testing.assert_close(whole.domain[name], parts.domain[name], rtol=1e-6, atol=1e-8)
 
@@ -109,7 +109,7 @@ def test_micro_batches_change_only_rounding(tiny_backbone: Backbone, pictures: I
     [(6, "The loss became nan at step 7 of 12"), (8, "validation loss became nan at step 8 of 12")],
 )
 def test_loss_that_is_not_a_number(
-    tiny_backbone: Backbone, pictures: ImageSet, spoilt_step: int, message: str
+    tiny_backbone: Backbone, images: ImageSet, spoilt_step: int, message: str
 ) -> None:
     kept: list[dict[str, Tensor]] = []
     model = new_model(tiny_backbone)
@@ -123,8 +123,8 @@ def test_loss_that_is_not_a_number(
     with pytest.raises(TrainingError, match=rf"{message}.*smaller --lr than 0.01"):
         train(
             model,
-            pictures,
-            pictures,
+            images,
+            images,
             OPTIONS,
             state,
             on_step=spoil,
@@ -137,7 +137,7 @@ def test_loss_that_is_not_a_number(
 
 
 def test_stops_when_validation_became_worse(
-    tiny_backbone: Backbone, pictures: ImageSet, monkeypatch: pytest.MonkeyPatch
+    tiny_backbone: Backbone, images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = iter([0.2, 0.9, 0.1, 0.1, 0.1])
     monkeypatch.setattr(loop, "evaluate", lambda *_: (next(accuracies), 1.0))
@@ -145,8 +145,8 @@ def test_stops_when_validation_became_worse(
     state = TrainingState()
     train(
         new_model(tiny_backbone),
-        pictures,
-        pictures,
+        images,
+        images,
         replace(OPTIONS, epochs=20, patience=2),
         state,
         on_epoch=lambda s: saved.append(dict(s.domain)),

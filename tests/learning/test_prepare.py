@@ -6,7 +6,7 @@ import pytest
 
 from addapt._errors import DataError, OptionError
 from addapt.engines.torch.backbones import Backbone
-from addapt.learning.prepare import find_pictures, refuse_store_inside
+from addapt.learning.prepare import find_images, refuse_store_inside
 from tests.conftest import MakeFolder
 
 
@@ -16,17 +16,17 @@ def test_more_classes_than_a_domain_can_hold(
     monkeypatch.setattr("addapt.domains.info.CLASSES_LIMIT", 2)
     folder = make_folder(images=2)
     with pytest.raises(DataError, match="there are 3 classes") as caught:
-        find_pictures(folder, tiny_backbone, image_px=32, val_fraction=0.1)
+        find_images(folder, tiny_backbone, image_px=32, val_fraction=0.1)
     assert str(caught.value).startswith(f"The folder {folder} cannot be learned from. ")
 
 
-@pytest.mark.parametrize("store", ["pictures", "pictures/cat/s", "link/s", "elsewhere/../pictures"])
-def test_a_store_among_the_pictures(tmp_path: Path, store: str) -> None:
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "pictures")
-    with pytest.raises(OptionError, match="lies inside the folder of pictures"):
-        refuse_store_inside(tmp_path / store, tmp_path / "pictures")
-    refuse_store_inside(tmp_path / "pictures2", tmp_path / "pictures")
+@pytest.mark.parametrize("store", ["images", "images/cat/s", "link/s", "elsewhere/../images"])
+def test_a_store_among_the_images(tmp_path: Path, store: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    with pytest.raises(OptionError, match="lies inside the folder of images"):
+        refuse_store_inside(tmp_path / store, tmp_path / "images")
+    refuse_store_inside(tmp_path / "images2", tmp_path / "images")
 
 
 def test_links_in_circles_are_left_to_who_searches_them(tmp_path: Path) -> None:

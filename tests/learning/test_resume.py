@@ -116,7 +116,7 @@ def test_one_at_a_time(tiny_backbone: Backbone, make_folder: MakeFolder, tmp_pat
             assert Fork(learn_too).wait() == 0
 
     learning.learn(on_progress=start_another)
-    assert told == ["reading pictures"]  # the lock is held from then on
+    assert told == ["reading images"]  # the lock is held from then on
     with writing(learning.learner.store.folder, "x"):
         pass
 

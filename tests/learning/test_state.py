@@ -23,7 +23,7 @@ def kept_epoch(backbone: Backbone, accuracies: list[float], val_images: int) -> 
     ("accuracies", "val_images", "kept"),
     [
         ([0.5, 0.7, 0.9], 100, 3),
-        ([0.5, 0.92, 0.9], 100, 3),  # 2 points are chance on 100 pictures,
+        ([0.5, 0.92, 0.9], 100, 3),  # 2 points are chance on 100 images,
         ([0.5, 0.92, 0.9], 10_000, 2),  # and none on 10,000
         ([0.9, 0.3, 0.2], 100, 1),
         ([0.9, 0.9, 0.9], 100, 3),

@@ -16,7 +16,7 @@ from addapt.learning.run_file import STATE_FILE, load_run
 from tests.conftest import build_tiny_backbone
 from tests.damage import FUZZ, Damage, Original, Parts, assemble, damages
 from tests.judges import LOADED, REFUSED, StateJudge
-from tests.soak.lessons import CLASSES, make_pictures
+from tests.soak.lessons import CLASSES, make_images
 
 IMAGES, BATCH = 5, 6  # of each class; two go to validation
 STEPS = 3  # an epoch, and one more to be in the middle of the next
@@ -26,12 +26,12 @@ STEPS = 3  # an epoch, and one more to be in the middle of the next
 def judge(tmp_path_factory: pytest.TempPathFactory) -> StateJudge:
     folder = tmp_path_factory.mktemp("state")
     learner = Learner(build_tiny_backbone(), folder / "store")
-    pictures = make_pictures(folder / "pictures", images=IMAGES, px=32)
+    images = make_images(folder / "images", images=IMAGES, px=32)
     asked = itertools.count(1)
     with pytest.raises(LearningStopped):
         learner.learn(
             "half",
-            pictures,
+            images,
             epochs=4,
             batch=BATCH,
             val_fraction=0.2,

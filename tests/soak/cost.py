@@ -12,7 +12,7 @@ from tests.soak.lessons import IMAGE_PX
 
 
 def saving_cost(
-    pictures: Path, store: Path, seconds: float, backbone: Any = "efficientnet_lite0"
+    images: Path, store: Path, seconds: float, backbone: Any = "efficientnet_lite0"
 ) -> dict[str, float]:
     """Learn for so many seconds, in this process, and time every state that is written."""
     taken_s: list[float] = []
@@ -32,7 +32,7 @@ def saving_cost(
         try:
             Learner(backbone, store).learn(
                 "cost",
-                pictures,
+                images,
                 image_px=IMAGE_PX,
                 epochs=100_000,
                 on_progress=watch,

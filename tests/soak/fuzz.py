@@ -43,19 +43,19 @@ class DamageTally:
     troubles: list[str] = field(default_factory=list)
 
 
-def fuzz(folder: Path, domain: bytes, pictures: Path, count: int, seed: int) -> DamageTally:
+def fuzz(folder: Path, domain: bytes, images: Path, count: int, seed: int) -> DamageTally:
     """Damage so many copies of a domain's file, and some of a run's state.
 
     Args:
         folder: for the copies.
         domain: a valid file, learned with the standard method on the standard backbone.
-        pictures: it was learned from.
+        images: it was learned from.
         count: of damaged domains.
         seed: decides what is damaged.
     """
     tally = DamageTally()
     _read_all(tally, count, seed, _domain_judge, (folder / "domains", domain))
-    _read_all(tally, count // STATE_SHARE, seed, _state_judge, (folder / "states", pictures))
+    _read_all(tally, count // STATE_SHARE, seed, _state_judge, (folder / "states", images))
     return tally
 
 
@@ -168,14 +168,14 @@ def _domain_judge(folder: Path, content: bytes) -> tuple[Judge, Original]:
     return DomainJudge(Learner(store=folder), original), original
 
 
-def _state_judge(folder: Path, pictures: Path) -> tuple[Judge, Original]:
+def _state_judge(folder: Path, images: Path) -> tuple[Judge, Original]:
     """Learn for a few epochs and a step, and take the state that is left."""
     learner = Learner(store=folder)
     position: list[Progress] = []
     try:
         learner.learn(
             "half",
-            pictures,
+            images,
             epochs=9,
             batch=BATCH,
             image_px=IMAGE_PX,

@@ -1,4 +1,4 @@
-"""What is learned during a soak, and how: small pictures, and the command line in a process."""
+"""What is learned during a soak, and how: small images, and the command line in a process."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ BATCH = 8
 EPOCH_S = "1700000000"  # the date that files get: any, but always the same
 
 
-def make_pictures(folder: Path, images: int = IMAGES, px: int = IMAGE_PX) -> Path:
+def make_images(folder: Path, images: int = IMAGES, px: int = IMAGE_PX) -> Path:
     """Write class folders of noise, each with a tint."""
     rng = np.random.default_rng(0)
     for k, label in enumerate(CLASSES):
@@ -36,20 +36,20 @@ class CommandLine:
     """Learns with the `addapt` command, one thread, in a process of its own.
 
     Args:
-        pictures: the folder of class folders.
+        images: the folder of class folders.
         store: where the domains are.
         errors: a file that gets what the processes say on standard error.
         save_every_s: seconds between two states.
     """
 
-    pictures: Path
+    images: Path
     store: Path
     errors: Path
     save_every_s: float
 
     def words(self, name: str, *, restart: bool = False, seed: int = 0) -> list[str]:
         """Spell out the command."""
-        words = ["learn", name, str(self.pictures), "--store", str(self.store), "--threads", "1"]
+        words = ["learn", name, str(self.images), "--store", str(self.store), "--threads", "1"]
         words += ["--image-px", str(IMAGE_PX), "--epochs", str(EPOCHS), "--batch", str(BATCH)]
         words += ["--seed", str(seed), "--save-every", str(self.save_every_s)]
         return [*words, "--restart"] if restart else words

@@ -24,7 +24,7 @@ from addapt.domains import Store
 from tests.soak.cost import saving_cost
 from tests.soak.fuzz import fuzz
 from tests.soak.kills import AGAIN, EARLIER, KillTest, Tally
-from tests.soak.lessons import EPOCHS, IMAGE_PX, CommandLine, make_pictures
+from tests.soak.lessons import EPOCHS, IMAGE_PX, CommandLine, make_images
 from tests.soak.readers import Watched, domain_digest, read_readings, reader
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def main() -> None:
         "--cost", type=float, default=COST_S, help="seconds to measure what saving costs; 0: don't"
     )
     parser.add_argument("--out", type=Path, default=RESULT, help="the file of results")
-    parser.add_argument("--work", type=Path, help="folder for stores and pictures; kept")
+    parser.add_argument("--work", type=Path, help="folder for stores and images; kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
     started = time.perf_counter()
@@ -65,15 +65,15 @@ def main() -> None:
 
 def soak(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Do everything; return the row of results."""
-    pictures = make_pictures(work / "pictures")
+    images = make_images(work / "images")
     errors = work / "errors.txt"
-    whole = CommandLine(pictures, work / "whole", errors, options.save_every)
+    whole = CommandLine(images, work / "whole", errors, options.save_every)
     say("learning without interruption, twice")
     whole_s = min(whole.learn("first"), whole.learn("second"))
     files = [Store(whole.store).path(name).read_bytes() for name in ("first", "second")]
     if files[0] != files[1]:
         raise SystemExit("Two uninterrupted runs differ: nothing can be compared on this machine.")
-    killed = CommandLine(pictures, work / "killed", errors, options.save_every)
+    killed = CommandLine(images, work / "killed", errors, options.save_every)
     for seed, name in enumerate((AGAIN, EARLIER), start=1):
         killed.learn(name, seed=seed)
     store = Store(killed.store)
@@ -91,9 +91,9 @@ def soak(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     if not killed.is_whole():
         test.tally.note("unreadable", "`addapt check` finds something wrong at the end")
     say(f"damaging {options.fuzz} copies")
-    damage = fuzz(work / "damaged", files[0], pictures, options.fuzz, options.seed)
+    damage = fuzz(work / "damaged", files[0], images, options.fuzz, options.seed)
     say("measuring what saving costs")
-    cost = saving_cost(pictures, work / "cost", options.cost) if options.cost else None
+    cost = saving_cost(images, work / "cost", options.cost) if options.cost else None
     tally = test.tally
     return {
         "kills": tally.kills,

@@ -11,7 +11,7 @@ from addapt.learning import Learner
 from tests.conftest import build_tiny_backbone
 from tests.forks import Fork
 from tests.soak.kills import AGAIN, EARLIER, KillTest
-from tests.soak.lessons import EPOCH_S, make_pictures
+from tests.soak.lessons import EPOCH_S, make_images
 from tests.soak.readers import Watched, domain_digest, read_readings, reader
 
 KILLS = 10
@@ -30,12 +30,12 @@ class Lessons:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.backbone = build_tiny_backbone()
-        self.pictures = make_pictures(folder / "pictures", images=4, px=32)
+        self.images = make_images(folder / "images", images=4, px=32)
 
     def learn(self, store: str, name: str, *, restart: bool = False, seed: int = 0) -> None:
         Learner(self.backbone, self.folder / store).learn(
             name,
-            self.pictures,
+            self.images,
             method="bias",
             epochs=8,
             batch=4,

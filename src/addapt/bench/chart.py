@@ -1,4 +1,4 @@
-"""The comparison as a picture: bars of memory and of time."""
+"""The comparison as an image: bars of memory and of time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +18,10 @@ ROOM_FOR_NUMBERS = 0.25  # of the longest bar
 
 
 def draw_comparison(rows: Sequence[StepRow], title: str, path: Path) -> None:
-    """Draw a bar for each row's memory and time and write the picture to `path`.
+    """Draw a bar for each row's memory and time and write the image to `path`.
 
     Raises:
-        OptionError: the picture cannot be written.
+        OptionError: the image cannot be written.
     """
     from matplotlib.figure import Figure
 

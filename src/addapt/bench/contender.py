@@ -36,7 +36,7 @@ class Contender:
         method: one of the product's, or, with the engine "eager", also of `EAGER_METHODS`' values.
         engine: "addapt" runs the lean backbone, "eager" plain PyTorch.
         setting: what it is good for, in a word or two.
-        micro_batch: pictures in memory at once.
+        micro_batch: images in memory at once.
         packed: whether the frozen weights are kept in oneDNN's order.
     """
 
@@ -49,7 +49,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Workload:
-    """What each contender has to do: steps on `batch` pictures of `image_px`.
+    """What each contender has to do: steps on `batch` images of `image_px`.
 
     `weights` and `device` are as `load_backbone` takes them. `allocator` is a
     value of `Allocator`, the same for all.
@@ -101,7 +101,7 @@ def fastest_candidates(batch: int) -> list[int]:
 
 
 def native_image_px(backbone: str) -> int:
-    """Return the side of the pictures that a backbone was made for, without its weights.
+    """Return the side of the images that a backbone was made for, without its weights.
 
     Raises:
         UnknownNameError: there is no such backbone.
@@ -136,7 +136,7 @@ def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) ->
             raise UnknownNameError("method", method, bench_methods())
         if workload.batch < 2 and method in METHODS and METHODS[method].batch_statistics:
             raise OptionError(
-                f"Method {method!r} needs statistics of several pictures: give --batch of at "
+                f"Method {method!r} needs statistics of several images: give --batch of at "
                 f"least 2, or --methods without {method}."
             )
         if not contenders_of(name, workload.batch):

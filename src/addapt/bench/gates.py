@@ -12,7 +12,7 @@ from addapt.learning.gating import Batches, open_shares, require_gates, time_in_
 from addapt.learning.loop import EVALUATION_BATCH, evaluate, to_input
 from addapt.learning.progress import OnProgress, Progress
 
-TIMED_PICTURES = 16  # one by one, and as one batch
+TIMED_IMAGES = 16  # one by one, and as one batch
 EXTREMES = 3
 
 
@@ -24,19 +24,19 @@ class GatesRow:
         backbone: its name.
         domain: likewise.
         unit: what the gates leave out.
-        kind: "dynamic" decides for each picture, "static" for all.
+        kind: "dynamic" decides for each image, "static" for all.
         compute_target: the share of the multiply-adds that was asked for.
-        images: how many pictures it was judged on.
+        images: how many images it was judged on.
         accuracy: with gates.
         ungated_accuracy: without. With static resolution that is another size than was learned.
-        multiply_adds: of a picture, on average.
+        multiply_adds: of an image, on average.
         ungated_multiply_adds: likewise without gates.
-        ms_batch1: milliseconds for one picture: the mean of the pictures' medians.
+        ms_batch1: milliseconds for one image: the mean of the images' medians.
         ungated_ms_batch1: likewise without gates.
         ms_batch16: milliseconds for a batch of 16, or fewer if there are: the median.
         ungated_ms_batch16: likewise without gates.
         open_shares: see `GateReport`.
-        fewest_open: the pictures of the least multiply-adds, if they differ.
+        fewest_open: the images of the least multiply-adds, if they differ.
         most_open: those of the most.
     """
 
@@ -73,8 +73,8 @@ def bench_gates(
     Args:
         learner: has the domain.
         domain: its name.
-        folder: pictures that were not learned from.
-        rounds: how often each picture is timed.
+        folder: images that were not learned from.
+        rounds: how often each image is timed.
         gates_only: leave out times.
         on_progress: told how far the work is.
 
@@ -119,35 +119,35 @@ def bench_gates(
     )
 
 
-def _paths(pictures: ImageSet, places: list[int]) -> tuple[Path, ...]:
-    return tuple(pictures.samples[place].path for place in places)
+def _paths(images: ImageSet, places: list[int]) -> tuple[Path, ...]:
+    return tuple(images.samples[place].path for place in places)
 
 
-def _costs(model: AdaptedModel, pictures: ImageSet, on_progress: OnProgress) -> list[int]:
-    """Count the multiply-adds of each picture by itself."""
+def _costs(model: AdaptedModel, images: ImageSet, on_progress: OnProgress) -> list[int]:
+    """Count the multiply-adds of each image by itself."""
     costs = []
-    for place in range(len(pictures)):
-        on_progress(Progress("counting", place, len(pictures)))
-        costs.append(count_multiply_adds(model, to_input(model, pictures.batch([place]))))
-    on_progress(Progress("counting", len(pictures), len(pictures)))
+    for place in range(len(images)):
+        on_progress(Progress("counting", place, len(images)))
+        costs.append(count_multiply_adds(model, to_input(model, images.batch([place]))))
+    on_progress(Progress("counting", len(images), len(images)))
     return costs
 
 
 def time_gates(
     model: AdaptedModel, gated: ImageSet, ungated: ImageSet, rounds: int
 ) -> tuple[float, float, float, float]:
-    """Time pictures one by one and then as a batch, with gates and without, in turns.
+    """Time images one by one and then as a batch, with gates and without, in turns.
 
     Args:
         model: in evaluation mode; left with its gates on.
-        gated: pictures of the size for gates.
+        gated: images of the size for gates.
         ungated: the same ones of the size without.
         rounds: how often each is timed.
 
     Returns:
-        Milliseconds of a picture with gates and without, and of a batch of 16 likewise.
+        Milliseconds of an image with gates and without, and of a batch of 16 likewise.
     """
-    count = min(TIMED_PICTURES, len(gated))
+    count = min(TIMED_IMAGES, len(gated))
     small, full = (to_input(model, some.batch(range(count))) for some in (gated, ungated))
     singly = [time_in_turns(model, small[i : i + 1], full[i : i + 1], rounds) for i in range(count)]
     of_one = (statistics.mean(column) for column in zip(*singly, strict=True))

@@ -1,4 +1,4 @@
-"""Which gates open for how many pictures, and for which pictures most and fewest."""
+"""Which gates open for how many images, and for which images most and fewest."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ SHOWN_PX = 128
 
 
 def draw_gates(row: GatesRow, path: Path) -> None:
-    """Draw a bar for each block, and the pictures that open most and fewest gates, to `path`.
+    """Draw a bar for each block, and the images that open most and fewest gates, to `path`.
 
     Raises:
-        OptionError: the picture cannot be written.
+        OptionError: the image cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def draw_gates(row: GatesRow, path: Path) -> None:
             below += share
     looks = len(row.open_shares) == 1
     axes.set_xlabel("one look (light) or two (dark)" if looks else "block: closed (white) to whole")
-    axes.set_ylabel("share of the pictures")
+    axes.set_ylabel("share of the images")
     axes.set_xticks(range(len(row.open_shares)))
     axes.set_title(
         f"{row.domain}: {row.kind} gates of {row.unit}, "
@@ -43,12 +43,12 @@ def draw_gates(row: GatesRow, path: Path) -> None:
     ):
         if not paths:
             continue
-        pictures, _ = load_images(
+        images, _ = load_images(
             [Sample(each, 0) for each in paths], SHOWN_PX, "bicubic", refuse_many_unreadable=False
         )
-        for place in range(len(pictures)):
+        for place in range(len(images)):
             shown = figure.add_subplot(grid[1, start + place])
-            shown.imshow(pictures.batch([place])[0].permute(1, 2, 0).numpy())
+            shown.imshow(images.batch([place])[0].permute(1, 2, 0).numpy())
             shown.set_axis_off()
             shown.set_title(words if place == 0 else "", loc="left", fontsize=9)
     try:

@@ -31,10 +31,10 @@ class StepRow:
         method: its name.
         engine: "addapt" or "eager".
         setting: "smallest", "default", "fastest", or, in plain PyTorch, "whole batch".
-        micro_batch: pictures in memory at once.
+        micro_batch: images in memory at once.
         packed: whether weights are kept in oneDNN's order.
         peak_bytes: the most memory during the first three steps above the loaded model,
-            which has answered one picture.
+            which has answered one image.
         peak_how: how that was measured.
         process_bytes: the most the whole process ever held: Python, PyTorch, reading the
             weights, and the steps.

@@ -31,9 +31,9 @@ MEASURED_STEPS = 3  # gradients and the optimiser's state are made in the first
 
 
 class BenchedStep:
-    """A contender's model, ready to make steps on random pictures.
+    """A contender's model, ready to make steps on random images.
 
-    It is loaded, and has answered one picture, when this is made.
+    It is loaded, and has answered one image, when this is made.
     """
 
     def __init__(self, contender: Contender, workload: Workload) -> None:
@@ -43,13 +43,13 @@ class BenchedStep:
         self.cuda = workload.device.startswith("cuda")
         self.model = _build_model(contender, workload)
         side = workload.image_px
-        # Bytes, as `learn` keeps decoded pictures; each part is normalised when its turn comes.
-        self.pictures = torch.randint(0, 256, (workload.batch, 3, side, side), dtype=torch.uint8)
+        # Bytes, as `learn` keeps decoded images; each part is normalised when its turn comes.
+        self.images = torch.randint(0, 256, (workload.batch, 3, side, side), dtype=torch.uint8)
         self.labels = torch.randint(0, CLASSES, (workload.batch,))
         self.optimiser = AdamW([ParameterGroup(list(self.model.domain_parameters()), LR)])
         self.model.eval()
         with torch.no_grad():
-            self.model(to_input(self.model, self.pictures[:1]))
+            self.model(to_input(self.model, self.images[:1]))
         self.model.train()
         if contender.packed:
             # Done by the first step: packed copies count as memory above the loaded model.
@@ -57,18 +57,17 @@ class BenchedStep:
 
     def step(self, micro_batch: int) -> None:
         """Make one optimiser step from the whole batch, in parts, as `learn` does."""
-        images = len(self.pictures)
         self.optimiser.zero_grad()
-        for pictures, labels in zip(
-            torch.split(self.pictures, micro_batch),
+        for images, labels in zip(
+            torch.split(self.images, micro_batch),
             torch.split(self.labels, micro_batch),
             strict=True,
         ):
             add_gradient(
                 self.model,
-                partial(to_input, self.model, pictures),
+                partial(to_input, self.model, images),
                 labels.to(self.device),
-                images=images,
+                images=len(self.images),
             )
         self.optimiser.step()
 

@@ -17,7 +17,7 @@ def audit(
     backbone: options.Backbone = options.DEFAULT_BACKBONE,
     weights: options.Weights = None,
     image_px: options.ImagePx = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures in memory at once.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Images in memory at once.")] = 1,
     method: Annotated[
         str | None,
         typer.Option(help="Audit a training step of this method; see `addapt methods`."),

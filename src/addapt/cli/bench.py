@@ -31,7 +31,7 @@ NOISY = 0.2  # times spread by more tell about other programs, too
 
 LEGEND = """\
 x: how many times less than fine-tuning.
-at once: pictures in memory at a time; *: weights in the processor's own order.
+at once: images in memory at a time; *: weights in the processor's own order.
 memory: most that three steps take above the loaded model, with the optimiser.
 kept: what autograd keeps for backward; - where checkpointing hides it.
 process: most that the whole process ever holds, Python and PyTorch included."""

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 def gates(
     name: options.DomainName,
-    folder: Annotated[Path, typer.Argument(help="Class folders of pictures not learned from.")],
+    folder: Annotated[Path, typer.Argument(help="Class folders of images not learned from.")],
     store: options.Store = options.DEFAULT_STORE,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each picture is timed.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each image is timed.")] = 7,
     gates_only: Annotated[
         bool, typer.Option("--gates-only", help="Leave out times: what the gates do, no more.")
     ] = False,
@@ -66,12 +66,12 @@ def gates(
 
 
 def _print(row: "GatesRow") -> None:
-    title = f"{row.domain}: {row.kind} gates of {row.unit}, {row.images} pictures"
+    title = f"{row.domain}: {row.kind} gates of {row.unit}, {row.images} images"
     table = make_table(title, "", ">with gates", ">all open", ">times less")
     add_row(table, "accuracy", f"{row.accuracy:.1%}", f"{row.ungated_accuracy:.1%}", "")
     pairs = {
         "multiply-adds, millions": (row.multiply_adds / 1e6, row.ungated_multiply_adds / 1e6),
-        "ms a picture": (row.ms_batch1, row.ungated_ms_batch1),
+        "ms an image": (row.ms_batch1, row.ungated_ms_batch1),
         "ms a batch of 16": (row.ms_batch16, row.ungated_ms_batch16),
     }
     for label, (gated, ungated) in pairs.items():

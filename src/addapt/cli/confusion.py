@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix as an image."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,16 +20,16 @@ def check_drawing(path: Path) -> None:
 
     Raises:
         MissingPackageError: matplotlib is not installed.
-        OptionError: `path` has an ending that is not a picture's, or no folder.
+        OptionError: `path` has an ending that is not an image's, or no folder.
     """
     if find_spec("matplotlib") is None:
         raise MissingPackageError(
             "Drawing needs matplotlib, which is not installed: pip install 'addapt[plot]'."
         )
     if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"The picture {path} must end in one of {', '.join(FORMATS)}.")
+        raise OptionError(f"The image {path} must end in one of {', '.join(FORMATS)}.")
     if not path.parent.is_dir():
-        raise OptionError(f"The folder of the picture {path} does not exist: make it first.")
+        raise OptionError(f"The folder of the image {path} does not exist: make it first.")
 
 
 def draw_confusion(evaluation: "Evaluation", path: Path) -> None:

@@ -21,7 +21,7 @@ from addapt.cli.stopping import StopOnSignal
 
 def demo(
     folder: Annotated[
-        Path, typer.Option(help="Gets the pictures, the domains and report.html.")
+        Path, typer.Option(help="Gets the images, the domains and report.html.")
     ] = Path("demo"),
     store: Annotated[
         Path | None,
@@ -81,7 +81,7 @@ def demo(
 
 def _refuse_taken_names(store: Path) -> None:
     """Refuse to learn the demo's domains over the user's own of the same names."""
-    from addapt.demo.pictures import SOURCES
+    from addapt.demo.images import SOURCES
     from addapt.domains import Store
 
     taken = {source.name for source in SOURCES} & set(Store(store).names())

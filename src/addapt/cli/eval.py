@@ -29,7 +29,7 @@ def evaluate(
     store: options.Store = options.DEFAULT_STORE,
     confusion: Annotated[
         Path | None,
-        typer.Option(help="Write the confusion matrix as a picture to this .png, .svg or .pdf."),
+        typer.Option(help="Write the confusion matrix as an image to this .png, .svg or .pdf."),
     ] = None,
     gates: options.UseGates = None,
     weights: options.Weights = None,
@@ -38,7 +38,7 @@ def evaluate(
     threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
-    """Measure a domain's accuracy on a folder of pictures."""
+    """Measure a domain's accuracy on a folder of images."""
     with command(as_json=as_json, debug=debug, threads=threads):
         from addapt.cli.confusion import check_drawing, draw_confusion
 
@@ -63,8 +63,8 @@ def evaluate(
                 }
             )
             return
-        title = f"{name}: {evaluation.accuracy:.1%} of {evaluation.images} pictures recognised"
-        table = make_table(title, "class", ">pictures", ">recognised", ">accuracy")
+        title = f"{name}: {evaluation.accuracy:.1%} of {evaluation.images} images recognised"
+        table = make_table(title, "class", ">images", ">recognised", ">accuracy")
         for score in evaluation.per_class:
             accuracy = "–" if score.accuracy is None else f"{score.accuracy:.1%}"
             add_row(table, score.label, f"{score.images}", f"{score.correct}", accuracy)

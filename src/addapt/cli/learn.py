@@ -29,16 +29,16 @@ def learn(
     backbone: options.Backbone = options.DEFAULT_BACKBONE,
     weights: options.Weights = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the pictures; by default the method's.")
+        int | None, typer.Option(help="Passes over the images; by default the method's.")
     ] = None,
     image_px: Annotated[
-        str, typer.Option("--image-px", help='Side of the pictures, or "auto": as they need it.')
+        str, typer.Option("--image-px", help='Side of the images, or "auto": as they need it.')
     ] = "auto",
     batch: Annotated[
-        int | None, typer.Option(help="Pictures a training step; by default the method's.")
+        int | None, typer.Option(help="Images a training step; by default the method's.")
     ] = None,
     micro_batch: Annotated[
-        int | None, typer.Option(help="Pictures in memory at once; by default the method's.")
+        int | None, typer.Option(help="Images in memory at once; by default the method's.")
     ] = None,
     budget: options.Budget = None,
     lr: Annotated[
@@ -49,10 +49,10 @@ def learn(
         float, typer.Option(help="Share held out for validation unless FOLDER has val/.")
     ] = 0.1,
     flip: Annotated[
-        bool, typer.Option("--flip", help="Mirror pictures in training; not for digits, letters.")
+        bool, typer.Option("--flip", help="Mirror images in training; not for digits, letters.")
     ] = False,
     cache_mb: Annotated[
-        int, typer.Option("--cache-mb", min=0, help="Memory for decoded pictures, in MB.")
+        int, typer.Option("--cache-mb", min=0, help="Memory for decoded images, in MB.")
     ] = 1000,
     gates: Annotated[
         bool, typer.Option("--gates", help="Let predicting leave out what it can, to be faster.")
@@ -70,7 +70,7 @@ def learn(
     ] = None,
     gate_kind: Annotated[
         str | None,
-        typer.Option("--gate-kind", help="static: the same for all pictures; dynamic: for each."),
+        typer.Option("--gate-kind", help="static: the same for all images; dynamic: for each."),
     ] = None,
     device: options.Device = "cpu",
     save_every: Annotated[
@@ -138,9 +138,9 @@ def learn(
         else:
             say(
                 f"Learned {report.name}: {len(report.classes)} classes from "
-                f"{report.train_images} pictures of {report.image_px} px in "
+                f"{report.train_images} images of {report.image_px} px in "
                 f"{report.learn_s:.0f} s.",
-                f"Accuracy {report.val_accuracy:.1%} on {report.val_images} pictures held out.",
+                f"Accuracy {report.val_accuracy:.1%} on {report.val_images} images held out.",
                 f"Saved {report.file} ({report.file_bytes / 1e6:.1f} MB). Use it with",
                 f"  addapt predict IMAGE --domain {report.name}",
             )

@@ -27,10 +27,10 @@ Backbone = Annotated[
     str, typer.Option("--backbone", help="Frozen network; see `addapt backbones`.")
 ]
 Methods = Annotated[str, typer.Option(help="Names with commas between; see `addapt methods`.")]
-Batch = Annotated[int, typer.Option("--batch", help="Pictures a step.")]
+Batch = Annotated[int, typer.Option("--batch", help="Images a step.")]
 ImagePx = Annotated[
     int | None,
-    typer.Option("--image-px", min=1, help="Side of the pictures; by default the backbone's."),
+    typer.Option("--image-px", min=1, help="Side of the images; by default the backbone's."),
 ]
 Budget = Annotated[
     str | None, typer.Option("--budget", help="Memory of the whole process, such as 512MB.")

@@ -90,7 +90,7 @@ def add_row(table: "Table", *cells: object) -> None:
 
 
 def warn_unreadable(messages: Iterable[str]) -> None:
-    """Tell which pictures were left out."""
+    """Tell which images were left out."""
     for message in messages:
         say(f"Left out: {message}", err=True)
 

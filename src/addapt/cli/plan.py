@@ -16,7 +16,7 @@ def plan(
     backbone: options.Backbone = options.DEFAULT_BACKBONE,
     method: options.Methods = "da3",
     batch: options.Batch = 16,
-    image_px: Annotated[int, typer.Option("--image-px", help="Side of the pictures.")] = 224,
+    image_px: Annotated[int, typer.Option("--image-px", help="Side of the images.")] = 224,
     classes: Annotated[int, typer.Option(min=1, help="Classes of the domain.")] = 10,
     budget: options.Budget = None,
     as_json: options.Json = False,
@@ -56,7 +56,7 @@ def plan(
         print_table(_table(rows, budgeted=budget_bytes is not None))
         smallest = format_bytes(smallest_bytes, round_up=True)
         say(
-            f"{backbone}, {image_px} px, {batch} pictures a step. "
+            f"{backbone}, {image_px} px, {batch} images a step. "
             f"The smallest budget that would do: {smallest}.",
             "above the model: of a step, the optimiser included; process: all that a device must "
             "have free. Times are rough guesses.",

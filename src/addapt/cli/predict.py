@@ -1,4 +1,4 @@
-"""`addapt predict IMAGE... --domain NAME`: recognise pictures."""
+"""`addapt predict IMAGE... --domain NAME`: recognise images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,8 +20,8 @@ from addapt.cli.output import (
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
-    domain: Annotated[str, typer.Option(help="The domain that the pictures belong to.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    domain: Annotated[str, typer.Option(help="The domain that the images belong to.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     store: options.Store = options.DEFAULT_STORE,
     gates: options.UseGates = None,
@@ -31,7 +31,7 @@ def predict(
     threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
-    """Recognise pictures with a domain."""
+    """Recognise images with a domain."""
     with command(as_json=as_json, debug=debug, threads=threads):
         info, learner = open_learner(store, domain, weights, device)
         unreadable: list[str] = []
@@ -40,7 +40,7 @@ def predict(
         )
         warn_unreadable(unreadable)
         if not predictions:
-            raise DataError("None of the pictures can be read: nothing was recognised.")
+            raise DataError("None of the images can be read: nothing was recognised.")
         if as_json:
             print_json(
                 [
@@ -56,7 +56,7 @@ def predict(
             )
         else:
             headings = ("class", ">probability") * len(predictions[0].top)
-            table = make_table(None, "picture", *headings)
+            table = make_table(None, "image", *headings)
             for p in predictions:
                 cells = (cell for label, value in p.top for cell in (label, f"{value:.1%}"))
                 add_row(table, p.image, *cells)

@@ -1,4 +1,4 @@
-"""The demo's report: one self-contained page with the table, the curves and example pictures."""
+"""The demo's report: one self-contained page with the table, the curves and example images."""
 
 import base64
 import io
@@ -25,9 +25,9 @@ THUMBNAIL_PX = 96
 
 @dataclass(frozen=True)
 class Example:
-    """A test picture with what was recognised in it."""
+    """A test image with what was recognised in it."""
 
-    picture: str
+    image: str
     label: str
     predicted: str
     probability: float
@@ -92,7 +92,7 @@ def _curves(domains: "list[DemoDomain]") -> str:
         epochs = [record["epoch"] for record in domain.history]
         accuracy = [100 * record["val_accuracy"] for record in domain.history]
         axes.plot(epochs, accuracy, marker="o", markersize=3, label=domain.source.name)
-    axes.set(xlabel="epoch", ylabel="accuracy on held-out pictures, %")
+    axes.set(xlabel="epoch", ylabel="accuracy on held-out images, %")
     axes.grid(alpha=0.3)
     axes.legend()
     drawing = io.BytesIO()
@@ -101,7 +101,7 @@ def _curves(domains: "list[DemoDomain]") -> str:
 
 
 def _examples(domain: "DemoDomain") -> list[Example]:
-    """Choose pictures spread over the fixed ones, mistakes first: they teach most."""
+    """Choose images spread over the fixed ones, mistakes first: they teach most."""
     predicted = domain.logits.softmax(1).max(1)
     wrong = (predicted.indices != domain.fixed.labels).nonzero().flatten().tolist()
     right = [i for i in range(len(domain.fixed)) if i not in set(wrong)]
@@ -110,7 +110,7 @@ def _examples(domain: "DemoDomain") -> list[Example]:
     classes = domain.report.classes
     return [
         Example(
-            picture=_thumbnail(domain.fixed, i),
+            image=_thumbnail(domain.fixed, i),
             label=classes[int(domain.fixed.labels[i])],
             predicted=classes[int(predicted.indices[i])],
             probability=float(predicted.values[i]),
@@ -119,8 +119,8 @@ def _examples(domain: "DemoDomain") -> list[Example]:
     ]
 
 
-def _thumbnail(pictures: ImageSet, index: int) -> str:
-    pixels = pictures.batch([index])[0].permute(1, 2, 0).contiguous().numpy()
+def _thumbnail(images: ImageSet, index: int) -> str:
+    pixels = images.batch([index])[0].permute(1, 2, 0).contiguous().numpy()
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((THUMBNAIL_PX, THUMBNAIL_PX)).save(buffer, format="PNG")
     return _data_uri(buffer.getvalue(), "image/png")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from addapt.demo.pictures import SOURCES, PictureSource, build_pictures
+from addapt.demo.images import SOURCES, ImageSource, build_images
 from addapt.engines.torch.backbones import Backbone
 from addapt.images import ImageSet, load_images, scan_classes
 from addapt.learning import Learner, LearnReport, OnProgress
@@ -25,7 +25,7 @@ class DemoDomain:
     re-evaluation gave after each later domain, `changed_logits` how many numbers differed then.
     """
 
-    source: PictureSource
+    source: ImageSource
     report: LearnReport
     head_accuracy: float
     da3_accuracy: float
@@ -49,18 +49,18 @@ def run_demo(
 
     Args:
         backbone: shared by all.
-        folder: gets the pictures, and the head-only domains to compare with.
+        folder: gets the images, and the head-only domains to compare with.
         store: gets the domains.
         announce: told in words what begins.
         on_progress: told how far it is.
     """
-    # All pictures first: a missing package should be known before minutes of learning.
-    pictures = {source.name: build_pictures(source, folder / "pictures") for source in SOURCES}
+    # All images first: a missing package should be known before minutes of learning.
+    images = {source.name: build_images(source, folder / "images") for source in SOURCES}
     learner = Learner(backbone, store)
     head_learner = Learner(backbone, folder / "head-only")
     done: list[DemoDomain] = []
     for source in SOURCES:
-        where = pictures[source.name]
+        where = images[source.name]
         announce(f"{source.name}: {source.what}")
         head_learner.learn(
             source.name,
@@ -93,7 +93,7 @@ def run_demo(
         )
         for earlier in done[:-1]:
             name = earlier.source.name
-            earlier.later_accuracy.append(learner.evaluate(name, pictures[name]).accuracy)
+            earlier.later_accuracy.append(learner.evaluate(name, images[name]).accuracy)
             logits = _logits(learner, name, earlier.fixed)
             earlier.changed_logits += int((logits != earlier.logits).sum())
     return done

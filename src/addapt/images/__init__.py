@@ -1,4 +1,4 @@
-"""Folders of pictures: found, split, decoded, resized and augmented."""
+"""Folders of images: found, split, decoded, resized and augmented."""
 
 from addapt.images.decode import read_image
 from addapt.images.folder import ImageFolder, Sample, scan_classes, scan_folder

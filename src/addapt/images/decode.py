@@ -1,4 +1,4 @@
-"""One picture file becomes one 8-bit RGB picture, or an error that names the file."""
+"""One image file becomes one 8-bit RGB image, or an error that names the file."""
 
 import io
 import os
@@ -18,7 +18,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 )
 
 # Pillow's own limit for a warning: a quarter of a GiB as RGB. Larger than any camera's
-# picture; a few bytes of PNG can declare more and take the whole memory when decoded.
+# image; a few bytes of PNG can declare more and take the whole memory when decoded.
 MAX_PIXELS = 89_478_485
 
 # What so many pixels of four 16-bit values take unpacked; some readers take the whole file into
@@ -29,7 +29,7 @@ MAX_FILE_BYTES = 8 * MAX_PIXELS
 # EPS, for which it would start an interpreter on whatever the file says.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
-# EXIF orientation -> what brings the picture upright; 1 is upright already
+# EXIF orientation -> what brings the image upright; 1 is upright already
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,8 +52,8 @@ class _Unmapped(io.FileIO):
 
 
 @contextmanager
-def open_picture(path: Path) -> Iterator[Image.Image]:
-    """Open the picture in `path`, which reads its header; whatever lies there, this ends soon.
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open the image in `path`, which reads its header; whatever lies there, this ends soon.
 
     Raises:
         DataError: it is no file, or too large.
@@ -77,17 +77,17 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _check_file(path: str, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise DataError(f"{path} is a folder, not a picture.")
+        raise DataError(f"{path} is a folder, not an image.")
     if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path} is a pipe or a device, not a picture. Remove it.")
+        raise DataError(f"{path} is a pipe or a device, not an image. Remove it.")
     if status.st_size == 0:
-        raise DataError(f"The picture {path} is empty (0 bytes). Copy it again, or remove it.")
+        raise DataError(f"The image {path} is empty (0 bytes). Copy it again, or remove it.")
     if status.st_size > MAX_FILE_BYTES:
         raise DataError(_too_large(path, f"it takes {status.st_size:,} bytes", MAX_FILE_BYTES))
 
 
 def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
-    """Read the picture in `path` as 8-bit RGB, upright; of an animation, the first frame.
+    """Read the image in `path` as 8-bit RGB, upright; of an animation, the first frame.
 
     Transparent parts become white. Deeper grey values become 8-bit as `_eight_bits` says.
 
@@ -97,10 +97,10 @@ def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
             as long as its shorter side keeps this many pixels.
 
     Raises:
-        DataError: the file cannot be read as a picture, for whatever reason.
+        DataError: the file cannot be read as an image, for whatever reason.
     """
     try:
-        with open_picture(path) as image:
+        with open_image(path) as image:
             _check_size(path, image.size)
             if draft_px is not None:
                 image.draft(None, (draft_px, draft_px))
@@ -127,13 +127,13 @@ def read_status(path: Path) -> os.stat_result:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Read the stored width and height of the picture in `path`, from its header alone.
+    """Read the stored width and height of the image in `path`, from its header alone.
 
     Raises:
-        DataError: the file cannot be read as a picture, or is too large.
+        DataError: the file cannot be read as an image, or is too large.
     """
     try:
-        with open_picture(path) as image:
+        with open_image(path) as image:
             size = image.size
     except DataError:
         raise
@@ -149,15 +149,15 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
         declared = f"it declares {width} x {height} pixels"
         raise DataError(_too_large(path, declared, MAX_PIXELS))
     if width * height == 0:
-        raise DataError(f"The picture {path} has no pixels ({width} x {height}). Remove it.")
+        raise DataError(f"The image {path} has no pixels ({width} x {height}). Remove it.")
 
 
 def _orientation(image: Image.Image) -> int:
     # Asked for after load(): a PNG may hold it behind its pixels, and for TIFF Pillow has
-    # turned the picture by then and says so here.
+    # turned the image by then and says so here.
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged EXIF block is no reason to refuse a sound picture
+    except Exception:  # a damaged EXIF block is no reason to refuse a sound image
         return 1
 
 
@@ -195,23 +195,23 @@ def _eight_bits(values: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.ui
 
 def _explain(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"The picture {path} does not exist."
+        return f"The image {path} does not exist."
     if isinstance(error, PermissionError):
-        return f"The picture {path} may not be read. Give yourself permission to read it."
+        return f"The image {path} may not be read. Give yourself permission to read it."
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return _too_large(path, "it declares more pixels", MAX_PIXELS)
     if isinstance(error, MemoryError):
-        return f"The picture {path} does not fit into memory. Scale it down."
+        return f"The image {path} does not fit into memory. Scale it down."
     if isinstance(error, UnidentifiedImageError):
         return (
-            f"{path} is not a picture of a known kind, whatever its name says. "
+            f"{path} is not an image of a known kind, whatever its name says. "
             "Save it as JPEG or PNG, or remove it."
         )
     return (
-        f"The picture {path} is damaged, cut off, or of a kind that cannot be read "
+        f"The image {path} is damaged, cut off, or of a kind that cannot be read "
         f"({error or type(error).__name__}). Copy it again, save it anew, or remove it."
     )
 
 
 def _too_large(path: Path | str, size: str, limit: int) -> str:
-    return f"The picture {path} is too large: {size}, and {limit:,} are the limit. Scale it down."
+    return f"The image {path} is too large: {size}, and {limit:,} are the limit. Scale it down."

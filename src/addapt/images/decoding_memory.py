@@ -1,4 +1,4 @@
-"""How much memory decoding will take, told by the pictures' headers."""
+"""How much memory decoding will take, told by the images' headers."""
 
 import warnings
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from addapt.images.decode import MAX_PIXELS, open_picture
+from addapt.images.decode import MAX_PIXELS, open_image
 from addapt.images.folder import Sample
 from addapt.images.images import MAX_THREADS
 
@@ -22,22 +22,22 @@ PLAIN_MODES = {"1", "L", "P", "RGB", "CMYK"}
 
 
 def decoding_bytes(samples: Iterable[Sample], px: int) -> int:
-    """Return the most memory it takes to decode these pictures, as many at once as threads do.
+    """Return the most memory it takes to decode these images, as many at once as threads do.
 
-    Only headers are read; pictures that cannot be read count nothing.
+    Only headers are read; images that cannot be read count nothing.
 
     Args:
-        samples: the pictures.
+        samples: the images.
         px: side of the squares they become.
     """
-    largest = max((_picture_bytes(sample.path, 2 * px) for sample in samples), default=0)
+    largest = max((_image_bytes(sample.path, 2 * px) for sample in samples), default=0)
     return largest * min(torch.get_num_threads(), MAX_THREADS)
 
 
-def _picture_bytes(path: Path, draft_px: int) -> int:
+def _image_bytes(path: Path, draft_px: int) -> int:
     with warnings.catch_warnings(), suppress(Exception):  # plugins raise whatever they trip over
         warnings.filterwarnings("ignore", module="PIL")
-        with open_picture(path) as image:
+        with open_image(path) as image:
             full = image.width * image.height
             if full > MAX_PIXELS:
                 return 0  # refused before it is decoded

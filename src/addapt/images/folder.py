@@ -1,4 +1,4 @@
-"""A folder of pictures, one sub-folder per class: what is in it, and what is wrong with it.
+"""A folder of images, one sub-folder per class: what is in it, and what is wrong with it.
 
 Two layouts: `root/class/...`, or `root/train/class/...` with `root/val/class/...` and
 `root/test/class/...` beside it as far as they exist.
@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 from addapt._errors import DataError
 from addapt.images.decode import IMAGE_SUFFIXES
-from addapt.images.listing import entries, files, is_picture, leads_to_folder, subfolders
+from addapt.images.listing import entries, files, is_image, leads_to_folder, subfolders
 
 VAL_NAMES = ("val", "valid", "validation")
 SPLIT_NAMES = frozenset({"train", "test", *VAL_NAMES})
@@ -32,7 +32,7 @@ _UNLISTED = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture file and its class, an index into the classes' names."""
+    """One image file and its class, an index into the classes' names."""
 
     path: Path
     label: int
@@ -49,9 +49,9 @@ class ImageFolder:
 
 
 def scan_folder(root: Path) -> ImageFolder:
-    """Find the classes and pictures in `root`, to learn from.
+    """Find the classes and images in `root`, to learn from.
 
-    Classes are sorted by name, pictures by path. Pictures in nested folders of a class count;
+    Classes are sorted by name, images by path. Images in nested folders of a class count;
     hidden entries, other files and links to folders do not.
 
     Raises:
@@ -74,13 +74,13 @@ def _scan(root: Path) -> ImageFolder:
     if len(folders) == 1:
         raise DataError(_only_one_class(folders[0]))
     train = _samples(folders, classes)
-    pictures_of = Counter(sample.label for sample in train)
+    images_of = Counter(sample.label for sample in train)
     for label, folder in enumerate(folders):
-        if pictures_of[label] == 0:
-            raise DataError(_no_picture(folder))
-        if pictures_of[label] == 1 and val_folder is None:
+        if images_of[label] == 0:
+            raise DataError(_no_image(folder))
+        if images_of[label] == 1 and val_folder is None:
             raise DataError(
-                f"The class folder {folder} holds a single picture. At least two are needed: "
+                f"The class folder {folder} holds a single image. At least two are needed: "
                 "one to learn from and one to check on."
             )
     val = () if val_folder is None else _known_samples(val_folder, classes)
@@ -88,12 +88,12 @@ def _scan(root: Path) -> ImageFolder:
 
 
 def scan_classes(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
-    """Find the pictures in `root` to check on, labelled by their place in `classes`.
+    """Find the images in `root` to check on, labelled by their place in `classes`.
 
     Of a folder that is split, `test` is taken, or else `val`. Classes may be absent.
 
     Raises:
-        DataError: a class folder that is not in `classes`, no picture at all, or a split
+        DataError: a class folder that is not in `classes`, no image at all, or a split
             without a part to check on.
     """
     with _listing(root):
@@ -120,7 +120,7 @@ def _folder_to_check(root: Path, classes: Sequence[str]) -> Path:
     checked = split.get("test") or _val_folder(root, split)
     if checked is None:
         raise DataError(
-            f"The folder {root} has pictures to learn from (train) but none to check on "
+            f"The folder {root} has images to learn from (train) but none to check on "
             f"(test or val). Add them, or give {split['train']} itself."
         )
     return checked
@@ -173,9 +173,9 @@ def _class_folders(root: Path) -> list[Path]:
             )
     if folders:
         return [Path(entry.path) for entry in folders]
-    if any(is_picture(entry) for entry in found):
+    if any(is_image(entry) for entry in found):
         raise DataError(
-            f"The pictures in {root} have no class. Put them into one folder per class, "
+            f"The images in {root} have no class. Put them into one folder per class, "
             f"such as {root / 'cat'} and {root / 'dog'}."
         )
     what = "no class folders" if found else "nothing"
@@ -194,7 +194,7 @@ def _known_samples(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
             )
     samples = _samples(folders, classes)
     if not samples:
-        raise DataError(f"The class folders in {root} hold no pictures.{_other_files(root)}")
+        raise DataError(f"The class folders in {root} hold no images.{_other_files(root)}")
     return samples
 
 
@@ -204,7 +204,7 @@ def _samples(folders: Sequence[Path], classes: Sequence[str]) -> tuple[Sample, .
         Sample(Path(entry.path), label_of[folder.name])
         for folder in folders
         for entry in files(folder)
-        if is_picture(entry)
+        if is_image(entry)
     )
 
 
@@ -216,10 +216,10 @@ def _only_one_class(folder: Path) -> str:
     return message
 
 
-def _no_picture(folder: Path) -> str:
+def _no_image(folder: Path) -> str:
     return (
-        f"The class folder {folder} holds no picture.{_other_files(folder)} "
-        "Put pictures into it, or remove it."
+        f"The class folder {folder} holds no image.{_other_files(folder)} "
+        "Put images into it, or remove it."
     )
 
 
@@ -229,5 +229,5 @@ def _other_files(folder: Path) -> str:
         return ""
     return (
         f" Its files end in {', '.join(found[:5])}; "
-        f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+        f"images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
     )

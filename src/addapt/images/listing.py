@@ -76,15 +76,15 @@ def files(folder: Path) -> Iterator[Entry]:
             if len(open_folders) > MAX_DEPTH:
                 raise DataError(
                     f"The folder {folder} holds folders in folders, more than {MAX_DEPTH} deep. "
-                    "Remove the deepest, or bring their pictures further up."
+                    "Remove the deepest, or bring their images further up."
                 )
             open_folders.append(iter(entries(entry.path)))
 
 
-def is_picture(entry: Entry) -> bool:
-    """Whether `entry` is a file that is called like a picture.
+def is_image(entry: Entry) -> bool:
+    """Whether `entry` is a file that is called like an image.
 
-    Devices and pipes are not, for reading them may never end. A broken link is: it is a picture
+    Devices and pipes are not, for reading them may never end. A broken link is: it is an image
     that is missing, and reading it will say so.
     """
     _, dot, ending = entry.name.lower().rpartition(".")

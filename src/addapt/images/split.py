@@ -1,4 +1,4 @@
-"""Setting pictures aside, class by class, to check on."""
+"""Setting images aside, class by class, to check on."""
 
 import random
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ def split_validation(
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """Split `samples` into those to learn from and those to check on, in their given order.
 
-    Every class is split alike, with at least one picture on either side. The same seed gives
+    Every class is split alike, with at least one image on either side. The same seed gives
     the same split, whatever random numbers were drawn elsewhere.
 
     Args:
@@ -22,11 +22,11 @@ def split_validation(
 
     Raises:
         OptionError: `fraction` is not between 0 and 1.
-        DataError: a class has one picture only.
+        DataError: a class has one image only.
     """
     if not 0 < fraction < 1:
         raise OptionError(
-            f"The share of pictures to check on is {fraction}; it must lie between 0 and 1, "
+            f"The share of images to check on is {fraction}; it must lie between 0 and 1, "
             "such as 0.2."
         )
     of_class: dict[int, list[int]] = {}
@@ -38,7 +38,7 @@ def split_validation(
         indices = of_class[label]
         if len(indices) == 1:
             raise DataError(
-                f"The picture {samples[indices[0]].path} is the only one of its class. At least "
+                f"The image {samples[indices[0]].path} is the only one of its class. At least "
                 "two are needed: one to learn from and one to check on."
             )
         generator.shuffle(indices)

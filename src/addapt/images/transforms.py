@@ -1,4 +1,4 @@
-"""What happens to a batch of pictures between memory and backbone: varied, then normalised."""
+"""What happens to a batch of images between memory and backbone: varied, then normalised."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def normalise(
     """Map pixel values 0..255 to (x / 255 - mean) / std, channels last in memory.
 
     Args:
-        x: pictures, uint8 or floating point; left as they are.
+        x: images, uint8 or floating point; left as they are.
         mean: per channel, for values in 0..1.
         std: per channel, for values in 0..1.
     """
@@ -35,7 +35,7 @@ class Augmentation:
     """Random changes that leave the class as it is, drawn anew for every image.
 
     One affine map about the centre, then brightness, then contrast about the image's mean.
-    Outside the picture its border is repeated.
+    Outside the image its border is repeated.
 
     Args:
         flip: mirror left and right in half of the cases. Off, since letters, road signs and
@@ -75,10 +75,10 @@ class Augmentation:
     def __call__(
         self, x: Num[Tensor, "n 3 h w"], generator: torch.Generator
     ) -> Float32[Tensor, "n 3 h w"]:
-        """Change the pictures at random; values stay in 0..255 but are no longer whole.
+        """Change the images at random; values stay in 0..255 but are no longer whole.
 
         Args:
-            x: pictures with values 0..255; left as they are.
+            x: images with values 0..255; left as they are.
             generator: on the CPU; all randomness comes from it. What is drawn does not depend
                 on the settings, so that switching one off leaves the others as they were.
         """
@@ -91,7 +91,7 @@ class Augmentation:
     def apply(
         self, x: Num[Tensor, "n 3 h w"], draws: Float32[Tensor, "n draws"]
     ) -> Float32[Tensor, "n 3 h w"]:
-        """Change each picture as its row of random numbers says; as calling this object does."""
+        """Change each image as its row of random numbers says; as calling this object does."""
         draws = draws.to(x.device)
         signed = draws * 2 - 1
         height, width = x.shape[-2:]
@@ -106,7 +106,7 @@ class Augmentation:
         return y.clamp_(0, 255)
 
     def _affine(self, draws: Tensor, signed: Tensor, aspect: float) -> Float32[Tensor, "n 2 3"]:
-        # Maps places in the new picture to places in the old one, both in -1..1: hence divided
+        # Maps places in the new image to places in the old one, both in -1..1: hence divided
         # by the zoom. The aspect (width / height) keeps a rotation a rotation in pixels.
         factor = 1 / (1 + self.zoom * signed[:, 0])
         angle = math.radians(self.rotate_degrees) * signed[:, 1]

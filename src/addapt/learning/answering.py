@@ -1,4 +1,4 @@
-"""What a learned domain says of pictures, with its gates or without."""
+"""What a learned domain says of images, with its gates or without."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from addapt._errors import DataError
 from addapt.domains import DomainInfo
 from addapt.engines.torch.methods import AdaptedModel, switch_gates
 from addapt.images import ImageSet, Sample, load_images
-from addapt.learning.gating import TIMED_PICTURES, gates_from, require_gates, speed_up, ungated_px
+from addapt.learning.gating import TIMED_IMAGES, gates_from, require_gates, speed_up, ungated_px
 from addapt.learning.loop import predict_logits
 from addapt.learning.progress import OnProgress, Progress
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
@@ -23,22 +23,20 @@ def recognise(
     gated: bool,
     on_unreadable: Callable[[str], None] | None,
 ) -> list[Prediction]:
-    """Name the most probable classes of each picture; arguments as those of `Learner.predict`."""
+    """Name the most probable classes of each image; arguments as those of `Learner.predict`."""
     px = info.image_px if gated else ungated_px(info)
-    pictures, unreadable = load_images(
-        samples, px, info.interpolation, refuse_many_unreadable=False
-    )
+    images, unreadable = load_images(samples, px, info.interpolation, refuse_many_unreadable=False)
     for message in unreadable:
         if on_unreadable is None:
             raise DataError(" ".join(unreadable))
         on_unreadable(message)
-    if not pictures.samples:
+    if not images.samples:
         return []
-    probabilities = predict_logits(model, pictures).softmax(1)
+    probabilities = predict_logits(model, images).softmax(1)
     best = probabilities.topk(min(top, len(info.classes)), dim=1)
     predictions = []
     for sample, values, indices in zip(
-        pictures.samples, best.values.tolist(), best.indices.tolist(), strict=True
+        images.samples, best.values.tolist(), best.indices.tolist(), strict=True
     ):
         ranked = tuple((info.classes[i], p) for i, p in zip(indices, values, strict=True))
         predictions.append(Prediction(sample.path, *ranked[0], ranked, gated))
@@ -58,24 +56,24 @@ def evaluate_samples(
     """Compare what the model says with the labels; arguments as those of `Learner.evaluate`."""
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-    pictures, unreadable = load_images(
+    images, unreadable = load_images(
         samples,
         info.image_px if gated else ungated_px(info),
         info.interpolation,
         cache_bytes,
-        on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
+        on_progress=lambda done, total: on_progress(Progress("reading images", done, total)),
     )
-    predicted = predict_logits(model, pictures).argmax(1)
-    confusion = multiclass_confusion_matrix(predicted, pictures.labels, len(info.classes))
+    predicted = predict_logits(model, images).argmax(1)
+    confusion = multiclass_confusion_matrix(predicted, images.labels, len(info.classes))
     correct = confusion.diag().tolist()
-    images = confusion.sum(1).tolist()
+    of_class = confusion.sum(1).tolist()
     return Evaluation(
         domain=domain,
-        accuracy=sum(correct) / len(pictures),
-        images=len(pictures),
+        accuracy=sum(correct) / len(images),
+        images=len(images),
         per_class=tuple(
             ClassScore(label, n, right, right / n if n else None)
-            for label, n, right in zip(info.classes, images, correct, strict=True)
+            for label, n, right in zip(info.classes, of_class, correct, strict=True)
         ),
         confusion=confusion,
         unreadable=unreadable,
@@ -103,7 +101,7 @@ class GateDecisions:
             domain: its name.
             info: what is known about it.
             model: its model.
-            samples: pictures; the first are tried with.
+            samples: images; the first are tried with.
             wanted: None means whatever is faster.
 
         Raises:
@@ -130,8 +128,6 @@ def _are_faster(info: DomainInfo, model: AdaptedModel, samples: Sequence[Sample]
 
 
 def _first(samples: Sequence[Sample], px: int, interpolation: str) -> ImageSet:
-    """Read some pictures to try with; those that cannot be read are told about later."""
-    pictures, _ = load_images(
-        samples[:TIMED_PICTURES], px, interpolation, refuse_many_unreadable=False
-    )
-    return pictures
+    """Read some images to try with; those that cannot be read are told about later."""
+    images, _ = load_images(samples[:TIMED_IMAGES], px, interpolation, refuse_many_unreadable=False)
+    return images

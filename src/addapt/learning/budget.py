@@ -1,14 +1,14 @@
 """Learning within a memory budget: what else it takes than its steps, and what fits.
 
-The budget is for the whole process. Above the loaded backbone, which has answered a picture, a
-run holds throughout its domain, the best epoch's copy of it, and what it knows of each picture.
+The budget is for the whole process. Above the loaded backbone, which has answered an image, a
+run holds throughout its domain, the best epoch's copy of it, and what it knows of each image.
 On top of that comes whichever of these phases takes the most:
 
 - a step, as the planner predicts it;
-- between steps, decoding the pictures that are not cached, and varying a micro-batch of them;
+- between steps, decoding the images that are not cached, and varying a micro-batch of them;
 - saving the state, for which it is copied.
 
-Validation takes a picture at a time, less than a step. What is then left is for the cache.
+Validation takes an image at a time, less than a step. What is then left is for the cache.
 """
 
 import gc
@@ -24,16 +24,16 @@ from addapt.engines.torch.memory.plan import doubled
 from addapt.engines.torch.methods import Method, build_method
 from addapt.images.decoding_memory import decoding_bytes
 from addapt.learning.forecast import Forecast, forecast
-from addapt.learning.prepare import FoundPictures
+from addapt.learning.prepare import FoundImages
 from addapt.memory import format_bytes, rss_bytes, trim
 
 # The planner is held to a tenth.
 STEP_MARGIN = 1.1
-# A value of a picture: as byte, 1, and gathered from the cache, 1; as number, 4; the grid that
+# A value of an image: as byte, 1, and gathered from the cache, 1; as number, 4; the grid that
 # it is varied by, 4 + 8/3; varied, 4; rounded up.
 VARYING_BYTES = 18
-# A picture's path, class and place in the cache.
-PICTURE_BYTES = 1000
+# An image's path, class and place in the cache.
+IMAGE_BYTES = 1000
 # The domain's bytes when a state is saved: copied from model and optimiser, 3; the file's
 # content, 4. To read it takes as much.
 SAVING_COPIES = 7
@@ -46,7 +46,7 @@ OTHER_SIZES = 3
 
 @dataclass(frozen=True)
 class Allotment:
-    """What a budget allows: pictures in memory at once, and memory for decoded ones."""
+    """What a budget allows: images in memory at once, and memory for decoded ones."""
 
     micro_batch: int
     cache_bytes: int
@@ -93,7 +93,7 @@ def keep_to_budget(
     budget_bytes: int,
     backbone: Backbone,
     method: Method,
-    found: FoundPictures,
+    found: FoundImages,
     *,
     batch: int,
     micro_batch: int,
@@ -107,12 +107,12 @@ def keep_to_budget(
         budget_bytes: for the whole process.
         backbone: loaded.
         method: how it is adapted.
-        found: the pictures.
-        batch: pictures a step.
+        found: the images.
+        batch: images a step.
         micro_batch: the most to take at once, as more than the method recommends gains little.
         asked: the user said so, and nothing else will do.
         preferred: that of an unfinished run, which goes on with no other.
-        cache_bytes: the most for decoded pictures.
+        cache_bytes: the most for decoded images.
 
     Raises:
         OptionError: the budget is too small.
@@ -138,7 +138,7 @@ def keep_to_budget(
         held_bytes=held_bytes(backbone, found.image_px) or predicted.process_bytes,
         decoding_bytes=headers_bytes,
         image_px=found.image_px,
-        pictures=len(samples),
+        images=len(samples),
         classes=classes,
     )
     chosen = choose(needed, budget_bytes, micro_batch if asked else None, preferred)
@@ -146,7 +146,7 @@ def keep_to_budget(
 
 
 def held_bytes(backbone: Backbone, image_px: int) -> int | None:
-    """Return what this process holds once the backbone has answered a picture; None off Linux."""
+    """Return what this process holds once the backbone has answered an image; None off Linux."""
     with torch.no_grad():
         x = torch.zeros(1, 3, image_px, image_px).contiguous(memory_format=torch.channels_last)
         backbone(x)
@@ -161,25 +161,25 @@ def needed_bytes(
     held_bytes: int,
     decoding_bytes: int,
     image_px: int,
-    pictures: int,
+    images: int,
     classes: int,
 ) -> dict[int, int]:
-    """Return the smallest budget for each size of micro-batch, with no picture cached.
+    """Return the smallest budget for each size of micro-batch, with no image cached.
 
     Args:
         predicted: of the steps.
         held_bytes: by the process before the first step.
-        decoding_bytes: of as many pictures at once as there are threads.
-        image_px: side of the pictures.
-        pictures: how many there are.
+        decoding_bytes: of as many images at once as there are threads.
+        image_px: side of the images.
+        images: how many there are.
         classes: of the head.
     """
     throughout = (
         held_bytes
         + FIRST_USE_BYTES
         + 2 * predicted.domain_bytes
-        # Logits of validation are gathered, in parts and as one; half of the pictures at most.
-        + pictures * (PICTURE_BYTES + 4 * classes)
+        # Logits of validation are gathered, in parts and as one; half of the images at most.
+        + images * (IMAGE_BYTES + 4 * classes)
     )
     saving = predicted.resting_bytes + SAVING_COPIES * predicted.domain_bytes
     needed = {}

@@ -27,7 +27,7 @@ from addapt.engines.torch.methods import Method, build_method
 
 @dataclass(frozen=True)
 class Forecast:
-    """The memory of a step above the loaded backbone, which has answered a picture.
+    """The memory of a step above the loaded backbone, which has answered an image.
 
     Args:
         peak_bytes: during a step, for each size of micro-batch.

@@ -19,8 +19,8 @@ from addapt.images import ImageSet
 from addapt.learning.loop import evaluate, to_input
 from addapt.learning.prepare import Lesson
 
-MEASURED_PICTURES = 64
-TIMED_PICTURES = 4
+MEASURED_IMAGES = 64
+TIMED_IMAGES = 4
 ROUNDS = 3
 FULL_PX = "full_px"
 REPORT = "report"
@@ -28,7 +28,7 @@ REPORT = "report"
 
 @dataclass(frozen=True)
 class GateReport:
-    """What gates do to pictures that were not learned from.
+    """What gates do to images that were not learned from.
 
     Args:
         compute: multiply-adds as a share of those with all gates open.
@@ -47,30 +47,30 @@ class GateReport:
 
 
 class Batches:
-    """Normalised pictures, few at once, that can be gone through again and again."""
+    """Normalised images, few at once, that can be gone through again and again."""
 
-    def __init__(self, model: AdaptedModel, pictures: ImageSet, batch: int) -> None:
-        self.model, self.pictures, self.batch = model, pictures, batch
+    def __init__(self, model: AdaptedModel, images: ImageSet, batch: int) -> None:
+        self.model, self.images, self.batch = model, images, batch
 
     def __iter__(self) -> Iterator[Tensor]:
-        for indices in torch.split(torch.arange(len(self.pictures)), self.batch):
-            yield to_input(self.model, self.pictures.batch(indices))
+        for indices in torch.split(torch.arange(len(self.images)), self.batch):
+            yield to_input(self.model, self.images.batch(indices))
 
 
-def measuring_batches(model: AdaptedModel, pictures: ImageSet, batch: int) -> Batches:
-    """Return some of the pictures, evenly taken, for gates to be measured on."""
-    step = max(1, len(pictures) // MEASURED_PICTURES)
-    chosen = list(range(0, len(pictures), step))[:MEASURED_PICTURES]
-    return Batches(model, pictures.select(chosen), batch)
+def measuring_batches(model: AdaptedModel, images: ImageSet, batch: int) -> Batches:
+    """Return some of the images, evenly taken, for gates to be measured on."""
+    step = max(1, len(images) // MEASURED_IMAGES)
+    chosen = list(range(0, len(images), step))[:MEASURED_IMAGES]
+    return Batches(model, images.select(chosen), batch)
 
 
 def finish_gates(model: AdaptedModel, lesson: Lesson, batch: int) -> GateReport:
-    """Settle the gates of a trained model on the pictures held out, and say what they do to these.
+    """Settle the gates of a trained model on the images held out, and say what they do to these.
 
     Args:
-        model: has gates, or was trained on smaller pictures instead.
+        model: has gates, or was trained on smaller images instead.
         lesson: what it has learned.
-        batch: pictures in memory at once.
+        batch: images in memory at once.
     """
     batches = Batches(model, lesson.val, batch)
     settle_gates(model, batches)
@@ -95,7 +95,7 @@ def _cost_of_size(model: AdaptedModel, px: int) -> int:
 
 @torch.no_grad()
 def open_shares(model: AdaptedModel, batches: Batches) -> tuple[tuple[float, ...], ...]:
-    """Return which share of the pictures gets which width of each block; see `GateReport`."""
+    """Return which share of the images gets which width of each block; see `GateReport`."""
     gates = gates_of(model)
     rows: dict[int, Tensor] = {}
     sizes: list[int] = []
@@ -164,7 +164,7 @@ def require_gates(domain: str, info: DomainInfo) -> Gates:
 
 
 def ungated_px(info: DomainInfo) -> int:
-    """Return the size of pictures with which a domain's gates are all open."""
+    """Return the size of images with which a domain's gates are all open."""
     gates = gates_from(info)
     if gates is not None and gates.unit == RESOLUTION and not gates.dynamic:
         return int(info.gates[FULL_PX])
@@ -172,15 +172,15 @@ def ungated_px(info: DomainInfo) -> int:
 
 
 def speed_up(model: AdaptedModel, gated: ImageSet, ungated: ImageSet) -> float:
-    """Time some pictures, one by one, in turns; return how many times faster they are with gates.
+    """Time some images, one by one, in turns; return how many times faster they are with gates.
 
     Args:
         model: in evaluation mode; left with its gates on.
-        gated: pictures of the size for gates.
+        gated: images of the size for gates.
         ungated: the same ones of the size without.
     """
     times = []
-    for place in range(min(TIMED_PICTURES, len(gated))):
+    for place in range(min(TIMED_IMAGES, len(gated))):
         small, full = (to_input(model, some.batch([place])) for some in (gated, ungated))
         times.append(time_in_turns(model, small, full))
     return sum(without for _, without in times) / sum(with_gates for with_gates, _ in times)
@@ -194,7 +194,7 @@ def time_in_turns(
 
     Args:
         model: in evaluation mode; left with its gates on.
-        gated: normalised pictures of the size for gates.
+        gated: normalised images of the size for gates.
         ungated: the same ones of the size without.
         rounds: how often each is timed.
     """

@@ -20,7 +20,7 @@ from addapt.learning.description import date
 from addapt.learning.gating import gates_fields
 from addapt.learning.loading import DomainLoader
 from addapt.learning.loop import EVALUATION_BATCH
-from addapt.learning.prepare import find_pictures, prepare_lesson, refuse_store_inside
+from addapt.learning.prepare import find_images, prepare_lesson, refuse_store_inside
 from addapt.learning.progress import OnProgress
 from addapt.learning.reports import Evaluation, LearnReport, Prediction
 from addapt.learning.run import run, training_options
@@ -79,24 +79,24 @@ class Learner:
             name: of the domain, and of its file.
             folder: FOLDER/class/*.jpg, or FOLDER/train/class and FOLDER/val/class.
             method: how to adapt.
-            epochs: passes over the pictures; as the method recommends unless given.
-            batch: pictures a step, likewise.
-            micro_batch: pictures in memory at once; their gradients add up to the batch's. Unless
+            epochs: passes over the images; as the method recommends unless given.
+            batch: images a step, likewise.
+            micro_batch: images in memory at once; their gradients add up to the batch's. Unless
                 given the whole batch, or, with a budget, as the method recommends, or fewer.
             lr: peak learning rate, as the method recommends unless given.
-            image_px: side of the pictures; by default the backbone's native one, or smaller
-                when the pictures themselves are.
+            image_px: side of the images; by default the backbone's native one, or smaller
+                when the images themselves are.
             seed: decides everything random.
             val_fraction: share held out for validation when FOLDER has no val.
-            flip: mirror half of the pictures in training; it harms digits, letters and the like.
+            flip: mirror half of the images in training; it harms digits, letters and the like.
             gates: what predicting may leave out, to be faster; see `addapt.Gates`.
             restart: learn anew although the domain, or an unfinished learning of it, exists.
-            cache_bytes: limit of the memory for decoded pictures.
-            budget_bytes: for the whole process, which is kept to or refused before any picture is
+            cache_bytes: limit of the memory for decoded images.
+            budget_bytes: for the whole process, which is kept to or refused before any image is
                 decoded. It slows learning by what it takes to give freed memory back.
             save_every_s: seconds of work that may be lost when the power goes.
             on_progress: told how far the work is.
-            should_stop: asked after every step, and between pictures of validation.
+            should_stop: asked after every step, and between images of validation.
 
         Raises:
             DataError, DomainError, OptionError: what was asked for is not possible.
@@ -108,7 +108,7 @@ class Learner:
         if isinstance(method, str):
             method = build_method(method)
         method = method.for_backbone(self.backbone)
-        # Options are checked before any picture is read.
+        # Options are checked before any image is read.
         check_interval(save_every_s)
         check_gate_unit(method, gates)
         date()
@@ -131,7 +131,7 @@ class Learner:
             # Without a budget freed memory is kept for the next step: to get it anew from the
             # system each time costs a third of the time.
             configure_allocator()
-        found = find_pictures(
+        found = find_images(
             Path(folder),
             self.backbone,
             image_px=image_px,
@@ -152,7 +152,7 @@ class Learner:
                 preferred=None if restart else unfinished_micro_batch(state_path),
                 cache_bytes=cache_bytes,
             )
-            # Evaluation keeps nothing, but takes whole maps of all blocks: one picture at a time.
+            # Evaluation keeps nothing, but takes whole maps of all blocks: one image at a time.
             micro_batch, evaluation_batch = allotment.micro_batch, 1
             cache_bytes = allotment.cache_bytes
         with writing(self.store.folder, name):
@@ -235,18 +235,18 @@ class Learner:
         gates: bool | None = None,
         on_unreadable: Callable[[str], None] | None = None,
     ) -> list[Prediction]:
-        """Recognise pictures with a domain's model; the most probable class first.
+        """Recognise images with a domain's model; the most probable class first.
 
         Args:
-            images: picture files.
+            images: image files.
             domain: which of the store's.
             top: how many classes to name.
             gates: whether the domain's gates decide; by default if they make it faster here,
-                which is tried once, on the first pictures.
-            on_unreadable: told about pictures that cannot be read, which are then left out.
+                which is tried once, on the first images.
+            on_unreadable: told about images that cannot be read, which are then left out.
 
         Raises:
-            DataError: a picture cannot be read and there is no `on_unreadable`.
+            DataError: an image cannot be read and there is no `on_unreadable`.
             OptionError: gates are asked for, but the domain has none.
             UnknownNameError, DomainError: as `load`.
         """

@@ -51,7 +51,7 @@ class TrainingOptions:
 
 def train(
     model: AdaptedModel,
-    pictures: ImageSet,
+    images: ImageSet,
     validation: ImageSet,
     options: TrainingOptions,
     state: TrainingState,
@@ -71,7 +71,7 @@ def train(
 
     Args:
         model: its domain parameters are trained.
-        pictures: training images.
+        images: training images.
         validation: images on which epochs are compared.
         options: everything that decides the result.
         state: `TrainingState()` for a new run, or a loaded one to go on with.
@@ -79,8 +79,8 @@ def train(
             model must follow from that alone.
         on_step: told how many of how many steps are done.
         on_epoch: called when an epoch has been validated, e.g. to save the state.
-        evaluation_batch: validation pictures in memory at once.
-        should_stop: asked after every step, and between pictures of validation, which is then
+        evaluation_batch: validation images in memory at once.
+        should_stop: asked after every step, and between images of validation, which is then
             made anew by who goes on; True ends the run early.
         should_save: asked after every step; True has `save` called.
         save: given the state between two steps.
@@ -98,7 +98,7 @@ def train(
 
     optimiser = build_optimiser(model, options)
     state.restore(model, optimiser)
-    steps_per_epoch = math.ceil(len(pictures) / options.batch)
+    steps_per_epoch = math.ceil(len(images) / options.batch)
     steps = options.epochs * steps_per_epoch
     model.train()
     step, loss_sum = state.step, state.epoch_loss_sum
@@ -106,11 +106,11 @@ def train(
         epoch = len(state.history)
         if step == epoch * steps_per_epoch:
             before_epoch()
-        order = torch.randperm(len(pictures), generator=_generator(options.seed, 0, epoch))
+        order = torch.randperm(len(images), generator=_generator(options.seed, 0, epoch))
         # Nothing is left of them where the run was stopped before or during validation.
         for indices in order.tensor_split(steps_per_epoch)[step - epoch * steps_per_epoch :]:
             started = time.perf_counter()
-            loss = _step(model, optimiser, pictures, indices, options, step, steps)
+            loss = _step(model, optimiser, images, indices, options, step, steps)
             _refuse_divergence(loss, "loss", step, steps, options)
             loss_sum += loss
             step += 1
@@ -166,42 +166,42 @@ def lr_factor(step: int, steps: int) -> float:
 @torch.no_grad()
 def predict_logits(
     model: AdaptedModel,
-    pictures: ImageSet,
+    images: ImageSet,
     batch: int = EVALUATION_BATCH,
     before_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Compute the logits of all pictures, (n, classes), in evaluation mode, on the CPU.
+    """Compute the logits of all images, (n, classes), in evaluation mode, on the CPU.
 
     Args:
         model: predicts.
-        pictures: what is predicted.
-        batch: pictures in memory at once.
+        images: what is predicted.
+        batch: images in memory at once.
         before_batch: called before each; it may raise an exception to end this early.
     """
     model.eval()
     logits = []
-    for indices in torch.split(torch.arange(len(pictures)), batch):
+    for indices in torch.split(torch.arange(len(images)), batch):
         before_batch()
-        logits.append(model(to_input(model, pictures.batch(indices))).float().cpu())
+        logits.append(model(to_input(model, images.batch(indices))).float().cpu())
     return torch.cat(logits)
 
 
 def evaluate(
     model: AdaptedModel,
-    pictures: ImageSet,
+    images: ImageSet,
     batch: int = EVALUATION_BATCH,
     before_batch: Callable[[], None] = lambda: None,
 ) -> tuple[float, float]:
-    """Return accuracy and mean cross-entropy of `model` on `pictures`; see `predict_logits`."""
-    logits = predict_logits(model, pictures, batch, before_batch)
-    correct = int((logits.argmax(1) == pictures.labels).sum())
-    return correct / len(pictures), F.cross_entropy(logits, pictures.labels).item()
+    """Return accuracy and mean cross-entropy of `model` on `images`; see `predict_logits`."""
+    logits = predict_logits(model, images, batch, before_batch)
+    correct = int((logits.argmax(1) == images.labels).sum())
+    return correct / len(images), F.cross_entropy(logits, images.labels).item()
 
 
 def _step(
     model: AdaptedModel,
     optimiser: AdamW,
-    pictures: ImageSet,
+    images: ImageSet,
     indices: Tensor,
     options: TrainingOptions,
     step: int,
@@ -219,8 +219,8 @@ def _step(
     ):
         loss += add_gradient(
             model,
-            partial(_varied_input, model, pictures, part, options.augmentation, part_draws),
-            pictures.labels[part].to(model.head.weight.device),
+            partial(_varied_input, model, images, part, options.augmentation, part_draws),
+            images.labels[part].to(model.head.weight.device),
             images=len(indices),
             label_smoothing=options.label_smoothing,
         ).item()
@@ -230,13 +230,13 @@ def _step(
 
 
 def _varied_input(
-    model: AdaptedModel, pictures: ImageSet, part: Tensor, augmentation: Augmentation, draws: Tensor
+    model: AdaptedModel, images: ImageSet, part: Tensor, augmentation: Augmentation, draws: Tensor
 ) -> Tensor:
-    return to_input(model, augmentation.apply(pictures.batch(part), draws))
+    return to_input(model, augmentation.apply(images.batch(part), draws))
 
 
 def to_input(model: AdaptedModel, x: Tensor) -> Tensor:
-    """Make pictures of values 0..255 what the model's backbone expects."""
+    """Make images of values 0..255 what the model's backbone expects."""
     parameter = next(model.backbone.parameters())
     info = model.backbone.info.input
     return normalise(x, info.mean, info.std).to(parameter.device, parameter.dtype)

@@ -1,4 +1,4 @@
-"""From a folder to what a run needs: pictures decoded, split, and recognisable later."""
+"""From a folder to what a run needs: images decoded, split, and recognisable later."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ MAX_IMAGE_PX = IMAGE_PX_LIMIT
 
 @dataclass(frozen=True)
 class Lesson:
-    """The pictures of one run. `fingerprint` tells them from any others without reading them."""
+    """The images of one run. `fingerprint` tells them from any others without reading them."""
 
     classes: tuple[str, ...]
     train: ImageSet
@@ -38,8 +38,8 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class FoundPictures:
-    """The picture files of a folder and the size they will get; none is decoded yet.
+class FoundImages:
+    """The image files of a folder and the size they will get; none is decoded yet.
 
     `full_px` is the size without gates; static gates of resolution make it smaller.
     """
@@ -50,24 +50,24 @@ class FoundPictures:
 
 
 def refuse_store_inside(store: Path, folder: Path) -> None:
-    """Raise an OptionError if a store lies inside a folder of pictures."""
+    """Raise an OptionError if a store lies inside a folder of images."""
     # Not Path.resolve: it fails on links in circles, of which scanning has better words to say.
-    place, pictures = (Path(os.path.realpath(path)) for path in (store, folder))
-    if place.is_relative_to(pictures):
+    place, images = (Path(os.path.realpath(path)) for path in (store, folder))
+    if place.is_relative_to(images):
         raise OptionError(
-            f"The store {store} lies inside the folder of pictures {folder}, where it would be "
+            f"The store {store} lies inside the folder of images {folder}, where it would be "
             "taken for a class. Give another one with --store."
         )
 
 
-def find_pictures(
+def find_images(
     folder: Path,
     backbone: Backbone,
     *,
     image_px: int | None,
     val_fraction: float,
     gates: Gates | None = None,
-) -> FoundPictures:
+) -> FoundImages:
     """Scan `folder`, and read headers where the size is left open.
 
     Raises:
@@ -91,11 +91,11 @@ def find_pictures(
     image_px = full_px
     if gates is not None and gates.unit == RESOLUTION and not gates.dynamic:
         image_px = static_px(backbone, full_px, gates.compute)
-    return FoundPictures(contents, image_px, full_px)
+    return FoundImages(contents, image_px, full_px)
 
 
 def prepare_lesson(
-    found: FoundPictures,
+    found: FoundImages,
     backbone: Backbone,
     *,
     val_fraction: float,
@@ -103,24 +103,24 @@ def prepare_lesson(
     cache_bytes: int,
     on_progress: OnProgress,
 ) -> Lesson:
-    """Decode everything and hold out validation pictures unless the folder has some.
+    """Decode everything and hold out validation images unless the folder has some.
 
     Raises:
         DataError: too little can be read to learn from.
     """
     contents = found.contents
-    pictures, unreadable = load_images(
+    images, unreadable = load_images(
         (*contents.train, *contents.val),
         found.image_px,
         backbone.info.input.interpolation,
         cache_bytes,
-        on_progress=lambda done, total: on_progress(Progress("reading pictures", done, total)),
+        on_progress=lambda done, total: on_progress(Progress("reading images", done, total)),
     )
-    val = set(contents.val) or set(split_validation(pictures.samples, val_fraction, seed)[1])
+    val = set(contents.val) or set(split_validation(images.samples, val_fraction, seed)[1])
     places: tuple[list[int], list[int]] = ([], [])
-    for i, sample in enumerate(pictures.samples):
+    for i, sample in enumerate(images.samples):
         places[sample in val].append(i)
-    train_set, val_set = (pictures.select(chosen) for chosen in places)
+    train_set, val_set = (images.select(chosen) for chosen in places)
     _refuse_gaps(contents.classes, train_set, val_set)
     return Lesson(
         classes=contents.classes,
@@ -136,21 +136,21 @@ def prepare_lesson(
 def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> None:
     for label in sorted(set(range(len(classes))) - set(train.labels.tolist())):
         raise DataError(
-            f"No picture of the class {classes[label]!r} that can be read is left to learn from. "
+            f"No image of the class {classes[label]!r} that can be read is left to learn from. "
             "Mend or add some, or remove the class."
         )
     if not len(val):
         raise DataError(
-            "None of the pictures to validate with can be read. Mend or add some, or remove their "
+            "None of the images to validate with can be read. Mend or add some, or remove their "
             "folder, so that a part of the others is held out."
         )
 
 
 def _fingerprint(root: Path, train: ImageSet, val: ImageSet) -> str:
-    """Hash which pictures there are, by place, class, size and time of change."""
+    """Hash which images there are, by place, class, size and time of change."""
     digest = hashlib.sha256()
     for part in (train, val):
-        digest.update(f"{len(part)} pictures\n".encode())
+        digest.update(f"{len(part)} images\n".encode())
         for sample, origin in zip(part.samples, part.origins, strict=True):
             digest.update(os.fsencode(sample.path.relative_to(root)))
             words = f"\0{sample.label} {origin.size_bytes} {origin.changed_ns}\n"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one phase of the work is: `done` of `total` pictures or steps.
+    """How far one phase of the work is: `done` of `total` images or steps.
 
-    `accuracy` is that of the last epoch on validation pictures, None before the first.
+    `accuracy` is that of the last epoch on validation images, None before the first.
     """
 
     phase: str

@@ -9,9 +9,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LearnReport:
-    """A domain that was learned. `unreadable` are messages about pictures left out.
+    """A domain that was learned. `unreadable` are messages about images left out.
 
-    `micro_batch` pictures were in memory at once. Where a budget was given, `budget_bytes` is
+    `micro_batch` images were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
     `gates` is what the domain's file says about its gates, empty without any.
     """
@@ -38,7 +38,7 @@ class LearnReport:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one picture, best first; `gated`: whether gates were used."""
+    """The most probable classes of one image, best first; `gated`: whether gates were used."""
 
     image: Path
     label: str
@@ -49,7 +49,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class did: `accuracy` is the share of its pictures that were recognised."""
+    """How one class did: `accuracy` is the share of its images that were recognised."""
 
     label: str
     images: int
@@ -59,7 +59,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A domain's accuracy on a folder; `confusion[i, j]` counts pictures of i taken for j.
+    """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j.
 
     `gated` says whether its gates were used.
     """

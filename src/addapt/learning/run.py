@@ -46,7 +46,7 @@ def training_options(
     seed: int,
     flip: bool,
 ) -> TrainingOptions:
-    """Fill in what the method recommends for so many pictures where the user said nothing.
+    """Fill in what the method recommends for so many images where the user said nothing.
 
     Raises:
         OptionError: a value makes no sense.
@@ -60,7 +60,7 @@ def training_options(
     micro_batch = min(micro_batch or batch, batch)
     if method.batch_statistics and micro_batch == 1:
         raise OptionError(
-            f"Method {method.name!r} needs statistics of several pictures: give --batch and "
+            f"Method {method.name!r} needs statistics of several images: give --batch and "
             "--micro-batch of at least 2."
         )
     if not 0 <= seed < 2**63:
@@ -104,7 +104,7 @@ def run_fingerprint(
         THREADS: torch.get_num_threads(),
         **dataclasses.asdict(options),
         "list of classes": list(lesson.classes),
-        "set of pictures": lesson.fingerprint,
+        "set of images": lesson.fingerprint,
     }
 
 
@@ -154,9 +154,9 @@ def run(
 
     # A full or read-only disk should be known before the work, not after it.
     require_space_for_run(folder, model)
-    some_pictures = measuring_batches(model, lesson.train, evaluation_batch)
+    some_images = measuring_batches(model, lesson.train, evaluation_batch)
     if not state.domain:  # nothing was learned yet
-        measure_gates(model, some_pictures)
+        measure_gates(model, some_images)
     if unfinished is None:
         saver.save(state)
     complete = train(
@@ -165,7 +165,7 @@ def run(
         lesson.val,
         options,
         state,
-        before_epoch=lambda: refit_gates(model, some_pictures),
+        before_epoch=lambda: refit_gates(model, some_images),
         on_step=report,
         on_epoch=saver.save_epoch,
         evaluation_batch=evaluation_batch,

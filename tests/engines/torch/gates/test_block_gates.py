@@ -35,8 +35,8 @@ CASES = [
 ]
 
 
-def pictures(images: int, seed: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return pictures of noise, each of another brightness and contrast."""
+def noise_images(images: int, seed: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return images of noise, each of another brightness and contrast."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(images, 3, 32, 32, generator=generator)
     scale, shift = torch.rand(2, images, 3, 1, 1, generator=generator)
@@ -51,7 +51,7 @@ def gated_model(backbone: Backbone, gates: Gates) -> tuple[AdaptedModel, BlockGa
     own = gates_of(model)
     assert isinstance(own, BlockGates)
     dtype = next(backbone.parameters()).dtype
-    measure_gates(model, [pictures(4, dtype=dtype), pictures(3, seed=4, dtype=dtype)])
+    measure_gates(model, [noise_images(4, dtype=dtype), noise_images(3, seed=4, dtype=dtype)])
     with torch.no_grad():
         for name, parameter in model.domain_state().items():
             if isinstance(parameter, torch.nn.Parameter) and "gates" not in name:
@@ -82,7 +82,7 @@ def test_all_open_is_the_ungated_model_bit_for_bit(kind: str, unit: str, dynamic
     ungated = attach(backbone, METHOD, 3)
     state = {name: x for name, x in model.domain_state().items() if ".gates." not in name}
     ungated.load_domain_state(state)
-    x = pictures(5)
+    x = noise_images(5)
     expected = ungated.eval()(x)
     assert not torch.equal(model(x), expected)
     switch_gates(model, on=False)
@@ -98,7 +98,7 @@ def test_all_open_is_the_ungated_model_bit_for_bit(kind: str, unit: str, dynamic
 @pytest.mark.parametrize(("kind", "unit", "dynamic"), CASES)
 def test_the_share_asked_for_is_reached_by_skipping(kind: str, unit: str, dynamic: bool) -> None:
     model, gates = gated_model(small_backbone(kind), Gates(unit, dynamic, 0.8))
-    x = pictures(6)
+    x = noise_images(6)
     if dynamic:
         spread(gates, kind)
         settle_gates(model, [x[:3], x[3:]])
@@ -121,7 +121,7 @@ def test_images_of_a_batch_are_computed_as_alone(kind: str, unit: str) -> None:
     model, gates = gated_model(small_backbone(kind).double(), Gates(unit, True, 0.9))
     model.double()
     spread(gates, kind)
-    x = pictures(7).double()
+    x = noise_images(7).double()
     settle_gates(model, [x])
     with gates.noting_widths() as chosen:
         together = model(x)
@@ -143,7 +143,7 @@ def test_a_closed_block_is_shortcut_and_adaptor() -> None:
         attention_of(model, place).register_forward_hook(
             lambda layer, inputs, y, place=place: seen.update({place: (layer, inputs[0], y)})
         )
-    model(pictures(2))
+    model(noise_images(2))
     assert sorted(seen) == closed
     for layer, x, y in list(seen.values()):
         torch.testing.assert_close(y, layer(x, lambda x, hidden, tiles: x))
@@ -162,7 +162,7 @@ def test_price_goes_down_with_the_share() -> None:
 def test_losses_and_costs_are_those_of_the_widths() -> None:
     backbone = small_backbone()
     fresh = attach(backbone, METHOD, 3)
-    x = pictures(4)
+    x = noise_images(4)
     total = count_multiply_adds(fresh, x[:1])
     model = attach(backbone, METHOD, 3, Gates("channels", False, 0.7))
     measure_gates(model, [x])
@@ -189,7 +189,7 @@ def test_gates_tell_images_apart() -> None:
     model, gates = gated_model(small_backbone(), Gates("channels", True, 0.7))
 
     def images(seed: int) -> Tensor:
-        return torch.cat([pictures(24, seed), pictures(24, seed + 1) * 0.02])
+        return torch.cat([noise_images(24, seed), noise_images(24, seed + 1) * 0.02])
 
     refit_gates(model, [images(10)])
     found: dict[int, tuple[Tensor, Tensor]] = {}
@@ -216,7 +216,7 @@ def test_training_leaves_gates_as_they_are() -> None:
     model, gates = gated_model(small_backbone(), Gates("channels", True, 0.7))
     before = {name: tensor.clone() for name, tensor in gates.state_dict().items()}
     assert list(gates.parameters()) == []
-    F.cross_entropy(model.train()(pictures(4)), torch.tensor([0, 1, 2, 0])).backward()  # type: ignore[no-untyped-call]
+    F.cross_entropy(model.train()(noise_images(4)), torch.tensor([0, 1, 2, 0])).backward()  # type: ignore[no-untyped-call]
     assert all(torch.equal(before[name], tensor) for name, tensor in gates.state_dict().items())
 
 
@@ -225,7 +225,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(unit: str) -> None:
     model, gates = gated_model(small_backbone().double(), Gates(unit, True, 0.9))
     model.double().train()
     spread(gates, "inverted")
-    x, labels = pictures(6).double(), torch.tensor([0, 1, 2, 2, 1, 0])
+    x, labels = noise_images(6).double(), torch.tensor([0, 1, 2, 2, 1, 0])
 
     whole = gradients(model, x, labels, 6)
     for micro_batch in (1, 3):
@@ -243,14 +243,14 @@ def test_a_step_keeps_no_more_than_ungated(unit: str, dynamic: bool) -> None:
     for each in (ungated, model):
         each.train()
         with KeptTensors(each) as tensors:
-            each(F.interpolate(pictures(8), 64))
+            each(F.interpolate(noise_images(8), 64))
         kept.append(tensors.peak_bytes)
     assert kept[1] <= 1.05 * kept[0]
 
 
 def test_another_domains_order_makes_new_narrow_blocks() -> None:
     model, gates = gated_model(small_backbone(), Gates("channels", False, 0.6))
-    x = pictures(2)
+    x = noise_images(2)
     before = model(x)
     state = {name: tensor.clone() for name, tensor in model.domain_state().items()}
     for name, tensor in state.items():
@@ -267,7 +267,7 @@ def test_another_domains_order_makes_new_narrow_blocks() -> None:
 @pytest.mark.parametrize("price", [1e-9, 1e9])
 def test_collapsed_gates_are_set_anew(price: float) -> None:
     model, gates = gated_model(small_backbone(), Gates("channels", True, 0.6))
-    x = pictures(6)
+    x = noise_images(6)
     refit_gates(model, [x])
     assert int(gates.rescues) == 0  # they have not collapsed
     gates.price.fill_(price)

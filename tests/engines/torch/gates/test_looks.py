@@ -1,4 +1,4 @@
-"""Two looks at a picture: who gets the second, and what that costs."""
+"""Two looks at an image: who gets the second, and what that costs."""
 
 import pytest
 import torch

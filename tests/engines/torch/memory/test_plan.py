@@ -85,7 +85,7 @@ def test_optimiser_state_is_twice_the_domain() -> None:
     assert Simulation(BACKBONE, DA3(), CLASSES).adapts_features
 
 
-def test_kernels_that_the_first_picture_needed_are_not_new() -> None:
+def test_kernels_that_the_first_image_needed_are_not_new() -> None:
     simulation = Simulation(BACKBONE, Head(), CLASSES)
     assert simulation.step(2, 1, PX).forward_kernels == 0
     step = simulation.step(2, 2, PX)
@@ -124,7 +124,7 @@ def test_narrow_groups_are_padded_to_blocks() -> None:
     assert small.peak_bytes < 64 * 16 * 16 * 9 * 4
 
 
-def test_one_small_picture_is_left_to_pytorch() -> None:
+def test_one_small_image_is_left_to_pytorch() -> None:
     alone = count(on_meta(1, 64, 8, 8, trained=False), on_meta(64, 64, 3, 3))
     assert {kernel[0] for kernel in alone.kernels} == {"weight"}
     two = count(on_meta(2, 64, 8, 8, trained=False), on_meta(64, 64, 3, 3))
@@ -169,7 +169,7 @@ def test_it_leaves_randomness_and_defaults_alone() -> None:
 
 @dataclass(frozen=True)
 class Unbatched(Head):
-    """A method that needs more than one picture."""
+    """A method that needs more than one image."""
 
     name: ClassVar[str] = "unbatched"
     batch_statistics: ClassVar[bool] = True

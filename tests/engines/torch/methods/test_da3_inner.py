@@ -36,7 +36,7 @@ def first_inner(backbone: Backbone, place: int) -> FrozenConv2d:
     return conv
 
 
-def pictures(side: int = 40) -> Tensor:
+def images(side: int = 40) -> Tensor:
     generator = torch.Generator().manual_seed(4)
     return torch.randn(3, 3, side, side, generator=generator)
 
@@ -59,7 +59,7 @@ def test_the_first_inner_convolution_is_shifted_before_its_activation(kind: str)
         assert attention.inner is not None
         note(f"tiles {place}", attention.inner)
         note(f"inner {place}", first_inner(backbone, place))
-    model(pictures())
+    model(images())
     assert len(seen) == 2 * (len(own) - 1) > 0
     assert isinstance(model.adaptor, AdditiveAdaptor)
     for place, shifts in enumerate(list(model.adaptor.shifts)[1:], 2):
@@ -114,7 +114,7 @@ def test_where_a_square_is_one_element_the_shortcut_is_a_low_rank_update_of_the_
     for layer in (attention.squeeze, attention.inner):
         nn.init.normal_(layer.weight, std=0.1, generator=generator)
     up, down = (layer.weight[..., 0, 0] for layer in (attention.inner, attention.squeeze))
-    x = pictures()
+    x = images()
     adapted = model.adaptor(backbone, x)
     conv = first_inner(backbone, 1)
     assert conv.weight is not None and conv.weight.shape[2:] == (1, 1)
@@ -128,7 +128,7 @@ def test_where_a_square_is_one_element_the_shortcut_is_a_low_rank_update_of_the_
 def test_before_training_nothing_has_changed(kind: str) -> None:
     backbone = small_backbone(kind)
     model = METHOD.attach(backbone, 3).eval()
-    x = pictures()
+    x = images()
     assert torch.equal(model.adaptor(backbone, x), backbone(x))
 
 

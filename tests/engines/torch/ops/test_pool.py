@@ -28,7 +28,7 @@ def test_padding_never_wins() -> None:
 
 
 @pytest.mark.parametrize("planes", [(5,), (2, 5)])
-def test_a_single_picture_needs_no_batch(planes: tuple[int, ...]) -> None:
+def test_a_single_image_needs_no_batch(planes: tuple[int, ...]) -> None:
     x = torch.randn(*planes, 9, 8, requires_grad=True)
     pairs = [
         (max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1)),

@@ -17,7 +17,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class InputInfo:
-    """How a picture becomes the backbone's input.
+    """How an image becomes the backbone's input.
 
     `px` is the native side of the square input; `mean` and `std` are for pixel
     values in 0..1; `interpolation` is "bicubic" or "bilinear".

@@ -15,11 +15,11 @@ class Gates:
     """What may be left out, for whom, and how much is to be computed.
 
     Args:
-        unit: "resolution", the pictures' size; "blocks", whole blocks with an identity shortcut,
+        unit: "resolution", the images' size; "blocks", whole blocks with an identity shortcut,
             of which the shortcut and the adaptor stay; "channels", parts of the inner channels
             of every block, and such blocks.
-        dynamic: decide for each picture; else the same is left out for the whole domain.
-        compute: the share of the ungated multiply-adds that a picture costs on average; by default
+        dynamic: decide for each image; else the same is left out for the whole domain.
+        compute: the share of the ungated multiply-adds that an image costs on average; by default
             0.4 for "resolution" and 0.6 for the others.
     """
 
@@ -46,5 +46,5 @@ class Gates:
 
     @property
     def kind(self) -> str:
-        """Whether it is decided for each picture or for all, in a word."""
+        """Whether it is decided for each image or for all, in a word."""
         return "dynamic" if self.dynamic else "static"

@@ -1,4 +1,4 @@
-"""Two looks at a picture: a coarse one, and a second at full size where the first is not sure."""
+"""Two looks at an image: a coarse one, and a second at full size where the first is not sure."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ Classify = Callable[[Tensor], Tensor]
 
 
 class TwoLooks(nn.Module):
-    """Classifies the picture made smaller, and again at full size where no class is probable.
+    """Classifies the image made smaller, and again at full size where no class is probable.
 
     The answer of an image comes from the last look that it got. In training half of the images of
     a batch, which come in no order, are looked at in full, the others in small, so that both are
@@ -83,10 +83,10 @@ class TwoLooks(nn.Module):
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor], classify: Classify) -> None:
-        """Set the threshold so that pictures cost the share of compute that is asked for.
+        """Set the threshold so that images cost the share of compute that is asked for.
 
         Args:
-            batches: normalised pictures that were not learned from, all of one size.
+            batches: normalised images that were not learned from, all of one size.
             classify: images of any size to logits, in evaluation mode.
         """
         sure = torch.cat([classify(self.first_look(x)).softmax(1).amax(1) for x in batches])
@@ -102,21 +102,21 @@ class TwoLooks(nn.Module):
 
 
 def first_look_px(px: int, compute: float) -> int:
-    """Return the side of the first look at pictures of `px`."""
+    """Return the side of the first look at images of `px`."""
     return scaled_px(px, compute * FIRST_SHARE)
 
 
 def scaled_px(px: int, compute: float) -> int:
-    """Return the side of pictures of about this share of the area."""
+    """Return the side of images of about this share of the area."""
     side = int(px * math.sqrt(compute) + 1e-9) // STEP_PX * STEP_PX
     return min(px, max(SMALLEST_PX, side))
 
 
 @torch.no_grad()
 def static_px(backbone: Backbone, px: int, compute: float) -> int:
-    """Return the largest side at which a picture costs at most this share of one of `px`.
+    """Return the largest side at which an image costs at most this share of one of `px`.
 
-    Small pictures cost more than their share of the area, as maps are rounded up.
+    Small images cost more than their share of the area, as maps are rounded up.
 
     Raises:
         OptionError: even the smallest costs more.
@@ -133,7 +133,7 @@ def static_px(backbone: Backbone, px: int, compute: float) -> int:
         if cost(side) <= compute * whole:
             return side
     raise OptionError(
-        f"Pictures of {px} px cannot be made so small that {compute:.0%} of the compute is left: "
+        f"Images of {px} px cannot be made so small that {compute:.0%} of the compute is left: "
         f"those of {SMALLEST_PX} px cost {cost(SMALLEST_PX) / whole:.0%}. Give more, or begin "
         "with larger ones (--image-px)."
     )

@@ -1,4 +1,4 @@
-"""What the widths of all blocks cost and lose on a domain's pictures, and the price for a share."""
+"""What the widths of all blocks cost and lose on a domain's images, and the price for a share."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -29,7 +29,7 @@ def measure_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[T
     Args:
         gates: of a network that has not learned yet.
         forward: that network, which computes its blocks by `gates`.
-        batches: some of the domain's pictures, normalised.
+        batches: some of the domain's images, normalised.
 
     Raises:
         OptionError: even the least of all blocks is more than the share asked for.
@@ -54,7 +54,7 @@ def refit_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Ten
     Args:
         gates: of a network that learns, in evaluation mode.
         forward: that network.
-        batches: some of the domain's pictures, normalised.
+        batches: some of the domain's images, normalised.
     """
     if float(gates.price) == 0:
         return
@@ -81,7 +81,7 @@ def refit_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Ten
 
 
 def settle_block_gates(gates: BlockGates, forward: Forward, batches: Iterable[Tensor]) -> None:
-    """Set the price for the share that is asked for, on pictures that were not learned from."""
+    """Set the price for the share that is asked for, on images that were not learned from."""
     if float(gates.price) == 0:
         return
 

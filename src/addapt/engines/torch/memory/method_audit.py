@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from addapt.engines.torch.freezing import AuditRow
 from addapt.engines.torch.memory.kept import KeptTensors
 from addapt.engines.torch.memory.live import memory_of
-from addapt.engines.torch.memory.simulate import Simulation, pictures
+from addapt.engines.torch.memory.simulate import Simulation, meta_images
 from addapt.engines.torch.methods import Method
 
 CLASSES = 10
@@ -30,8 +30,8 @@ def audit_method(
     Args:
         backbone_name: one of `BACKBONES`.
         method: how it is adapted.
-        image_px: side of the pictures.
-        batch: pictures in memory at once.
+        image_px: side of the images.
+        batch: images in memory at once.
         classes: of the head.
 
     Raises:
@@ -40,7 +40,7 @@ def audit_method(
     model = Simulation(backbone_name, method, classes).model.train()
     kept = _ExplainedTensors(model)
     with kept, torch.enable_grad():
-        model(pictures(batch, image_px))
+        model(meta_images(batch, image_px))
     return tuple(kept.rows.values())
 
 

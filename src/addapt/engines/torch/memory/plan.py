@@ -18,7 +18,7 @@ MIN_IMAGE_PX = 32
 HEAD_CODE_BYTES = 3_700_000
 # ... those for backward through convolutions as well, ...
 BACKWARD_CODE_BYTES = 9_750_000
-# ... and those for reading weights and answering a first picture.
+# ... and those for reading weights and answering a first image.
 ANSWER_BYTES = 28_000_000
 # oneDNN compiles each different convolution and remembers it; those of backward share much code.
 BACKWARD_KERNEL_BYTES = 10_000
@@ -35,7 +35,7 @@ class PlanRow:
 
     Args:
         method: its name.
-        micro_batch: pictures in memory at once.
+        micro_batch: images in memory at once.
         predicted_peak_bytes: above the loaded model, the optimiser included.
         predicted_process_bytes: of the whole process: Python, PyTorch, model and step.
         kept_bytes: what autograd keeps for backward.
@@ -79,8 +79,8 @@ def plan(
     Args:
         backbone_name: one of `BACKBONES`.
         method: its name, or the method itself.
-        batch: pictures a step.
-        image_px: side of the pictures.
+        batch: images a step.
+        image_px: side of the images.
         classes: of the head.
         budget_bytes: for the whole process; only `fits` depends on it.
         micro_batches: sizes to look at; by default 1, 2, 4, ... and the batch, or the batch
@@ -128,7 +128,7 @@ def too_small_budget(smallest_budget_bytes: int) -> OptionError:
     return OptionError(
         "No micro-batch keeps to this budget: the smallest that would do is "
         f"{format_bytes(smallest_budget_bytes, round_up=True)}. Give that much, "
-        "smaller pictures, another method, or a smaller backbone."
+        "smaller images, another method, or a smaller backbone."
     )
 
 
@@ -168,7 +168,7 @@ def check_step(method: Method, batch: int, image_px: int) -> None:
     """
     least = 2 if method.batch_statistics else 1
     if batch < least:
-        why = ", whose statistics need several pictures" if method.batch_statistics else ""
+        why = ", whose statistics need several images" if method.batch_statistics else ""
         raise OptionError(f"The batch is {batch}: {method.name}{why} takes at least {least}.")
     if image_px < MIN_IMAGE_PX:
-        raise OptionError(f"The pictures' side is {image_px} px: give at least {MIN_IMAGE_PX}.")
+        raise OptionError(f"The images' side is {image_px} px: give at least {MIN_IMAGE_PX}.")

@@ -26,7 +26,7 @@ class SimulatedStep:
         live_bytes: of that, the tensors.
         kept_bytes: what autograd keeps for backward.
         state_bytes: of the optimiser.
-        forward_kernels: different convolutions of forward that answering one picture did
+        forward_kernels: different convolutions of forward that answering one image did
             not need.
         backward_kernels: different convolutions of backward.
         multiply_adds: of the convolutions of one micro-batch, forward and backward.
@@ -80,7 +80,7 @@ class Simulation:
         return next(self.model.adaptor.parameters(), None) is not None
 
     def step(self, batch: int, micro_batch: int, image_px: int) -> SimulatedStep:
-        """Play one step of `batch` pictures, of which `micro_batch` are in memory at once."""
+        """Play one step of `batch` images, of which `micro_batch` are in memory at once."""
         trained = list(self.model.domain_parameters())
         live = LiveTensors(with_holes=True)
         convolutions = Convolutions(live)
@@ -89,16 +89,16 @@ class Simulation:
             if micro_batch < batch:  # the peak comes when an earlier part has left gradients
                 for parameter in trained:
                     parameter.grad = torch.zeros_like(parameter)
-            make_pictures = partial(pictures, micro_batch, image_px)
+            make_images = partial(meta_images, micro_batch, image_px)
             labels = torch.zeros(micro_batch, dtype=torch.long, device=META)
-            add_gradient(self.model, make_pictures, labels, images=batch)
+            add_gradient(self.model, make_images, labels, images=batch)
         for parameter in trained:
             parameter.grad = None
         trained_bytes = sum(parameter.nbytes for parameter in trained)
         # AdamW copies one tensor at a time where gradient and parameter differ in layout.
         optimiser_bytes = trained_bytes + max(parameter.nbytes for parameter in trained)
         with KeptTensors(self.model) as kept:
-            self.model(pictures(micro_batch, image_px))
+            self.model(meta_images(micro_batch, image_px))
         forward = {kernel for kernel in convolutions.kernels if kernel[0] == FORWARD}
         return SimulatedStep(
             peak_bytes=max(live.peak_bytes, convolutions.peak_bytes, optimiser_bytes),
@@ -116,11 +116,11 @@ class Simulation:
         convolutions = Convolutions(LiveTensors())
         self.model.eval()
         with torch.no_grad(), convolutions:
-            self.model(pictures(1, image_px))
+            self.model(meta_images(1, image_px))
         return convolutions.kernels
 
 
-def pictures(images: int, image_px: int) -> Tensor:
-    """Return pictures without memory, laid out as the loop lays out real ones."""
+def meta_images(images: int, image_px: int) -> Tensor:
+    """Return images without memory, laid out as the loop lays out real ones."""
     size = (images, 3, image_px, image_px)
     return torch.empty(size, device=META, memory_format=torch.channels_last)

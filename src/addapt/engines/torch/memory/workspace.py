@@ -13,7 +13,7 @@ CONVOLUTION = torch.ops.aten.convolution.default
 CONVOLUTION_BACKWARD = torch.ops.aten.convolution_backward.default
 BLOCK_CHANNELS = 16  # oneDNN pads channels to whole vectors of 16 floats
 FORWARD = "forward"
-NATIVE_ELEMENTS = 20480  # one picture's map up to this size is not worth oneDNN's while to PyTorch
+NATIVE_ELEMENTS = 20480  # one image's map up to this size is not worth oneDNN's while to PyTorch
 
 
 class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]

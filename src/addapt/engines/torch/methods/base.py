@@ -21,10 +21,10 @@ class Recipe:
     `lr` is Adam's peak learning rate (warm-up, then cosine to zero), `backbone_lr`
     that of parameters that started from pre-trained values or are as sensitive, if there are such.
     A run has `epochs` passes, or more if those are fewer than `min_steps` steps of `batch`
-    pictures: few pictures need more passes. Of a batch, `micro_batch` pictures are in memory
+    images: few images need more passes. Of a batch, `micro_batch` images are in memory
     at once (None: all), which changes nothing but memory and time. A run ends early when
     validation has not become better for `patience`, a share of the passes. `augmentation` is
-    the strength of the pictures' random changes: 1 as `addapt.images.Augmentation` has them, 0
+    the strength of the images' random changes: 1 as `addapt.images.Augmentation` has them, 0
     for none.
     """
 
@@ -185,7 +185,7 @@ class Method(ABC):
     summary: ClassVar[str]
     why_kept: ClassVar[str]  # what of a step must be kept for backward, in a sentence
     recipe: ClassVar[Recipe]
-    batch_statistics: ClassVar[bool] = False  # whether training needs more than one picture
+    batch_statistics: ClassVar[bool] = False  # whether training needs more than one image
     plain: ClassVar[bool] = False  # whether it trains a plain copy of the backbone
 
     def for_backbone(self, backbone: Backbone) -> Self:

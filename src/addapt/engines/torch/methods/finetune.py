@@ -75,7 +75,7 @@ class Finetune(Method):
 class FinetuneFrozenBn(Method):
     """Train every weight of a copy of the backbone; batch norms keep the backbone's statistics.
 
-    Their scale and shift are trained. Nothing depends on the other pictures of a batch, so
+    Their scale and shift are trained. Nothing depends on the other images of a batch, so
     micro-batches give the gradient of the whole batch.
 
     *Memory:* backward keeps the input of every layer, of one micro-batch.

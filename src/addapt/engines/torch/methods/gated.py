@@ -30,11 +30,11 @@ def switch_gates(model: AdaptedModel, on: bool) -> None:
 
 
 def measure_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
-    """Before training, find on some of the domain's pictures what can be left out.
+    """Before training, find on some of the domain's images what can be left out.
 
     Args:
         model: of `attach`, with gates; without any nothing is done.
-        batches: normalised pictures of the size that will be learned; gone through more than once.
+        batches: normalised images of the size that will be learned; gone through more than once.
 
     Raises:
         OptionError: not so much can be left out as is asked for.
@@ -50,8 +50,8 @@ def refit_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
     """Between epochs of training, fit gates to the adaptors as they are by now.
 
     Args:
-        model: that learns; with gates that decide for each picture, else nothing is done.
-        batches: some of its normalised pictures.
+        model: that learns; with gates that decide for each image, else nothing is done.
+        batches: some of its normalised images.
     """
     gates = gates_of(model)
     if isinstance(gates, BlockGates) and gates.gates.dynamic:
@@ -61,11 +61,11 @@ def refit_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
 
 
 def settle_gates(model: AdaptedModel, batches: Iterable[Tensor]) -> None:
-    """After training, have pictures cost on average the share of compute that is asked for.
+    """After training, have images cost on average the share of compute that is asked for.
 
     Args:
         model: trained, with gates; without any nothing is done.
-        batches: normalised pictures that were not learned from, such as those for validation.
+        batches: normalised images that were not learned from, such as those for validation.
     """
     gates = gates_of(model)
     training = model.training

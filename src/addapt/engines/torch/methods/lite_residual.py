@@ -30,7 +30,7 @@ class LiteResidual(nn.Module):
         expand: hidden channels a channel of the input,
         width: but not more than this in all.
 
-    *Memory:* of n pictures, P elements a channel in the pooled map and G in the result,
+    *Memory:* of n images, P elements a channel in the pooled map and G in the result,
     4 n (c_in P + (2 hidden + c_out) G) bytes, 1 bit a hidden element, and 8 bytes for each
     group of a norm.
     """

@@ -28,7 +28,7 @@ class Norm(Method):
     With g = 1 and d = 0, where training starts, the features are the backbone's own, bit for bit.
 
     *Deviations:* usually the batch norm's own scale and shift are trained, and its statistics
-    follow the new pictures. Here all these are folded into W and b, so that g and d scale and shift
+    follow the new images. Here all these are folded into W and b, so that g and d scale and shift
     the norm's result: the same functions, in other coordinates, but with the backbone's statistics.
     So a batch may be split into micro-batches exactly.
 

@@ -35,7 +35,7 @@ class ParallelAdapter(Method):
     of the convolutions without an adapter, the 1 x 1 ones, are trained, too.
 
     *Deviations:* the source gives each domain batch norms of its own, with statistics of its own
-    pictures. Here the batch norms are folded and their statistics stay the backbone's; the trained
+    images. Here the batch norms are folded and their statistics stay the backbone's; the trained
     biases stand for the norms' shifts. So a batch may be split into micro-batches exactly. In
     bottlenecks and inverted residuals, which the source does not treat, an adapter stands beside
     the one k x k convolution; where that is depthwise, among the many channels of an inverted

@@ -79,9 +79,9 @@ def attach(
         backbone: shared, never changed.
         method: e.g. `addapt.DA3()`.
         classes: number of classes, the width of the logits.
-        gates: what may be left out. Have `measure_gates` look at some pictures before training,
+        gates: what may be left out. Have `measure_gates` look at some images before training,
             and `settle_gates` at others after it. Static gates of resolution are no part of a
-            model: give it smaller pictures.
+            model: give it smaller images.
 
     Raises:
         OptionError: the method or the backbone has no such gates.

@@ -33,7 +33,7 @@ class SeriesAdapter(Method):
     the 1 x 1 ones, are trained, too.
 
     *Deviations:* the source has a batch norm inside the adapter, before its 1 x 1 convolution, and
-    the network's batch norm after it, both the domain's own, with statistics of its own pictures.
+    the network's batch norm after it, both the domain's own, with statistics of its own images.
     Here the frozen, folded norm comes before the adapter and none after it; the trained biases
     stand for the norms' shifts. So a batch may be split into micro-batches exactly. In bottlenecks
     and inverted residuals, which the source does not treat, an adapter follows the one k x k

