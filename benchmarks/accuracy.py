@@ -14,6 +14,7 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import domains
@@ -24,9 +25,8 @@ from result_rows import (
     ROOT,
     Row,
     add_run_options,
-    append_row,
     latest,
-    minutes_left,
+    make_rows,
     read_rows,
     same,
     spell_command,
@@ -35,7 +35,7 @@ from result_rows import (
 from trial import BACKBONE, hyperparameters, learn_and_judge
 
 import addapt
-from addapt.engines.torch.methods import METHODS
+from addapt.methods import METHODS
 
 FILE = RESULTS / "accuracy.jsonl"
 QUICK_FILE = ROOT / "demo" / "accuracy_quick.jsonl"  # not committed: everyone makes their own
@@ -104,20 +104,17 @@ def make(backbone: addapt.Backbone, run: Run, tuned: Sequence[Row], device: str)
 def run_all(runs: Sequence[Run], file: Path, device: str) -> None:
     """Make the runs that are not in the file yet."""
     backbone = addapt.load_backbone(BACKBONE, device=device)
-    tuned = read_rows(tuning.FILE)
-    rows = read_rows(file)
-    todo = [run for run in runs if not is_done(run, rows, tuned)]
-    print(f"{len(todo)} of {len(runs)} runs to make", flush=True)
-    for done, run in enumerate(todo):
-        row = make(backbone, run, tuned, device)
-        append_row(file, row)
-        left = minutes_left([run.method for run in todo[done + 1 :]], read_rows(file))
-        accuracy = "diverged" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
-        print(
-            f"{done + 1}/{len(todo)} {run.domain:13} {run.method:18} seed {run.seed} "
-            f"{run.amount:10} {accuracy}  {row['wall_s']:.0f} s, left: {left}",
-            flush=True,
+    tuned, rows = read_rows(tuning.FILE), read_rows(file)
+    todo = [
+        (
+            run.method,
+            f"{run.domain:13} {run.method:18} seed {run.seed} {run.amount:10}",
+            partial(make, backbone, run, tuned, device),
         )
+        for run in runs
+        if not is_done(run, rows, tuned)
+    ]
+    make_rows(file, todo, len(runs))
 
 
 def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Sequence[str]) -> str:

@@ -18,16 +18,8 @@ from addapt._errors import DataError, MissingPackageError
 
 PACKAGE = "dataset-fashion-mnist"
 CLASSES = (
-    "t-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle-boot",
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle-boot"),
 )
 SHAPES = {"train": (60_000, 28, 28), "t10k": (10_000, 28, 28)}
 UNSIGNED_BYTE = 0x08

@@ -13,6 +13,7 @@ few images of one domain: its rows are about time.
 
 import argparse
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +27,7 @@ from result_rows import (
     ROOT,
     Row,
     add_run_options,
-    append_row,
-    minutes_left,
+    make_rows,
     spell_command,
     surroundings,
 )
@@ -35,9 +35,8 @@ from trial import hyperparameters
 
 import addapt
 from addapt.bench.gates import TIMED_IMAGES, bench_gates, time_gates
-from addapt.engines.torch.gates import UNITS
+from addapt.gates import UNITS, ungated_px
 from addapt.images import load_images, scan_classes
-from addapt.learning.gating import ungated_px
 
 FILE = RESULTS / "gates.jsonl"
 TIMES = RESULTS / "gates.json"
@@ -45,7 +44,6 @@ STORE = ROOT / "demo" / "gates"
 PX = 224
 TARGETS = {
     "resolution": (0.6, 0.4, 0.8, 0.25),
-    "channels": (0.6, 0.4, 0.8, 0.25),
     "blocks": (0.6, 0.5, 0.8, 0.7),  # what has no shortcut is always computed: 49 %
 }
 SHARES, SHARES_OF_RANDOM = 4, 2
@@ -69,11 +67,16 @@ class Run:
     compute_target: float
 
     @property
-    def gates(self) -> addapt.Gates | None:
+    def gates(self) -> addapt.GateConfig | None:
         """What is asked for, if anything."""
         if self.unit == UNGATED:
             return None
-        return addapt.Gates(self.unit, KINDS[self.kind], self.compute_target)
+        return addapt.GateConfig(self.unit, KINDS[self.kind], self.compute_target)
+
+    @property
+    def method(self) -> str:
+        """What is alike in how long it takes."""
+        return f"{self.unit}-{self.kind}"
 
     @property
     def name(self) -> str:
@@ -103,11 +106,7 @@ def load(name: str) -> addapt.Learner:
 
 
 def is_done(run: Run, rows: Sequence[Row]) -> bool:
-    return any(same_run(run, row) for row in rows)
-
-
-def same_run(run: Run, row: Row) -> bool:
-    return all(row[name] == value for name, value in dataclasses.asdict(run).items())
+    return any(dataclasses.asdict(run).items() <= row.items() for row in rows)
 
 
 def make(learner: addapt.Learner, run: Run) -> Row:
@@ -127,7 +126,7 @@ def make(learner: addapt.Learner, run: Run) -> Row:
     )
     history = learner.store.history_path(run.name).read_text().splitlines()
     row = dataclasses.asdict(run) | {
-        "method": f"{run.unit}-{run.kind}",  # for the guess of how long the rest takes
+        "method": run.method,
         "hyperparameters": hyperparameters(gates_table.METHOD),
         "image_px": report.image_px,
         "epochs": report.epochs,
@@ -151,25 +150,20 @@ def make(learner: addapt.Learner, run: Run) -> Row:
 def run_all(runs: Sequence[Run], device: str) -> None:
     """Make the runs that are not in the file yet."""
     rows = gates_table.read_runs(FILE)
-    todo = [run for run in runs if not is_done(run, rows)]
-    print(f"{len(todo)} of {len(runs)} runs to make", flush=True)
-    learner: addapt.Learner | None = None
-    for done, run in enumerate(todo):
-        if learner is None or learner.backbone.info.name != run.backbone:
-            learner = load(run.backbone)
+    learner = functools.cache(load)
+
+    def make_here(run: Run) -> Row:
         words = ["--domain", run.domain, "--unit", run.unit, "--kind", run.kind]
         words += ["--backbone", run.backbone, "--compute", f"{run.compute_target:g}"]
         command = spell_command("gates", "run", *words, device=device)
-        row = make(learner, run) | surroundings(command, device)
-        append_row(FILE, row)
-        rows = gates_table.read_runs(FILE)
-        left = minutes_left([f"{each.unit}-{each.kind}" for each in todo[done + 1 :]], rows)
-        accuracy, wall_s = row["accuracy"], row["wall_s"]
-        print(
-            f"{done + 1}/{len(todo)} {run.backbone} {run.name:36} {accuracy:.3f}  {wall_s:.0f} s, "
-            f"left: {left}",
-            flush=True,
-        )
+        return make(learner(run.backbone), run) | surroundings(command, device)
+
+    todo = [
+        (run.method, f"{run.backbone} {run.name:36}", functools.partial(make_here, run))
+        for run in runs
+        if not is_done(run, rows)
+    ]
+    make_rows(FILE, todo, len(runs))
 
 
 def time_all(device: str) -> None:

@@ -9,19 +9,27 @@ from typing import Any
 from result_rows import Row, read_rows, same
 from trial import hyperparameters
 
+from addapt.gates import UNITS
+
 UNGATED = "none"
 METHOD = "da3"  # the only one with gates
 IDENTITY = ("backbone", "domain", "unit", "kind", "compute_target")
 # Of one run; made anew it has other seconds, and times of the former one are not its own.
 RUN = (*IDENTITY, "train_s")
-SHOWN_POINTS = 5  # of accuracy below the ungated; who loses more is named beside the image
-COLORS = {"resolution": "tab:green", "blocks": "tab:red", "channels": "tab:blue"}
+COLORS = {"resolution": "tab:green", "blocks": "tab:red"}
 
 
 def read_runs(path: Path) -> list[Row]:
-    """Return the runs that were made with the method's defaults of now."""
+    """Return the runs that can be made again: with the method's defaults and of the units.
+
+    The files also keep those of `channels`, see LOG.md.
+    """
     now = hyperparameters(METHOD)
-    return [row for row in read_rows(path) if same(row.get("hyperparameters"), now)]
+    return [
+        row
+        for row in read_rows(path)
+        if row["unit"] in (UNGATED, *UNITS) and same(row.get("hyperparameters"), now)
+    ]
 
 
 def joined(runs: Path, times: Path) -> list[Row]:
@@ -51,10 +59,8 @@ def summary(rows: Sequence[Row], backbone: str) -> list[dict[str, Any]]:
     own = [row for row in rows if row["backbone"] == backbone]
     names = {row["domain"] for row in own}
     found = []
-    for kind in sorted(
-        {(-row["compute_target"], row["unit"], row["kind"]) for row in own},
-    ):
-        some = [row for row in own if (-row["compute_target"], row["unit"], row["kind"]) == kind]
+    for share, unit, kind in sorted({kind_of(row) for row in own}):
+        some = [row for row in own if kind_of(row) == (share, unit, kind)]
         if {row["domain"] for row in some} != names:
             continue
         means = {
@@ -71,8 +77,13 @@ def summary(rows: Sequence[Row], backbone: str) -> list[dict[str, Any]]:
                 means[f"ms_{batch}"] = statistics.mean(row[f"ms_{batch}"] for row in some)
                 of_ungated = [row[f"ungated_ms_{batch}"] for row in some]
                 means[f"ungated_ms_{batch}"] = statistics.mean(of_ungated)
-        found.append({"compute_target": -kind[0], "unit": kind[1], "kind": kind[2]} | means)
+        found.append({"compute_target": -share, "unit": unit, "kind": kind} | means)
     return found
+
+
+def kind_of(row: Row) -> tuple[float, str, str]:
+    """Return what kinds are sorted by, those of the most compute first."""
+    return -row["compute_target"], row["unit"], row["kind"]
 
 
 def table(rows: Sequence[Row], backbone: str) -> str:
@@ -102,14 +113,15 @@ def steps_table(path: Path) -> str:
     if not path.exists():
         return "Not run here.\n"
     lines = [
-        "| backbone | gates | faster than ungated | memory | kept for backward |",
-        "|---|---|---:|---:|---:|",
+        "| backbone | gates | faster than ungated | kept for backward |",
+        "|---|---|---:|---:|",
     ]
-    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
-        memory, kept = (row[name] / row[f"ungated_{name}"] for name in ("peak_bytes", "kept_bytes"))
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    for row in (row for row in rows if row["unit"] in UNITS):
+        kept = row["kept_bytes"] / row["ungated_kept_bytes"]
         lines.append(
             f"| {row['backbone']} | {row['unit']}, {row['kind']} | {row['ratio_time']:.2f}x "
-            f"| {memory:.0%} | {kept:.0%} |"
+            f"| {kept:.0%} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -139,17 +151,6 @@ def draw(rows: Sequence[Row], backbone: str, path: Path) -> None:
             label=f"{unit}, {kind}",
         )
     axes.plot(ungated_ms, ungated, "k*", markersize=14, label="ungated")
-    lowest = ungated - SHOWN_POINTS
-    axes.set_ylim(lowest, ungated + 1)
-    lower = [
-        f"{row['unit']}, {row['kind']}, {row['compute_target']:.0%}: {100 * row['accuracy']:.1f} "
-        f"({row['ms']:.1f} ms)"
-        for row in found
-        if 100 * row["accuracy"] < lowest
-    ]
-    if lower:
-        words = "\n".join(["below the image:", *lower])
-        axes.text(0.98, 0.03, words, transform=axes.transAxes, ha="right", fontsize=8)
     axes.set_xlabel(f"milliseconds an image, batch 1 ({backbone})")
     axes.set_ylabel("mean test accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,184 +1,144 @@
-"""How near the planner's predictions come to what steps measurably take.
+"""How near `addapt plan` comes to what `addapt learn` then takes, and how long it needs.
 
-    python benchmarks/plan_accuracy.py [--threads 1] [--restart]
+    python benchmarks/plan_accuracy.py [--threads 2] [--restart] [--only PART]
 
-Every combination runs in processes of its own, the worker of `addapt bench step`: the peak is
-that of the first three steps above the loaded model, which has answered one image. From process
-to process it differs by up to a sixth, as the heap falls out: the median of three is taken. Writes
-`results/plan_accuracy.json` after each combination and goes on there when started again.
+Every combination runs both commands in processes of their own, with an empty cache: the most that
+the whole process of `learn --budget` held is compared with the row of `plan`, the images that are
+kept decoded included. Writes `results/plan_accuracy.json` after each combination and goes on there
+when started again.
 """
 
 import argparse
 import json
-import statistics
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import addapt.learning  # noqa: F401  # what learning imports is part of its process
-from addapt.bench.contender import Contender, Workload
-from addapt.bench.remote import ALLOCATORS, RemoteStep
-from addapt.bench.surroundings import machine, versions
-from addapt.engines.torch.memory import PlanRow, plan
+import numpy as np
+from PIL import Image
 
-PROCESSES = 3
+from addapt.bench.surroundings import machine, versions
+
 RESULT = Path(__file__).parent / "results" / "plan_accuracy.json"
-LITE0, LITE1 = "efficientnet_lite0", "efficientnet_lite1"
-# The constants in memory/plan.py were chosen by both parts; the second was held out at first.
+BUDGET = "8GB"
+CLASSES, IMAGES_A_CLASS = 2, 24
+LITE0, LITE1, LITE2 = "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
+MOBILE = "mobilenet_v2"
 # Backbone, method, batch, micro-batch, image_px.
 COMBINATIONS = [
-    (LITE0, "da3", 8, 1, 96),
-    (LITE0, "da3", 8, 4, 96),
-    (LITE0, "da3", 8, 8, 96),
-    (LITE0, "da3", 4, 1, 224),
-    (LITE0, "da3", 4, 2, 224),
-    (LITE0, "da3", 8, 4, 224),
-    (LITE0, "head", 8, 4, 128),
-    (LITE0, "head", 8, 8, 224),
-    (LITE0, "finetune", 4, 4, 96),
-    (LITE0, "finetune", 8, 8, 128),
-    (LITE1, "da3", 4, 2, 128),
-    (LITE1, "da3", 8, 4, 160),
-    (LITE1, "finetune", 4, 4, 128),
-    ("mobilenet_v2", "da3", 8, 1, 128),
-    ("mobilenet_v2", "da3", 8, 4, 160),
-    ("mobilenet_v2", "da3", 4, 2, 224),
-    ("mobilenet_v2", "head", 8, 4, 128),
-    ("mobilenet_v2", "finetune", 4, 4, 128),
-    ("resnet18", "da3", 4, 1, 224),
-    ("resnet18", "da3", 8, 4, 128),
-    ("resnet18", "da3", 8, 8, 160),
-    ("resnet18", "head", 8, 8, 128),
-    ("resnet18", "finetune", 4, 4, 128),
-    ("resnet26", "da3", 4, 1, 224),
-    ("resnet26", "da3", 8, 4, 128),
-    ("resnet26", "finetune", 4, 4, 96),
-    ("resnet50", "da3", 4, 1, 224),
-    ("resnet50", "da3", 4, 4, 128),
-    ("resnet50", "da3", 4, 2, 224),
-    ("resnet50", "finetune", 2, 2, 128),
-]
-HELD_OUT = [
-    (LITE0, "da3", 6, 3, 192),
-    (LITE0, "finetune", 6, 6, 112),
-    (LITE1, "da3", 4, 1, 192),
-    (LITE1, "head", 8, 4, 192),
-    ("mobilenet_v2", "da3", 8, 8, 112),
-    ("mobilenet_v2", "finetune", 8, 8, 96),
-    ("resnet18", "da3", 6, 2, 192),
-    ("resnet26", "da3", 4, 2, 160),
-    ("resnet50", "da3", 8, 8, 112),
-    ("resnet50", "head", 4, 4, 192),
+    (LITE0, "da3", 16, 8, 224),
+    (LITE0, "da3", 16, 1, 224),
+    (LITE0, "da3", 16, 8, 96),
+    (LITE0, "head", 16, 16, 224),
+    (LITE0, "bias", 8, 4, 160),
+    (LITE0, "finetune", 16, 16, 128),
+    (LITE0, "lora", 8, 2, 224),
+    (LITE0, "piggyback", 8, 8, 96),
+    (LITE1, "da3", 16, 4, 240),
+    (LITE2, "tinytl", 8, 2, 192),
+    (MOBILE, "da3", 32, 8, 160),
+    (MOBILE, "repnet", 16, 4, 128),
+    (MOBILE, "finetune_frozen_bn", 8, 2, 224),
+    ("resnet18", "da3", 16, 16, 128),
+    ("resnet18", "parallel_adapter", 8, 2, 160),
+    ("resnet18", "finetune", 8, 8, 224),
+    ("resnet26", "series_adapter", 8, 4, 128),
+    ("resnet50", "da3", 8, 1, 224),
+    ("resnet50", "da3", 16, 8, 128),
+    ("resnet50", "norm", 4, 2, 160),
 ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--restart", action="store_true", help="measure everything anew")
+    parser.add_argument("--only", default="", help="combinations whose words contain this")
     options = parser.parse_args()
-    measured: dict[str, Any] = {}
-    if RESULT.exists() and not options.restart:
-        measured = {_key(row): row for row in json.loads(RESULT.read_text())["rows"]}
-    rows = []
-    for combination in (*COMBINATIONS, *HELD_OUT):
-        backbone, method, batch, micro_batch, image_px = combination
-        row = {
-            "backbone": backbone,
-            "method": method,
-            "batch": batch,
-            "micro_batch": micro_batch,
-            "image_px": image_px,
-            "threads": options.threads,
-            "held_out": combination in HELD_OUT,
-        }
-        started = time.perf_counter()
-        if _key(row) in measured:
-            row["measured_peak_bytes"] = measured[_key(row)]["measured_peak_bytes"]
-            row["measured_process_bytes"] = measured[_key(row)]["measured_process_bytes"]
-        else:
-            row |= _median([_measure(*combination, options.threads) for _ in range(PROCESSES)])
-        # Predictions are made anew each time: they take no time.
-        predicted = _predict(*combination)
-        row["predicted_peak_bytes"] = predicted.predicted_peak_bytes
-        row["predicted_process_bytes"] = predicted.predicted_process_bytes
-        for what in ("peak", "process"):
-            real = row[f"measured_{what}_bytes"]
-            if real:
-                row[f"{what}_error"] = round(row[f"predicted_{what}_bytes"] / real - 1, 4)
-        rows.append(row)
-        rest = [old for key, old in measured.items() if key not in map(_key, rows)]
-        _save(rows + rest)
-        print(_line(row), f"{time.perf_counter() - started:5.1f} s", flush=True)
-    for held_out in (False, True):
-        errors = [abs(row["peak_error"]) for row in rows if row["held_out"] is held_out]
+    known = [] if options.restart or not RESULT.exists() else json.loads(RESULT.read_text())["rows"]
+    rows = {tuple(row["combination"]): row for row in known}
+    for combination in COMBINATIONS:
+        if combination in rows or options.only not in " ".join(map(str, combination)):
+            continue
+        row = rows[combination] = compare(combination, options.threads)
         print(
-            f"{'held out' if held_out else 'chosen by'}: {len(errors)} combinations, error of the "
-            f"peak: median {statistics.median(errors):.1%}, largest {max(errors):.1%}"
+            " ".join(map(str, combination)), f"{row['error']:+.1%}, {row['plan_s']} s", flush=True
         )
+        kept = [rows[each] for each in COMBINATIONS if each in rows]
+        RESULT.write_text(json.dumps(result(kept, options.threads), indent=2) + "\n")
 
 
-def _measure(
-    backbone: str, method: str, batch: int, micro_batch: int, image_px: int, threads: int
-) -> dict[str, Any]:
-    # The worker fine-tunes without the product's second copy of the weights.
-    eager = method == "finetune"
-    contender = Contender(method, "eager" if eager else "addapt", "", micro_batch, packed=False)
-    workload = Workload(backbone, "random", batch, image_px, threads, "cpu")
-    worker = RemoteStep(contender, workload)
-    try:
-        memory = worker.measure_memory()
-    finally:
-        worker.close()
+def compare(combination: tuple[str, str, int, int, int], threads: int) -> dict[str, Any]:
+    """Run `plan`, then `learn`."""
+    backbone, method, batch, micro_batch, image_px = combination
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder / "images", image_px)
+        common = (
+            *("--backbone", backbone, "--method", method, "--batch", batch),
+            *("--image-px", image_px, "--threads", threads, "--json"),
+        )
+        started = time.perf_counter()
+        planned = addapt(folder, "plan", "--classes", CLASSES, *common)
+        plan_s = time.perf_counter() - started
+        (row,) = (row for row in planned["rows"] if row["micro_batch"] == micro_batch)
+        learned = addapt(
+            folder,
+            *("learn", "x", folder / "images", "--store", folder / "store", "--epochs", 3),
+            # Several epochs, saved every second: a short run does what a longer one does.
+            *("--micro-batch", micro_batch, "--budget", BUDGET, "--save-every", 1),
+            *common,
+        )
+    images_bytes = CLASSES * IMAGES_A_CLASS * 3 * image_px**2
+    said, taken = row["process_bytes"] + images_bytes, learned["process_peak_bytes"]
     return {
-        "measured_peak_bytes": memory["peak_bytes"],
-        "measured_process_bytes": None if eager else memory["process_bytes"],
+        "combination": list(combination),
+        "planned_bytes": said,
+        "learned_bytes": taken,
+        "error": round(said / taken - 1, 4),
+        "plan_s": round(plan_s, 1),
     }
 
 
-def _median(measured: list[dict[str, Any]]) -> dict[str, Any]:
-    middle = {}
-    for name, first in measured[0].items():
-        values = [each[name] for each in measured]
-        middle[name] = None if first is None else int(statistics.median(values))
-    return middle
+def addapt(folder: Path, *words: object) -> Any:
+    """Run a command with a cache of its own; return what it printed as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from addapt.cli.main import main; main()", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ADDAPT_CACHE": str(folder / "cache")},
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, words))}\n{done.stderr}")
+    return json.loads(done.stdout)
 
 
-def _predict(backbone: str, method: str, batch: int, micro_batch: int, image_px: int) -> PlanRow:
-    rows = plan(backbone, method, batch, image_px, micro_batches=[micro_batch]).rows
-    return rows[0]
+def write_images(folder: Path, px: int) -> None:
+    """Write noise as class folders."""
+    generator = np.random.default_rng(0)
+    for label in range(CLASSES):
+        (folder / str(label)).mkdir(parents=True)
+        for i in range(IMAGES_A_CLASS):
+            pixels = generator.integers(0, 256, (px, px, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / str(label) / f"{i}.jpg")
 
 
-def _key(row: dict[str, Any]) -> str:
-    names = ("backbone", "method", "batch", "micro_batch", "image_px", "threads")
-    return " ".join(str(row[name]) for name in names)
-
-
-def _line(row: dict[str, Any]) -> str:
-    what = f"{row['backbone']} {row['method']} {row['batch']}/{row['micro_batch']}"
-    cells = [
-        f"{row['predicted_peak_bytes'] / 1e6:7.1f} of {row['measured_peak_bytes'] / 1e6:7.1f} MB"
-        f" ({row['peak_error']:+.1%})"
-    ]
-    if row["measured_process_bytes"]:
-        cells.append(
-            f"process {row['predicted_process_bytes'] / 1e6:6.1f} of "
-            f"{row['measured_process_bytes'] / 1e6:6.1f} MB ({row['process_error']:+.1%})"
-        )
-    return f"{what:32s} {row['image_px']:4d} px  {'  '.join(cells)}"
-
-
-def _save(rows: list[dict[str, Any]]) -> None:
-    result = {
+def result(rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:
+    """Return what is committed."""
+    return {
         "rows": rows,
-        "environment": ALLOCATORS["lean"],
+        "largest_error": max(abs(row["error"]) for row in rows),
+        "longest_plan_s": max(row["plan_s"] for row in rows),
+        "threads": threads,
         "versions": versions(),
         "machine": machine(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": f"python benchmarks/plan_accuracy.py --threads {threads}",
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import shlex
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,25 @@ def append_row(path: Path, row: Row) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
+
+
+def make_rows(file: Path, todo: Sequence[tuple[str, str, Callable[[], Row]]], total: int) -> None:
+    """Make rows and append them: each of a method, which is shown in these words."""
+    print(f"{len(todo)} of {total} runs to make", flush=True)
+    for done, (_, words, make) in enumerate(todo, 1):
+        row = make()
+        append_row(file, row)
+        left = minutes_left([method for method, _, _ in todo[done:]], read_rows(file))
+        print(
+            f"{done}/{len(todo)} {words} {accuracy_of(row)}  {row['wall_s']:.0f} s, left: {left}",
+            flush=True,
+        )
+
+
+def accuracy_of(row: Row | None) -> str:
+    if row is None:
+        return "not run here"
+    return "diverged" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
 
 
 def latest(rows: Sequence[Row], *names: str) -> dict[tuple[Any, ...], Row]:

@@ -1,22 +1,17 @@
-"""The paper's claims and our goals beside what was measured here; Markdown."""
+"""The paper's claims beside what was measured here; Markdown."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import accuracy
 import domains
-import imagenet_to_sketch
-from result_rows import Row, latest
-from step_results import amount
-from step_rows import DEFAULT, SMALLEST, ratio, spread, step_row, times, title
-
-from addapt.engines.torch.methods import METHODS
+from result_rows import Row
+from step_rows import DEFAULT, SMALLEST, amount, ratio, spread, step_row, times, title
 
 NOT_RUN = "not run here"
-DA3, HEAD, FINETUNE = "da3", "head", "finetune"
+DA3, FINETUNE = "da3", "finetune"
 RIVALS = (FINETUNE, "series_adapter", "parallel_adapter", "piggyback")
 PAPER_MEMORY, PAPER_TIME = "19x to 37x", "2x"
-MEMORY_GOAL = 20.0
 GATED_SHARE = 0.6  # of the compute, which every unit was asked for
 Results = Sequence[dict[str, Any]]
 
@@ -44,65 +39,57 @@ def ratio_of(result: dict[str, Any], rival: str, setting: str, name: str) -> flo
     return ratio(step_row(result, rival, setting), step_row(result, DA3, setting), name)
 
 
-def goals(rows: Sequence[Row], steps: Results) -> str:
-    """Say of each goal whether it is met, with the numbers."""
-    full = _with_all_images(rows)
-    lines = ["| goal | result |", "|---|---|"]
-    lines.append(
-        f"| Every method on every domain: at least head only minus 1 point | {_learning(full)} |"
-    )
-    lines.append(
-        "| DA³'s mean accuracy: at least that of each other method minus .5 point | "
-        f"{_best(full)} |"
-    )
+def memory_table(steps: Results) -> str:
+    """Compare a step of DA3 in two settings with fine-tuning: the table of docs/MEMORY.md."""
+    lines = [
+        "| backbone, batch | fine-tuning: memory, time | DA³ default: memory | kept | time "
+        "| process | DA³ smallest: memory | kept | process |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
     for result in steps:
-        settings = (DEFAULT, SMALLEST)
-        values = [ratio_of(result, FINETUNE, setting, "peak_bytes") for setting in settings]
-        words = [
-            f"{setting} {times(value)}" for setting, value in zip(settings, values, strict=True)
+        rival = step_row(result, FINETUNE, DEFAULT)
+        assert rival is not None
+        cells = [
+            f"{result['backbone']}, {result['batch']}",
+            f"{_megabytes(rival)}, {rival['step_s']:.2f} s",
         ]
-        met = [value is not None and value >= MEMORY_GOAL for value in values]
-        verdict = "met" if all(met) else "met by the smallest setting" if met[1] else "**missed**"
+        for setting in (DEFAULT, SMALLEST):
+            row = step_row(result, DA3, setting)
+            assert row is not None
+            cells.append(f"{_megabytes(row)}, {times(ratio(rival, row, 'peak_bytes'))}")
+            cells.append(f"{ratio(rival, row, 'kept_bytes'):.0f}x")
+            if setting == DEFAULT:
+                cells.append(times(ratio(rival, row, "step_s")))
+            cells.append(_megabytes(row, "process_bytes"))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def allocator_table(result: dict[str, Any]) -> str:
+    """Show the same for one step with the system's own allocator."""
+    rival = step_row(result, FINETUNE, DEFAULT)
+    assert rival is not None
+    lines = [
+        "| method, setting | memory | time |",
+        "|---|---:|---:|",
+        f"| fine-tuning | {_megabytes(rival)} | {rival['step_s']:.2f} s |",
+    ]
+    for setting in (DEFAULT, SMALLEST):
+        row = step_row(result, DA3, setting)
+        assert row is not None
+        less, faster = (times(ratio(rival, row, name)) for name in ("peak_bytes", "step_s"))
         lines.append(
-            f"| DA³ needs at most 1/20 of fine-tuning's memory, {title(result)} | "
-            f"{', '.join(words)}: {verdict} |"
+            f"| DA³ {setting} | {_megabytes(row)}, {less} | {row['step_s']:.2f} s, {faster} |"
         )
     return "\n".join(lines) + "\n"
 
 
+def _megabytes(row: Row, name: str = "peak_bytes") -> str:
+    return f"{row[name] / 1e6:.0f} MB"
+
+
 def _with_all_images(rows: Sequence[Row]) -> list[Row]:
     return [row for row in accuracy.counted(rows) if row["amount"] == accuracy.ALL]
-
-
-def _learning(rows: Sequence[Row]) -> str:
-    of = {(m, d): _mean(rows, m, [d]) for m in METHODS for d in domains.DOMAINS}
-    below, missing = [], 0
-    for (method, domain), value in of.items():
-        head = of[HEAD, domain]
-        if value is None or head is None:
-            missing += 1
-        elif round(value - head, 4) < -0.01:
-            below.append(f"{method} on {domain} {100 * (value - head):+.1f}")
-    if missing == len(of):
-        return NOT_RUN
-    met = "met by those that were run" if missing else "met"
-    words = f"**missed** by {', '.join(below)}" if below else met
-    return words + (f" ({missing} of {len(of)} pairs {NOT_RUN})" if missing else "")
-
-
-def _best(rows: Sequence[Row]) -> str:
-    means = {method: _mean(rows, method, domains.DOMAINS) for method in METHODS}
-    known = {method: 100 * mean for method, mean in means.items() if mean is not None}
-    others = {method: mean for method, mean in known.items() if method != DA3}
-    if DA3 not in known or not others:
-        return NOT_RUN
-    ahead = [f"{method} {mean:.1f}" for method, mean in others.items() if known[DA3] < mean - 0.5]
-    best = max(others, key=others.__getitem__)
-    verdict = f"**missed** by {', '.join(ahead)}" if ahead else "met"
-    missing = len(METHODS) - len(known)
-    return f"DA³ {known[DA3]:.1f}, best other {best} {others[best]:.1f}: {verdict}" + (
-        f" ({missing} methods {NOT_RUN})" if missing else ""
-    )
 
 
 def _mean(rows: Sequence[Row], method: str, names: Sequence[str]) -> float | None:
@@ -139,11 +126,7 @@ def _dynamic(gated: Sequence[Row]) -> str:
 
 
 def reproducibility(
-    rows: Sequence[Row],
-    steps: Results,
-    sequence: dict[str, Any],
-    sketch: Sequence[Row],
-    gated: Sequence[Row],
+    rows: Sequence[Row], steps: Results, sequence: dict[str, Any], gated: Sequence[Row]
 ) -> str:
     """List what was published, and what of it was measured here; `gated` are of one backbone."""
     resnets = [result for result in steps if result["backbone"] == "resnet50"]
@@ -160,7 +143,7 @@ def reproducibility(
     logits = f"{sum(map(sum, changed))} logits changed" if changed else NOT_RUN
     table = [
         ("DA³: training memory against fine-tuning", PAPER_MEMORY, less("peak_bytes", FINETUNE)),
-        ("the same, published version", "5x to 37x", less("peak_bytes", FINETUNE)),
+        ("the same, workshop version", "5x to 37x", less("peak_bytes", FINETUNE)),
         (
             "DA³: training memory against series and parallel adapters, Piggyback",
             PAPER_MEMORY,
@@ -174,21 +157,12 @@ def reproducibility(
             _beside_the_four(_with_all_images(rows)),
         ),
         ("DA³: dynamic gates save computation", "stated", _dynamic(gated)),
-        ("all of it on a Jetson Nano", "measured", NOT_RUN),
         (
             "TinyTL: memory against fine-tuning",
             "up to 6.5x, counted",
             less("peak_bytes", FINETUNE, method="tinytl"),
         ),
-        ("Residual adapters, CIFAR-100, ResNet-26: parallel", "80.61 %", NOT_RUN),
-        ("the same: series", "80.17 %", NOT_RUN),
-        ("the same: fine-tuning", "78.40 %", NOT_RUN),
     ]
-    ours = latest([row for row in sketch if row["comparable"]], "method", "domain")
-    for name, published in imagenet_to_sketch.PUBLISHED.items():
-        share = ours.get(("piggyback", name), {}).get("accuracy")
-        found = NOT_RUN if share is None else f"{100 * share:.2f} %"
-        table.append((f"Piggyback, ResNet-50: {name}", f"{published.piggyback:.2f} %", found))
     lines = ["| statement | published | ours |", "|---|---|---|"]
     lines += [f"| {' | '.join(cells)} |" for cells in table]
     return "\n".join(lines) + "\n"

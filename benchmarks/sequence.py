@@ -28,10 +28,13 @@ from torch import Tensor
 from trial import BACKBONE, build, hyperparameters
 
 import addapt
-from addapt.engines.torch.methods import METHODS, AdaptedModel, Method
-from addapt.images import ImageSet, load_images, scan_classes
+from addapt.engines.torch.methods import AdaptedModel
+from addapt.engines.torch.methods.finetune import TunedCopy
+from addapt.engines.torch.model import TorchModel
+from addapt.images import load_images, scan_classes
 from addapt.learning import Learner
-from addapt.learning.loop import predict_logits
+from addapt.learning.evaluation import logits_of
+from addapt.methods import METHODS
 
 FILE = RESULTS / "sequence.json"
 WORK = ROOT / "demo" / "sequence"
@@ -54,6 +57,7 @@ class DomainSequence:
     def __init__(
         self, backbone: addapt.Backbone, method: str, names: list[str], work: Path, record: Record
     ) -> None:
+        self.backbone = backbone
         self.method = method
         self.names = names
         self.work = work
@@ -77,10 +81,12 @@ class DomainSequence:
         place = len(self.record["accuracy"])
         name = self.names[place]
         method = build(self.method, self.settings)
+        learner = self.learner
         if self.carries_over and place:
-            method = continued(method, self.learner.store.path(self.names[place - 1]))
+            previous = learner.store.path(self.names[place - 1])
+            learner = Learner(continued(self.backbone, previous), self.work)
         folders = domains.domain_folders(name)
-        report = self.learner.learn(
+        report = learner.learn(
             name, folders.train, method=method, image_px=domains.IMAGE_PX, restart=True
         )
         accuracy, changed = [], []
@@ -104,24 +110,21 @@ class DomainSequence:
         """Return accuracy and logits on the test images of a domain, as things are now."""
         info, model = self.learner.load(name)
         if self.carries_over:
-            carry_network(model, self.learner.store.path(network_of))
+            assert isinstance(model, TorchModel)
+            carry_network(model.module, self.learner.store.path(network_of))
         samples = scan_classes(domains.domain_folders(name).test, info.classes)
-        images: ImageSet
         images, _ = load_images(samples, info.image_px, info.interpolation)
-        logits = predict_logits(model, images)
-        return int((logits.argmax(1) == images.labels).sum()) / len(images), logits
+        logits = logits_of(model, images)
+        return float((logits.argmax(1) == images.labels).mean()), torch.from_numpy(logits)
 
 
-def continued(method: Method, previous: Path) -> Method:
-    """Return the method with the network of a learned domain as its start."""
-
-    def attach(self: Method, backbone: addapt.Backbone, classes: int) -> AdaptedModel:
-        model = type(method).attach(self, backbone, classes)
-        carry_network(model, previous)
-        return model
-
-    changed: type[Method] = type(type(method).__name__, (type(method),), {"attach": attach})
-    return changed(**dataclasses.asdict(method))
+def continued(backbone: addapt.Backbone, previous: Path) -> addapt.Backbone:
+    """Return a backbone that fine-tuning starts from: the network of a fine-tuned domain's file."""
+    model = addapt.attach(backbone, addapt.Finetune(), classes=1)
+    carry_network(model, previous)
+    assert isinstance(model.adaptor, TunedCopy)
+    stem, *blocks, tail = model.adaptor.layers
+    return addapt.Backbone(stem, blocks, tail, backbone.info)
 
 
 def carry_network(model: AdaptedModel, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""The committed results of `addapt bench step`, looked up by method and setting."""
+"""The committed results of `addapt bench step`: looked up by method and setting, and as tables."""
 
 import json
 from collections.abc import Sequence
@@ -8,10 +8,14 @@ from typing import Any
 from result_rows import RESULTS, Row
 
 from addapt.bench.contender import WHOLE_BATCH
-from addapt.engines.torch.methods import METHODS
+from addapt.methods import METHODS
 
 FOLDER = RESULTS / "step"
 DEFAULT, SMALLEST = "default", "smallest"
+HEADINGS = (
+    *("method, setting", "at once", "packed"),
+    *("memory, MB", "kept, MB", "s a step", "process, MB"),
+)
 
 
 def step_results(folder: Path = FOLDER) -> list[dict[str, Any]]:
@@ -62,3 +66,31 @@ def spread(values: Sequence[float | None]) -> str:
         return times(None)
     ends = sorted({times(min(known)), times(max(known))}, key=lambda text: float(text[:-1]))
     return " to ".join(ends)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Render the rows of one result as Markdown."""
+    lines = [f"| {' | '.join(HEADINGS)} |", f"|---|{'---:|' * (len(HEADINGS) - 1)}"]
+    for row in rows:
+        setting = "" if row["setting"] == WHOLE_BATCH else f" {row['setting']}"
+        if row["engine"] == "eager":
+            setting += ", plain PyTorch"
+        cells = (
+            row["method"] + setting,
+            row["micro_batch"],
+            "yes" if row["packed"] else "",
+            amount(row["peak_bytes"], 1e6, row["ratio_memory"]),
+            amount(row["kept_bytes"], 1e6, row["ratio_kept"]),
+            amount(row["step_s"], 1, row["ratio_time"]),
+            amount(row["process_bytes"], 1e6, None),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def amount(value: float | None, unit: float, ratio: float | None) -> str:
+    """Write a value with three digits and, behind it, how many times less it is."""
+    if value is None:
+        return "–"
+    number = f"{value / unit:.3g}" if value / unit < 1000 else f"{value / unit:.0f}"
+    return number if ratio is None else f"{number} ({ratio:.1f}x)"

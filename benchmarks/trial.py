@@ -1,8 +1,7 @@
 """One run: learn one domain with one method by the product's own loop, then judge it once.
 
-As `addapt learn` does, a tenth of the training images is held out; the epoch with the lowest
-loss on these is kept, and a run ends early when that has not become lower for long. The
-images it is judged on are read when all that is over.
+As `addapt learn` does, a tenth of the training images is held out to choose the epoch and to end
+early. The images it is judged on are read when all that is over.
 """
 
 import dataclasses
@@ -18,8 +17,8 @@ from result_rows import Row
 
 from addapt._errors import TrainingError
 from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.methods import METHODS, Method
 from addapt.learning import Learner
+from addapt.methods import METHODS, Method
 
 BACKBONE = "efficientnet_lite0"
 
@@ -98,7 +97,9 @@ def learn_and_judge(
         "val_accuracy": report.val_accuracy,
         "epochs": report.epochs,
         "best_epoch": report.best_epoch,
-        "parameters": sum(parameter.numel() for parameter in model.domain_parameters()),
+        "parameters": sum(
+            array.size for name, array in model.state().items() if name in model.trained
+        ),
         "file_bytes": report.file_bytes,
         "image_px": report.image_px,
         "micro_batch": report.micro_batch,

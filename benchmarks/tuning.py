@@ -14,6 +14,7 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import domains
@@ -21,9 +22,9 @@ import torch
 from result_rows import (
     RESULTS,
     Row,
+    accuracy_of,
     add_run_options,
-    append_row,
-    minutes_left,
+    make_rows,
     read_rows,
     same,
     spell_command,
@@ -32,7 +33,7 @@ from result_rows import (
 from trial import BACKBONE, Settings, hyperparameters, learn_and_judge, recipe_settings
 
 import addapt
-from addapt.engines.torch.methods import METHODS
+from addapt.methods import METHODS
 
 FILE = RESULTS / "tuning.jsonl"
 TUNED_ON = ("silhouettes", "solar-cells")
@@ -138,40 +139,37 @@ def table(rows: Sequence[Row]) -> str:
             found = [find(rows, method, domain, trial.settings) for domain in TUNED_ON]
             mean = score(rows, method, trial)
             bold = "**" if trial == best else ""
-            cells = [_accuracy(row) for row in found]
+            cells = [accuracy_of(row) for row in found]
             cells.append("not run here" if mean is None else f"{bold}{mean:.3f}{bold}")
             rate = f"{rate_name(method)} {trial.rate:g}"
             lines.append(f"| {method} | {rate} | {trial.schedule} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _accuracy(row: Row | None) -> str:
-    if row is None:
-        return "not run here"
-    return "diverged" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
-
-
 def run(jobs: Sequence[tuple[str, Trial, str]], file: Path, device: str) -> None:
     """Make the trials, each of a method on a domain, that are not in the file yet."""
     backbone = addapt.load_backbone(BACKBONE, device=device)
     rows = read_rows(file)
-    todo = [job for job in jobs if find(rows, job[0], job[2], job[1].settings) is None]
-    print(f"{len(todo)} of {len(jobs)} trials to make", flush=True)
-    for done, (method, trial, domain) in enumerate(todo):
-        folders = domains.domain_folders(domain)
-        assert folders.spare is not None
-        row = learn_and_judge(backbone, method, trial.settings, folders.train, folders.spare)
-        command = spell_command(
-            "tuning", "run", "--method", method, "--domain", domain, device=device
+    todo = [
+        (
+            method,
+            f"{method:18} {rate_name(method)} {trial.rate:g} {trial.schedule:5} {domain:12}",
+            partial(make, backbone, method, trial, domain, device),
         )
-        given = {"domain": domain, "rate": trial.rate, "schedule": trial.schedule}
-        append_row(file, given | row | surroundings(command, device))
-        left = minutes_left([job[0] for job in todo[done + 1 :]], read_rows(file))
-        print(
-            f"{done + 1}/{len(todo)} {method:18} {rate_name(method)} {trial.rate:g} "
-            f"{trial.schedule:5} {domain:12} {_accuracy(row)}  {row['wall_s']:.0f} s, left: {left}",
-            flush=True,
-        )
+        for method, trial, domain in jobs
+        if find(rows, method, domain, trial.settings) is None
+    ]
+    make_rows(file, todo, len(jobs))
+
+
+def make(backbone: addapt.Backbone, method: str, trial: Trial, domain: str, device: str) -> Row:
+    """Learn and judge on the spare images."""
+    folders = domains.domain_folders(domain)
+    assert folders.spare is not None
+    row = learn_and_judge(backbone, method, trial.settings, folders.train, folders.spare)
+    command = spell_command("tuning", "run", "--method", method, "--domain", domain, device=device)
+    given = {"domain": domain, "rate": trial.rate, "schedule": trial.schedule}
+    return given | row | surroundings(command, device)
 
 
 def main() -> None:

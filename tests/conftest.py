@@ -1,6 +1,6 @@
 """Things many tests need: a tiny backbone and folders of easy images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +10,21 @@ import torch
 from PIL import Image
 from torch import nn
 
-from addapt.engines.torch.backbones import (
-    Backbone,
-    BackboneInfo,
-    BlockInfo,
-    InputInfo,
-    weights_sha256,
-)
+from addapt.backbones import BackboneInfo, BlockInfo, InputInfo
+from addapt.engines.torch.backbones import Backbone, weights_sha256
 
 MakeFolder = Callable[..., Path]
 
 # Two threads on a busy machine are slower than one, and tests are small.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep answers of trials out of the user's cache folder, and the user's out of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADDAPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

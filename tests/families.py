@@ -2,7 +2,7 @@
 
 import pytest
 
-from addapt.engines.torch.backbones import BACKBONES
+from addapt.backbones import BACKBONES
 
 # More of the same blocks than one of the others has.
 LARGER = ("efficientnet_lite1", "efficientnet_lite2", "resnet50")

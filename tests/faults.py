@@ -12,7 +12,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
@@ -21,6 +21,7 @@ CALLS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "rmdir", "lock")
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES, errno.EINTR)
 
 OnCall = Callable[[str, int], None]  # a call's kind and its number among those of this kind
+Watching = AbstractContextManager[Counter[str]]
 
 _EVENTS = {
     "os.rename": "rename",
@@ -122,42 +123,39 @@ def watched(folder: Path, on_call: OnCall) -> Iterator[Counter[str]]:
             _watches.remove(watch)
 
 
-@contextmanager
-def failing(folder: Path, call: str, number: int, error: int) -> Iterator[Counter[str]]:
+def failing(folder: Path, call: str, number: int, error: int) -> Watching:
     """Let the call of this kind and number fail in `folder`, and all others succeed."""
 
-    def fail(kind: str, n: int) -> None:
+    def on_call(kind: str, n: int) -> None:
         if (kind, n) == (call, number):
-            raise OSError(error, os.strerror(error))
+            fail(error)
 
-    with watched(folder, fail) as calls:
-        yield calls
+    return watched(folder, on_call)
 
 
-@contextmanager
-def failing_from(folder: Path, number: int, error: int) -> Iterator[None]:
+def failing_from(folder: Path, number: int, error: int) -> Watching:
     """Let all calls in `folder` fail from this number on, as when a disk is pulled out."""
-    left = iter(range(number - 1))
-
-    def fail(kind: str, n: int) -> None:
-        if next(left, None) is None:
-            raise OSError(error, os.strerror(error))
-
-    with watched(folder, fail):
-        yield
+    return watched(folder, _from(number, lambda: fail(error)))
 
 
-@contextmanager
-def dead_at(folder: Path, number: int) -> Iterator[None]:
+def dead_at(folder: Path, number: int) -> Watching:
     """Kill this process, as by a power cut, before its call of this number in `folder`."""
+    return watched(folder, _from(number, kill_at_once))
+
+
+def _from(number: int, act: Callable[[], NoReturn]) -> OnCall:
     left = iter(range(number - 1))
 
-    def die(kind: str, n: int) -> None:
+    def on_call(kind: str, n: int) -> None:
         if next(left, None) is None:
-            kill_at_once()
+            act()
 
-    with watched(folder, die):
-        yield
+    return on_call
+
+
+def fail(error: int) -> NoReturn:
+    """Raise what the system would raise."""
+    raise OSError(error, os.strerror(error))
 
 
 def kill_at_once() -> NoReturn:

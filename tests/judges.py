@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from addapt._errors import AddaptError
 from addapt.domains import DomainInfo, read_info
-from addapt.engines.torch.methods import AdaptedModel
+from addapt.engines.base import Model
 from addapt.learning import Learner
-from addapt.learning.run_file import load_run
+from addapt.learning.checkpoint import load_run
 from tests.damage import Damage, Original, Parts
 
 EXTRA_BYTES = 200_000_000
@@ -43,21 +44,15 @@ def limited_memory(extra_bytes: int = EXTRA_BYTES) -> Iterator[None]:
 
 
 class DomainJudge:
-    """Loads damaged copies of one domain.
-
-    Args:
-        learner: its store gets the copies.
-        original: the valid file.
-    """
+    """Loads damaged copies of one domain, which its learner's store gets."""
 
     def __init__(self, learner: Learner, original: Original) -> None:
-        self.learner = learner
-        self.original = original
+        self.learner, self.original = learner, original
         self.path = learner.store.path(NAME)
         learner.store.folder.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(original.content)
         self.info, model = learner.load(NAME)
-        self.state = _copy(model)
+        self.state = model.state()
 
     def __call__(self, damage: Damage) -> str:
         """Return "refused" or "loaded"; any other outcome is an error."""
@@ -70,8 +65,8 @@ class DomainJudge:
                 _assert_clear(error)
                 return REFUSED
         _describe(info)
-        state = _copy(model)
-        assert all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
+        state = model.state()
+        assert all(np.isfinite(array).all() for array in state.values())
         if not damage.sealed and info.schema == self.info.schema:  # nothing else has that checksum
             assert info == self.info
             assert _same(state, self.state)
@@ -79,22 +74,13 @@ class DomainJudge:
 
 
 class StateJudge:
-    """Loads damaged copies of an unfinished run's state.
-
-    Args:
-        folder: gets the copies.
-        original: the valid file.
-        model: that is learned.
-        steps_per_epoch: of the run.
-    """
+    """Loads damaged copies of an unfinished run's state, which `folder` gets."""
 
     def __init__(
-        self, folder: Path, original: Original, model: AdaptedModel, steps_per_epoch: int
+        self, folder: Path, original: Original, model: Model, steps_per_epoch: int
     ) -> None:
-        self.original = original
-        self.path = folder / "state.safetensors"
-        self.model = model
-        self.steps_per_epoch = steps_per_epoch
+        self.original, self.path = original, folder / "state.safetensors"
+        self.model, self.steps_per_epoch = model, steps_per_epoch
         self.fingerprint: dict[str, Any] = Parts(original).description["fingerprint"]
         folder.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(original.content)
@@ -115,15 +101,15 @@ class StateJudge:
                 return REFUSED
         assert state is not None
         parts = (state.domain, state.optimiser, state.best)
-        assert all(bool(torch.isfinite(tensor).all()) for part in parts for tensor in part.values())
+        assert all(np.isfinite(array).all() for part in parts for array in part.values())
         if not damage.sealed:
             whole = (self.whole.domain, self.whole.optimiser, self.whole.best)
             assert all(map(_same, parts, whole))
             assert (state.step, state.history) == (self.whole.step, self.whole.history)
         if state.domain:
-            self.model.load_domain_state(state.domain)
+            self.model.load_state(state.domain)
         if state.best:
-            self.model.load_domain_state(state.best)
+            self.model.load_state(state.best)
         return LOADED
 
 
@@ -140,11 +126,7 @@ def _assert_clear(error: AddaptError) -> None:
     assert text.rstrip().endswith((".", "!", ")")), text
 
 
-def _copy(model: AdaptedModel) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.domain_state().items()}
-
-
-def _same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+def _same(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> bool:
     return left.keys() == right.keys() and all(
-        torch.equal(left[name], right[name]) for name in left
+        np.array_equal(left[name], right[name]) for name in left
     )

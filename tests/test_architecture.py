@@ -11,22 +11,34 @@ FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 MAX_LINES = 300
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common"}
 
-# From the ground up. A unit may import itself and what stands on a line above it.
-LEVELS: tuple[tuple[str, ...], ...] = (
+# From the ground up. A unit may import itself and what stands on a line above it. But nobody
+# imports the engine on PyTorch from outside: the product knows it by `engines.base` alone.
+PRODUCT_BELOW: tuple[tuple[str, ...], ...] = (
     ("_errors", "_text", "_disk"),
-    ("memory",),
-    ("images", "domains"),
+    ("_cache", "memory"),
+    ("images", "domains", "backbones", "methods"),
+    ("gates",),
+    ("engines.base",),
+)
+TORCH: tuple[tuple[str, ...], ...] = (
     ("engines.torch.ops",),
     ("engines.torch.freezing",),
     ("engines.torch.backbones",),
     ("engines.torch.gates",),
     ("engines.torch.methods",),
     ("engines.torch.memory",),
-    ("engines",),
+    ("engines.torch.adamw", "engines.torch.arrays"),
+    ("engines.torch",),
+)
+PRODUCT_ABOVE: tuple[tuple[str, ...], ...] = (
+    ("engines",),  # which opens one by its name
     ("learning",),
     ("addapt",),  # the package's own face, src/addapt/__init__.py
-    ("cli", "demo", "bench"),
+    ("cli", "demo", "bench", "engines.torch.bench"),
 )
+LEVELS = (*PRODUCT_BELOW, *TORCH, *PRODUCT_ABOVE)
+# Commands that show what PyTorch does.
+WINDOWS = {Path("cli/audit.py")}
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}
 FRONT = set(LEVELS[-1])  # commands may call each other
 
@@ -43,27 +55,46 @@ def unit_of(module: str) -> str:
 
 def imported_modules(source: str) -> Iterator[str]:
     """Yield the dotted names below addapt that `source` imports, anywhere in it."""
+    return (name for name in all_imports(source) if name.split(".")[0] == "addapt")
+
+
+def all_imports(source: str) -> Iterator[str]:
+    """Yield the dotted names that `source` imports, anywhere in it."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: write imports in full, without dots"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        yield from (name for name in names if name.split(".")[0] == "addapt")
+            yield from (alias.name for alias in node.names)
+
+
+def is_torch(unit: str) -> bool:
+    """Tell whether a unit is a part of the engine on PyTorch."""
+    return unit.startswith("engines.torch")
+
+
+def unit_of_file(file: Path) -> str:
+    """Return the part of the house that a file, relative to src/addapt, belongs to."""
+    unit = unit_of(".".join(("addapt", *file.with_suffix("").parts)))
+    assert unit != "addapt", f"{file}: give it its place in LEVELS"
+    return unit
 
 
 def wrong_imports(file: Path, source: str) -> list[str]:
     """Return what `file`, relative to src/addapt, imports against the rules."""
     if file == Path("__init__.py"):
         return []
-    unit = unit_of(".".join(("addapt", *file.with_suffix("").parts)))
-    assert unit != "addapt", f"{file}: give it its place in LEVELS"
-    return [module for module in imported_modules(source) if not _may_import(unit, unit_of(module))]
+    unit = unit_of_file(file)
+    return [
+        module
+        for module in imported_modules(source)
+        if not _may_import(unit, unit_of(module), is_window=file in WINDOWS)
+    ]
 
 
-def _may_import(unit: str, other: str) -> bool:
+def _may_import(unit: str, other: str, *, is_window: bool) -> bool:
+    if is_torch(other) and not is_torch(unit) and not is_window:
+        return False
     if unit == other or {unit, other} <= FRONT:
         return True
     return LEVEL_OF[other] < LEVEL_OF[unit]
@@ -72,6 +103,13 @@ def _may_import(unit: str, other: str) -> bool:
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_imports_run_downwards_only(file: Path) -> None:
     assert wrong_imports(file, (SOURCE / file).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_pytorch_is_imported_by_its_engine_only(file: Path) -> None:
+    if file == Path("__init__.py") or not is_torch(unit_of_file(file)):
+        names = all_imports((SOURCE / file).read_text(encoding="utf-8"))
+        assert [name for name in names if name.split(".")[0] == "torch"] == []
 
 
 @pytest.mark.parametrize(
@@ -84,18 +122,24 @@ def test_imports_run_downwards_only(file: Path) -> None:
         ),
         (
             "engines/torch/methods/da3.py",
-            "from addapt.engines.torch.methods.base import Method",
+            "from addapt.engines.torch.methods.base import Adaptor",
             True,
         ),
         ("engines/torch/methods/da3.py", "from torch import nn", True),
         ("engines/torch/methods/da3.py", "from addapt.learning.loop import learn", False),
         ("engines/torch/methods/da3.py", "from addapt.engines.torch.memory import plan", False),
         ("engines/torch/methods/da3.py", "def f():\n    import addapt.learning.loop", False),
-        ("engines/torch/backbones/base.py", "from addapt import methods", False),
+        ("engines/torch/backbones/base.py", "from addapt import learning", False),
         ("engines/torch/backbones/base.py", "from addapt import Method", False),
         ("engines/torch/backbones/base.py", "import addapt", False),
         ("images/folder.py", "from addapt._errors import DataError", True),
         ("domains/file.py", "from addapt.engines.torch.backbones.base import Backbone", False),
+        ("learning/loop.py", "from addapt.engines.base import Model", True),
+        ("learning/loop.py", "from addapt.engines.torch.engine import TorchEngine", False),
+        ("cli/learn.py", "from addapt.engines.torch.backbones import load_backbone", False),
+        ("cli/audit.py", "from addapt.engines.torch.memory import audit_method", True),
+        ("engines/torch/engine.py", "from addapt.engines.base import Engine", True),
+        ("engines/torch/engine.py", "from addapt.engines import open_engine", False),
         ("cli/main.py", "from addapt import attach", True),
         ("cli/demo.py", "from addapt.demo.run import demo", True),
         ("__init__.py", "from addapt.cli.main import main", True),

@@ -1,6 +1,6 @@
 """addapt: a frozen vision network learns new visual domains, one small adaptor each.
 
-Names are imported when they are first used, so that `addapt --help` need not wait for torch.
+Names are imported when they are first used, so that the help of `addapt` need not wait for torch.
 """
 
 from importlib import import_module
@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from addapt._errors import AddaptError
     from addapt.engines.torch.backbones import Backbone, load_backbone
     from addapt.engines.torch.freezing import audit, freeze, pack_weights, unpack_weights
-    from addapt.engines.torch.gates import Gates
     from addapt.engines.torch.memory import accumulate_gradients, measure
-    from addapt.engines.torch.methods import (
+    from addapt.engines.torch.methods import AdaptedModel, attach
+    from addapt.gates import GateConfig
+    from addapt.learning import Controls, Learner
+    from addapt.methods import (
         DA3,
-        AdaptedModel,
         Bias,
         Finetune,
         FinetuneFrozenBn,
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
         RepNet,
         SeriesAdapter,
         TinyTL,
-        attach,
-        measure_gates,
-        settle_gates,
-        switch_gates,
+        register_method,
     )
-    from addapt.learning import Learner
 
 __all__ = [
     "SeriesAdapter",
@@ -45,9 +42,10 @@ __all__ = [
     "AddaptError",
     "Backbone",
     "Bias",
+    "Controls",
     "Finetune",
     "FinetuneFrozenBn",
-    "Gates",
+    "GateConfig",
     "Head",
     "Learner",
     "Method",
@@ -59,20 +57,21 @@ __all__ = [
     "freeze",
     "load_backbone",
     "measure",
-    "measure_gates",
     "pack_weights",
-    "settle_gates",
-    "switch_gates",
+    "register_method",
     "unpack_weights",
 ]
 
-_ROOMS = {
+_ROOMS = {  # of what is not in `addapt.methods`
+    "AdaptedModel": "addapt.engines.torch.methods",
     "AddaptError": "addapt._errors",
     "Backbone": "addapt.engines.torch.backbones",
     "load_backbone": "addapt.engines.torch.backbones",
-    "Gates": "addapt.engines.torch.gates",
+    "GateConfig": "addapt.gates",
+    "Controls": "addapt.learning",
     "Learner": "addapt.learning",
     "accumulate_gradients": "addapt.engines.torch.memory",
+    "attach": "addapt.engines.torch.methods",
     "audit": "addapt.engines.torch.freezing",
     "freeze": "addapt.engines.torch.freezing",
     "measure": "addapt.engines.torch.memory",
@@ -84,7 +83,7 @@ _ROOMS = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'addapt' has no attribute {name!r}")
-    return getattr(import_module(_ROOMS.get(name, "addapt.engines.torch.methods")), name)
+    return getattr(import_module(_ROOMS.get(name, "addapt.methods")), name)
 
 
 def __dir__() -> list[str]:

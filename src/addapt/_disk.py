@@ -66,11 +66,7 @@ def make_folder(folder: Path) -> None:
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raise the error of a full disk if so many bytes and a margin would not fit into `folder`.
-
-    Raises:
-        OSError: ENOSPC.
-    """
+    """Raise the OSError of a full disk if so many bytes and a margin do not fit into `folder`."""
     try:
         free_bytes = shutil.disk_usage(folder).free
     except OSError:

@@ -15,13 +15,9 @@ class AddaptError(Exception):
 
 
 class UnknownNameError(AddaptError):
-    """A name (domain, method, backbone, ...) that does not exist.
+    """A name that does not exist: its `kind`, such as "domain", and those that are `known`.
 
-    Args:
-        kind: what was looked for, e.g. "domain".
-        name: the name as given.
-        known: the names that exist, listed in the message.
-        remedy: an extra sentence, e.g. where to look.
+    `remedy` is an extra sentence, such as where to look.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from addapt._errors import OptionError
 from addapt.bench.chart import draw_comparison, label_of
@@ -37,23 +36,12 @@ def test_labels() -> None:
     )
     eager = replace(DEAD, packed=False, setting="whole batch")
     assert label_of(eager) == "bias, plain PyTorch"
-    eager = replace(eager, setting="smallest", micro_batch=1)
-    assert label_of(eager) == "bias, plain PyTorch, smallest (1)"
 
 
-def test_numbers_are_in_the_image(tmp_path: Path) -> None:
+def test_numbers_are_in_the_image_if_it_can_be_written(tmp_path: Path) -> None:
     draw_comparison([ROW, DEAD], "a_$b$", tmp_path / "chart.svg")
     drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
     for words in ("20  (20.0x)", "0.5  (3.0x)", "not measured", "a_$b$", "da3, fastest"):
         assert words in drawn  # matplotlib repeats texts as comments
-
-
-def test_png(tmp_path: Path) -> None:
-    draw_comparison([ROW], "title", tmp_path / "chart.png")
-    with Image.open(tmp_path / "chart.png") as image:
-        assert image.width > 800
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="could not be written"):
         draw_comparison([ROW], "title", tmp_path / "absent" / "chart.png")

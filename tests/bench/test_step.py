@@ -8,7 +8,7 @@ from addapt.bench import step
 from addapt.bench.contender import Contender, Workload
 from addapt.bench.remote import WorkerError
 from addapt.bench.step import run_comparison
-from addapt.learning.progress import Progress
+from addapt.learning import Progress
 
 WORK = Workload("resnet18", "random", batch=8, image_px=32, threads=1, device="cpu")
 
@@ -96,14 +96,10 @@ def test_without_a_reference_there_are_no_ratios(fake: type[FakeWorker]) -> None
 
 def test_dying_while_the_fastest_is_sought(fake: type[FakeWorker]) -> None:
     fake.dying = {"da3": 7}  # only the trial makes so many steps
-    rows = run_comparison(["finetune", "da3"], WORK, 3)
+    events: list[Progress] = []
+    rows = run_comparison(["finetune", "da3"], WORK, 3, on_progress=events.append)
     assert [row.error is None for row in rows] == [True, True, True, False]
     assert rows[-1].peak_bytes is None
-
-
-def test_progress_ends_full() -> None:
-    events: list[Progress] = []
-    run_comparison(["finetune", "da3"], WORK, 1, on_progress=events.append)
     last = {event.phase: event for event in events}
     assert list(last) == ["choosing", "memory", "time"]
     assert all(event.done == event.total for event in last.values())

@@ -11,6 +11,8 @@ import tuning
 from safetensors.torch import load_file
 
 from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.methods import attach
+from addapt.methods import Finetune
 from tests.conftest import MakeFolder
 
 NAMES = ["one", "two"]
@@ -40,14 +42,13 @@ def learn(backbone: Backbone, method: str, work: Path) -> sequence.Record:
     return record
 
 
-def test_adaptors_change_nothing(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    record = learn(tiny_backbone, "head", tmp_path / "work")
+def test_a_shared_network_changes_under_its_heads_and_adaptors_do_not(
+    tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    record = learn(tiny_backbone, "head", tmp_path / "head")
     assert record["changed_logits"] == [[0], [0, 0]]
     assert [len(row) for row in record["accuracy"]] == [1, 2]
-
-
-def test_a_shared_network_changes_under_its_heads(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    record = learn(tiny_backbone, "finetune", tmp_path / "work")
+    record = learn(tiny_backbone, "finetune", tmp_path / "finetune")
     (first,), (later, own) = record["changed_logits"]
     assert (first, own) == (0, 0)
     assert later > 0
@@ -57,8 +58,7 @@ def test_network_carries_over_and_the_head_stays(tiny_backbone: Backbone, tmp_pa
     steps = sequence.DomainSequence(tiny_backbone, "finetune", NAMES, tmp_path / "work", {})
     steps.step()
     source = steps.learner.store.path("one")
-    method = sequence.continued(trial.build("finetune", steps.settings), source)
-    model = method.attach(tiny_backbone, classes=2)
+    model = attach(sequence.continued(tiny_backbone, source), Finetune(), classes=2)
     tensors = load_file(source)
     for name, tensor in model.adaptor.state_dict(prefix="adaptor.").items():
         assert torch.equal(tensor, tensors[name])

@@ -1,10 +1,14 @@
 """What all tests of the command line share."""
 
 import functools
+import json
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
-import addapt.engines.torch.backbones
+from addapt.cli.main import app
+from addapt.engines.torch import engine
 from addapt.engines.torch.backbones import Backbone, load_backbone
 
 _load_once = functools.cache(load_backbone)
@@ -18,4 +22,30 @@ def _backbones_of_the_project_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -
         own = weights in (None, "random")
         return (_load_once if own else load_backbone)(name, weights, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(addapt.engines.torch.backbones, "load_backbone", load)
+    monkeypatch.setattr(engine, "load_backbone", load)
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def run_json(*words: object) -> Any:
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def said(*words: object) -> str:
+    """Run a command that succeeds; return all it printed in words."""
+    result = run(*words)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout + result.stderr
+
+
+def refused(*words: object) -> str:
+    """Run a command that must fail as the user's mistake; return its message on one line."""
+    result = run(*words)
+    assert result.exit_code == 2, (result.stdout, result.stderr)
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    return " ".join(result.stderr.split())

@@ -10,10 +10,11 @@ import torch
 from addapt.demo import run as demo_run
 from addapt.demo.images import ImageSource
 from addapt.demo.report import write_report
-from addapt.demo.run import DemoDomain, run_demo, summary
+from addapt.demo.run import run_demo, summary
+from addapt.engines import engine_of
 from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.methods import DA3, Head, Recipe
 from addapt.learning import Learner
+from addapt.methods import DA3, Head, Recipe
 from tests.conftest import MakeFolder
 
 HOSTILE = "e<script>\x1b[31m\udce9"
@@ -43,13 +44,12 @@ def quick_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(method, "recipe", Recipe(lr=0.05, epochs=6, min_steps=1, batch=4))
 
 
-@pytest.fixture
-def domains(sources: None, tiny_backbone: Backbone, tmp_path: Path) -> list[DemoDomain]:
-    return run_demo(tiny_backbone, tmp_path / "demo", tmp_path / "demo" / "domains")
-
-
-def test_summary(domains: list[DemoDomain]) -> None:
-    fields = json.loads(json.dumps(summary(domains)))
+def test_summary_and_a_self_contained_report(
+    sources: None, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    engine = engine_of(tiny_backbone)
+    domains = run_demo(engine, tmp_path / "demo", tmp_path / "demo" / "domains")
+    fields = json.loads(json.dumps(summary(domains, 1)))
     assert fields["changed_logits"] == 0
     assert [row["name"] for row in fields["domains"]] == ["one", "two"]
     assert [row["classes"] for row in fields["domains"]] == [2, 3]
@@ -60,6 +60,21 @@ def test_summary(domains: list[DemoDomain]) -> None:
         assert row["learn_s"] > 0
     assert domains[0].later_accuracy == [domains[0].da3_accuracy]
     assert domains[1].later_accuracy == []
+
+    path = tmp_path / "report.html"
+    write_report(domains, engine, path)
+    page = path.read_text(encoding="utf-8")
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(links) > 10
+    assert all(link.startswith("data:image/") for link in links)
+    assert "Nothing." in page
+    assert r"e&lt;script&gt;\x1b[31m\udce9" in page
+    assert "\x1b" not in page
+    assert "<script>" not in page
+    assert "MIT &lt;tag&gt;" in page
+    domains[0].changed_logits = 3
+    write_report(domains, engine, path)
+    assert "This should never happen" in path.read_text(encoding="utf-8")
 
 
 def test_changed_domain_is_noticed(
@@ -72,26 +87,9 @@ def test_changed_domain_is_noticed(
         report = learn(self, name, *words, **options)  # type: ignore[arg-type]
         if name == "two" and options.get("method") != "head":
             with torch.no_grad():
-                next(self.backbone.parameters()).mul_(1.001)
+                next(tiny_backbone.parameters()).mul_(1.001)
         return report
 
     monkeypatch.setattr(Learner, "learn", spoiling)
-    done = run_demo(tiny_backbone, tmp_path / "demo", tmp_path / "demo" / "domains")
+    done = run_demo(engine_of(tiny_backbone), tmp_path / "demo", tmp_path / "demo" / "domains")
     assert done[0].changed_logits > 0
-
-
-def test_report_is_one_self_contained_page(domains: list[DemoDomain], tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    write_report(domains, backbone_bytes=10_000, path=path)
-    page = path.read_text(encoding="utf-8")
-    links = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert len(links) > 10
-    assert all(link.startswith("data:image/") for link in links)
-    assert "Nothing." in page
-    assert r"e&lt;script&gt;\x1b[31m\udce9" in page
-    assert "\x1b" not in page
-    assert "<script>" not in page
-    assert "MIT &lt;tag&gt;" in page
-    domains[0].changed_logits = 3
-    write_report(domains, backbone_bytes=10_000, path=path)
-    assert "This should never happen" in path.read_text(encoding="utf-8")

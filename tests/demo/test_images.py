@@ -73,7 +73,7 @@ def test_digits_are_balanced_and_labelled(packages: Path, tmp_path: Path) -> Non
     assert not (built / "val").exists()
 
 
-def test_images_are_built_once(packages: Path, tmp_path: Path) -> None:
+def test_images_are_built_once(tmp_path: Path) -> None:
     built: list[Path] = []
 
     def build(target: Path, val_images: int) -> None:
@@ -84,6 +84,9 @@ def test_images_are_built_once(packages: Path, tmp_path: Path) -> None:
     build_images(fake, tmp_path)
     build_images(fake, tmp_path)
     assert built == [tmp_path / "x"]
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="is a file, not a folder|check the path"):
+        build_images(fake, tmp_path / "file")
 
 
 def test_pickle_that_asks_for_code_is_refused(packages: Path, tmp_path: Path) -> None:
@@ -112,12 +115,3 @@ def test_packages_are_those_that_make_demo_installs() -> None:
     requirements = (Path(__file__).parents[2] / "requirements-demo.txt").read_text()
     pinned = {line.split()[0] for line in requirements.splitlines() if "==" in line}
     assert pinned == set(module.PACKAGES)
-
-
-def test_folder_that_cannot_be_made(packages: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="is a file, not a folder|check the path"):
-        build_images(
-            ImageSource("x", "p", "MIT", "what", lambda target, _: target.mkdir(parents=True)),
-            tmp_path / "file",
-        )

@@ -1,7 +1,10 @@
 """A domain to write and read, for the tests of this folder."""
 
-import torch
-from torch import Tensor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from addapt.domains.info import SCHEMA, DomainInfo
 
@@ -28,14 +31,19 @@ INFO = DomainInfo(
 )
 
 
-def tensors() -> dict[str, Tensor]:
-    """Return tensors that are hard to write: shared, transposed, empty, trained, single."""
-    grid = torch.arange(6.0).reshape(2, 3)
+def tensors() -> dict[str, NDArray[Any]]:
+    """Return tensors that are hard to write: shared, transposed, empty, single."""
+    grid = np.arange(6, dtype=np.float32).reshape(2, 3)
     return {
         "b.weight": grid,
-        "b.transposed": grid.t(),
-        "a.empty": torch.zeros(0, 4),
-        "a.trained": torch.ones(3, requires_grad=True),
-        "steps": torch.tensor(7),
-        "mask": torch.tensor([True, False]),
+        "b.transposed": grid.T,
+        "a.empty": np.zeros((0, 4), np.float32),
+        "steps": np.array(7),
+        "mask": np.array([True, False]),
     }
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all files but the locks, which are empty and stay."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

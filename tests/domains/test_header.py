@@ -20,9 +20,12 @@ def entry(dtype: Any, shape: Any, start: Any, end: Any) -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
 
 
-def write(path: Path, header: Any, data_bytes: int = 0, *, text: str | None = None) -> Path:
-    content = (json.dumps(header) if text is None else text).encode()
-    path.write_bytes(len(content).to_bytes(8, "little") + content + bytes(data_bytes))
+def with_length(header: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header
+
+
+def write(path: Path, header: Any, data_bytes: int = 0) -> Path:
+    path.write_bytes(with_length(json.dumps(header).encode()) + bytes(data_bytes))
     return path
 
 
@@ -34,9 +37,7 @@ def read(path: Path) -> Any:
 def test_a_whole_header(tmp_path: Path) -> None:
     entries = {"b": entry("F32", [2, 3], 0, 24), "a": entry("U8", [5], 24, 29)}
     path = write(tmp_path / "f", {"__metadata__": {"x": "y"}, **entries}, 29)
-    with path.open("rb") as file:
-        header = read_header(file, path)
-        assert len(file.read()) == 29
+    header = read(path)
     assert header.texts == {"x": "y"}
     assert header.tensors == {
         "b": TensorPlace("float32", (2, 3), 0, 24),
@@ -44,8 +45,6 @@ def test_a_whole_header(tmp_path: Path) -> None:
     }
     assert header.bytes + header.data_bytes == path.stat().st_size
 
-
-def test_empty_tensors_and_no_tensors(tmp_path: Path) -> None:
     entries = {"a": entry("F64", [], 0, 8), "b": entry("I64", [0, 7], 8, 8)}
     assert read(write(tmp_path / "f", entries, 8)).tensors["b"].shape == (0, 7)
     assert read(write(tmp_path / "g", {})).data_bytes == 0
@@ -60,16 +59,12 @@ def test_empty_tensors_and_no_tensors(tmp_path: Path) -> None:
         ({"a": entry("F32", [2], 1, 9)}, 9, "gaps"),
         ({"a": entry("U8", [4], 0, 4), "b": entry("U8", [4], 3, 7)}, 7, "overlap"),
         ({"a": entry("U8", [4], 0, 4), "b": entry("U8", [4], 5, 9)}, 9, "gaps"),
-        ({"a": entry("U8", [4], 0, 4), "b": entry("U8", [4], 0, 4)}, 4, "overlap"),
-        ({"a": entry("F32", [10**9, 10**9], 0, 8)}, 8, "shape and its bytes do not agree"),
         ({"a": entry("F32", [2**62, 4], 0, 0)}, 0, "do not agree"),
         ({"a": entry("F32", [2], 8, 0)}, 8, "do not agree"),
         ({"a": entry("F32", [-2], 0, -8)}, 8, "list of sizes"),
-        ({"a": entry("F32", [2.0], 0, 8)}, 8, "list of sizes"),
         ({"a": entry("F32", [True], 0, 4)}, 4, "list of sizes"),
         ({"a": entry("F32", [2**63], 0, 8)}, 8, "list of sizes"),
         ({"a": entry("U8", [1] * (DIMENSIONS_LIMIT + 1), 0, 1)}, 1, "short list of sizes"),
-        ({"a": entry("F32", "2", 0, 8)}, 8, "list of sizes"),
         ({"a": entry("F32", [2], None, 8)}, 8, "pair of numbers"),
         ({"a": {"dtype": "F32", "shape": [0], "data_offsets": [0]}}, 0, "pair of numbers"),
         ({"a": entry("F7", [0], 0, 0)}, 0, "type is unknown"),
@@ -88,27 +83,32 @@ def test_tables_that_make_no_sense(
 
 
 @pytest.mark.parametrize(
-    "text",
+    "content",
     [
-        "[]",
-        '{"a": 1, "a": 1}',
-        '{"__metadata__": {"x": "1", "x": "2"}}',
-        '{"__metadata__": {"x": 1}}',
-        '{"__metadata__": []}',
-        "{" + " " * HEADER_LIMIT_BYTES + "}",
-        '{"a": ' + "[" * 100_000,
+        b"",
+        b"short",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        (500_000).to_bytes(8, "little") + b"{}",
+        *map(
+            with_length,
+            [
+                b"[]",
+                b"\xff\xfe\xfd",
+                b'{"a": 1, "a": 1}',
+                b'{"__metadata__": {"x": "1", "x": "2"}}',
+                b'{"__metadata__": {"x": 1}}',
+                b'{"__metadata__": []}',
+                b"{" + b" " * HEADER_LIMIT_BYTES + b"}",
+                b'{"a": ' + b"[" * 100_000,
+            ],
+        ),
     ],
+    ids=lambda content: repr(content[:30]),
 )
-def test_texts_that_are_no_header(tmp_path: Path, text: str) -> None:
+def test_files_without_a_header(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "f").write_bytes(content)
     with pytest.raises(DamagedError, match="no safetensors file, or it is damaged"):
-        read(write(tmp_path / "f", None, text=text))
-
-
-def test_a_header_longer_than_its_file_is_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "f"
-    path.write_bytes((500_000).to_bytes(8, "little") + b"{}")
-    with pytest.raises(DamagedError, match="no safetensors file"):
-        read(path)
+        read(tmp_path / "f")
 
 
 def test_the_checksum_covers_text_table_and_bytes() -> None:

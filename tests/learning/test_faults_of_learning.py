@@ -11,8 +11,9 @@ import pytest
 
 from addapt._errors import AddaptError
 from addapt.learning import Learner
-from addapt.learning.run_file import is_unfinished
-from tests.conftest import MakeFolder, build_tiny_backbone
+from addapt.learning.checkpoint import is_unfinished
+from tests.conftest import MakeFolder
+from tests.fake_engine import FakeEngine
 from tests.faults import ERRORS, dead_at, failing, watched
 from tests.forks import Fork
 
@@ -29,7 +30,7 @@ class Scene:
 
     def __init__(self, folder: Path, images: Path) -> None:
         self.folder, self.images = folder, images
-        self.backbone = build_tiny_backbone()
+        self.engine = FakeEngine()
         for name in ("a", "b"):
             self.learn("template", seed=1, name=name)
         self.before = contents(folder / "template")
@@ -47,8 +48,8 @@ class Scene:
         return store
 
     def learn(self, store: str, *, seed: int = 0, name: str = "a") -> None:
-        """Do what a user does: --restart only where there is nothing to go on with."""
-        learner = Learner(self.backbone, self.folder / store)
+        """Do what a user does: `restart` only where there is nothing to go on with."""
+        learner = Learner(self.engine, self.folder / store)
         unfinished = is_unfinished(learner.store.state_path(name))
         learner.learn(
             name,

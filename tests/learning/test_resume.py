@@ -6,27 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from addapt import Learner
 from addapt._errors import DomainError, TrainingError
 from addapt.domains import writing
 from addapt.engines.torch.backbones import Backbone
-from addapt.learning import LearningStopped, Progress, run_file
+from addapt.learning import Controls, LearningStopped, OnProgress, Progress, unfinished_threads
+from addapt.learning.checkpoint import STATE_FILE, load_run
 from tests.conftest import MakeFolder
+from tests.fake_engine import FakeEngine
 from tests.forks import Fork
-
-QUICK: dict[str, Any] = {"epochs": 2, "batch": 8, "image_px": 32, "save_every_s": 1e-9}
-STEPS = 6
 
 
 class Killed:
-    """Learns in another process, which dies as soon as so many steps are done."""
+    """Learns "x", in this process or in another one, which dies when so many steps are done."""
 
-    def __init__(self, learner: Learner, folder: Path, method: str) -> None:
-        self.learner, self.folder, self.method = learner, folder, method
+    def __init__(self, backbone: Any, store: Path, folder: Path, method: str = "head") -> None:
+        self.learner, self.folder, self.method = Learner(backbone, store), folder, method
+        self.state_path = self.learner.store.state_path("x")
 
-    def learn(self, **options: Any) -> list[int]:
+    def learn(
+        self, on_progress: OnProgress | None = None, *, stop: bool = False, **options: Any
+    ) -> list[int]:
         """Learn in this process; return the steps that were made."""
         steps: list[int] = []
 
@@ -34,8 +35,9 @@ class Killed:
             if progress.phase == "learning":
                 steps.append(progress.done)
 
-        options = {"on_progress": note, "method": self.method, **QUICK, **options}
-        self.learner.learn("x", self.folder, **options)
+        controls = Controls(on_progress or note, should_stop=lambda: stop, save_every_s=1e-9)
+        asked: Any = {"method": self.method, "epochs": 2, "batch": 8, "image_px": 32, **options}
+        self.learner.learn("x", self.folder, controls=controls, **asked)
         return steps
 
     def learn_until(self, step: int) -> None:
@@ -43,12 +45,17 @@ class Killed:
             if progress.phase == "learning" and progress.done == step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        assert Fork(lambda: self.learn(on_progress=die)).wait() == -signal.SIGKILL
+        assert Fork(lambda: self.learn(die)).wait() == -signal.SIGKILL
 
 
 @pytest.fixture(autouse=True)
-def same_date(monkeypatch: pytest.MonkeyPatch) -> None:
+def _same_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+@pytest.fixture
+def learning(make_folder: MakeFolder, tmp_path: Path) -> Killed:
+    return Killed(FakeEngine(), tmp_path / "s", make_folder())
 
 
 @pytest.mark.parametrize("method", ["da3", "finetune"])
@@ -56,25 +63,24 @@ def test_killed_at_every_step(
     tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path, method: str
 ) -> None:
     folder = make_folder()
-    whole = Killed(Learner(tiny_backbone, tmp_path / "whole"), folder, method)
-    assert whole.learn() == list(range(1, STEPS + 1))
-    parts = Killed(Learner(tiny_backbone, tmp_path / "parts"), folder, method)
-    for step in range(1, STEPS + 1):
+    whole, parts = (
+        Killed(tiny_backbone, tmp_path / name, folder, method) for name in ("whole", "parts")
+    )
+    steps = whole.learn()
+    assert steps == list(range(1, len(steps) + 1))
+    for step in steps:
         parts.learn_until(step)
         assert not parts.learner.store.exists("x")
-    assert parts.learn() == [STEPS]  # the one before was saved
+    assert parts.learn() == steps[-1:]  # the one before was saved
     files = [killed.learner.store.path("x").read_bytes() for killed in (whole, parts)]
     assert files[0] == files[1]
-    assert not parts.learner.store.state_path("x").exists()
+    assert parts.learner.store.info("x").date == "2023-11-14T22:13:20+00:00"
+    assert not parts.state_path.exists()
 
 
 def test_killed_when_the_domain_is_there_and_the_state_still_is(
-    tiny_backbone: Backbone,
-    make_folder: MakeFolder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    learning: Killed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learning = Killed(Learner(tiny_backbone, tmp_path / "s"), make_folder(), "head")
     store = learning.learner.store
     with monkeypatch.context() as patch:
         patch.setattr("addapt.learning.run.remove_run", lambda folder: None)
@@ -88,22 +94,17 @@ def test_killed_when_the_domain_is_there_and_the_state_still_is(
         learning.learn()
 
 
-def test_what_is_left_of_a_removed_run_is_none(
-    tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path
-) -> None:
-    learning = Killed(Learner(tiny_backbone, tmp_path / "s"), make_folder(), "head")
+def test_what_is_left_of_a_removed_run_is_none(learning: Killed) -> None:
     learning.learn()
-    state = learning.learner.store.state_path("x")
-    state.mkdir(parents=True)
-    (state / f".{run_file.STATE_FILE}.0123abcd.tmp").write_bytes(b"half")
+    learning.state_path.mkdir(parents=True)
+    (learning.state_path / f".{STATE_FILE}.0123abcd.tmp").write_bytes(b"half")
     with pytest.raises(DomainError, match="already"):  # the domain is not overwritten
         learning.learn()
     learning.learn(restart=True)
-    assert not state.exists()
+    assert not learning.state_path.exists()
 
 
-def test_one_at_a_time(tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path) -> None:
-    learning = Killed(Learner(tiny_backbone, tmp_path / "s"), make_folder(), "head")
+def test_one_at_a_time(learning: Killed) -> None:
     told: list[str] = []
 
     def learn_too() -> None:
@@ -115,34 +116,29 @@ def test_one_at_a_time(tiny_backbone: Backbone, make_folder: MakeFolder, tmp_pat
             told.append(progress.phase)
             assert Fork(learn_too).wait() == 0
 
-    learning.learn(on_progress=start_another)
+    learning.learn(start_another)
     assert told == ["reading images"]  # the lock is held from then on
     with writing(learning.learner.store.folder, "x"):
         pass
 
 
-def test_other_threads_are_refused(
-    tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path
-) -> None:
-    learning = Killed(Learner(tiny_backbone, tmp_path / "s"), make_folder(), "head")
+def test_other_threads_are_refused(learning: Killed) -> None:
     with pytest.raises(LearningStopped):
-        learning.learn(should_stop=lambda: True)
-    torch.set_num_threads(2)
-    try:
-        with pytest.raises(TrainingError, match=r"threads was 1 and now is 2\. Give --threads 1"):
-            learning.learn()
-    finally:
-        torch.set_num_threads(1)
+        learning.learn(stop=True)
+    assert unfinished_threads(learning.state_path) == 1
+    learning.learner.engine.threads = 2
+    with pytest.raises(TrainingError, match=r"threads was 1 and now is 2\. Give `threads=1`"):
+        learning.learn()
+    learning.learner.engine.threads = 1
     assert learning.learn()[0] == 2
 
 
 def test_state_that_was_spoilt_before_the_loss_shows_it(
     tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path
 ) -> None:
-    learning = Killed(Learner(tiny_backbone, tmp_path / "s"), make_folder(), "head")
+    learning = Killed(tiny_backbone, tmp_path / "s", make_folder())
     with pytest.raises(TrainingError, match="The last good state is kept"):
         learning.learn(lr=1e38)
-    state = learning.learner.store.state_path("x")
-    left = run_file.load_run(state, {})
+    left = load_run(learning.state_path, {})
     assert left is not None
     assert left.is_finite()

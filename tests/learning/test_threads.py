@@ -1,36 +1,35 @@
 """The number of threads is one of the two that were tried, the faster one."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
-import torch
 
-from addapt.engines.torch.backbones import Backbone
-from addapt.learning import threads
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+from addapt.learning.threads import use_fastest_threads
+from tests.fake_engine import FakeEngine
 
 
 @pytest.mark.parametrize("faster", [1, 2])
-def test_faster_number_is_used(
-    tiny_backbone: Backbone, two_threads: None, monkeypatch: pytest.MonkeyPatch, faster: int
-) -> None:
+def test_faster_number_is_used(monkeypatch: pytest.MonkeyPatch, faster: int) -> None:
     now = 0.0
+    engine = FakeEngine()
+    engine.threads = 2
 
     def clock() -> float:
         nonlocal now
-        now += 1 if torch.get_num_threads() == faster else 2
+        now += 1 if engine.threads == faster else 2
         return now
 
     monkeypatch.setattr("time.perf_counter", clock)
-    assert threads.use_fastest_threads(tiny_backbone) == torch.get_num_threads() == faster
+    assert use_fastest_threads(engine) == engine.threads == faster
 
 
-def test_one_core_needs_no_trial(tiny_backbone: Backbone) -> None:
-    assert threads.use_fastest_threads(tiny_backbone) == torch.get_num_threads() == 1
+def test_nothing_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: FakeEngine, images: Any) -> Any:
+        raise AssertionError("timed")
+
+    monkeypatch.setattr(FakeEngine, "features", refuse)
+    engine = FakeEngine()
+    assert use_fastest_threads(engine) == 1
+    monkeypatch.setattr(FakeEngine, "device", "cuda")
+    engine.threads = 2
+    assert use_fastest_threads(engine) == 2

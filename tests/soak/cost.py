@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from addapt.learning import Learner, LearningStopped, Progress
-from addapt.learning.run_file import save_run
-from addapt.learning.saving import SAVE_EVERY_S
+from addapt.learning import Controls, Learner, LearningStopped, Progress
+from addapt.learning.checkpoint import save_run
+from addapt.learning.controls import SAVE_EVERY_S
 from tests.soak.lessons import IMAGE_PX
 
 
@@ -35,8 +35,7 @@ def saving_cost(
                 images,
                 image_px=IMAGE_PX,
                 epochs=100_000,
-                on_progress=watch,
-                should_stop=lambda: time.perf_counter() - begun_s >= seconds,
+                controls=Controls(watch, lambda: time.perf_counter() - begun_s >= seconds),
             )
         except LearningStopped:
             pass

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 
-from addapt.engines.torch.methods import attach, build_method
-from addapt.learning import Learner, LearningStopped, Progress
-from addapt.learning.run_file import STATE_FILE
+from addapt.learning import Controls, Learner, LearningStopped, Progress
+from addapt.learning.checkpoint import STATE_FILE
+from addapt.methods import build_method
 from tests.damage import Damage, Original, damages
 from tests.judges import LOADED, REFUSED, DomainJudge, StateJudge
 from tests.soak.lessons import BATCH, CLASSES, IMAGE_PX
@@ -46,12 +46,7 @@ class DamageTally:
 def fuzz(folder: Path, domain: bytes, images: Path, count: int, seed: int) -> DamageTally:
     """Damage so many copies of a domain's file, and some of a run's state.
 
-    Args:
-        folder: for the copies.
-        domain: a valid file, learned with the standard method on the standard backbone.
-        images: it was learned from.
-        count: of damaged domains.
-        seed: decides what is damaged.
+    The domain was learned from `images` with the standard method on the standard backbone.
     """
     tally = DamageTally()
     _read_all(tally, count, seed, _domain_judge, (folder / "domains", domain))
@@ -179,13 +174,12 @@ def _state_judge(folder: Path, images: Path) -> tuple[Judge, Original]:
             epochs=9,
             batch=BATCH,
             image_px=IMAGE_PX,
-            on_progress=position.append,
-            should_stop=lambda: position[-1].done > position[-1].total // 3,
+            controls=Controls(position.append, lambda: position[-1].done > position[-1].total // 3),
         )
     except LearningStopped:
         pass
     original = Original((learner.store.state_path("half") / STATE_FILE).read_bytes())
-    method = build_method("da3").for_backbone(learner.backbone)
-    model = attach(learner.backbone, method, len(CLASSES))
+    method = build_method("da3").for_backbone(len(learner.engine.backbone.blocks))
+    model = learner.engine.new_model(method, len(CLASSES), seed=0)
     judge = StateJudge(folder / "damaged", original, model, position[-1].total // 9)
     return judge, original

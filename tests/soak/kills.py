@@ -14,7 +14,7 @@ from typing import Protocol
 
 from addapt._errors import AddaptError
 from addapt.domains import Store
-from addapt.learning.run_file import is_unfinished
+from addapt.learning.checkpoint import is_unfinished
 
 EARLIER, AGAIN = "earlier", "again"  # domains that are there from the beginning
 EXIT_LIMIT_S = 5.0  # in which a process that is asked to stop has to end
@@ -76,10 +76,8 @@ class KillTest:
     def __init__(
         self, store: Store, start: Start, expected: bytes, whole_s: float, seed: int
     ) -> None:
-        self.store = store
-        self.start = start
-        self.expected = expected
-        self.whole_s = whole_s
+        self.store, self.start = store, start
+        self.expected, self.whole_s = expected, whole_s
         self.random = random.Random(seed)
         self.tally = Tally()
         self._contents = {name: store.path(name).read_bytes() for name in (EARLIER, AGAIN)}
@@ -179,15 +177,11 @@ class KillTest:
                 continue
             if found != content and not (known == name and found == self.expected):
                 self.tally.note("lost", f"{known} is another one, while {name} was learned")
-        for listed in self.store.names():
-            if listed not in self._contents:
-                self._read(listed)
-
-    def _read(self, name: str) -> None:
-        try:
-            self.store.read(name)
-        except AddaptError as error:
-            self.tally.note("unreadable", f"{name}: {error}")
+        for listed in set(self.store.names()) - self._contents.keys():
+            try:
+                self.store.read(listed)
+            except AddaptError as error:
+                self.tally.note("unreadable", f"{listed}: {error}")
 
     def _end_run(self, name: str) -> None:
         """Compare what was learned, and tidy up for the next run."""

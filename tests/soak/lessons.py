@@ -76,7 +76,7 @@ class CommandLine:
 
     def is_whole(self) -> bool:
         """Ask `addapt check` about the store."""
-        return self._start(["check", "--store", str(self.store)]).wait() == 0
+        return self._start(["check", "--load", "--store", str(self.store)]).wait() == 0
 
     def _start(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":
         with self.errors.open("ab") as errors:

@@ -42,9 +42,6 @@ def main() -> None:
     parser.add_argument("--fuzz", type=int, default=2000, help="damaged files (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="decides when and what")
     parser.add_argument(
-        "--save-every", type=float, default=SAVE_EVERY_S, help="seconds between two states"
-    )
-    parser.add_argument(
         "--cost", type=float, default=COST_S, help="seconds to measure what saving costs; 0: don't"
     )
     parser.add_argument("--out", type=Path, default=RESULT, help="the file of results")
@@ -67,13 +64,13 @@ def soak(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Do everything; return the row of results."""
     images = make_images(work / "images")
     errors = work / "errors.txt"
-    whole = CommandLine(images, work / "whole", errors, options.save_every)
+    whole = CommandLine(images, work / "whole", errors, SAVE_EVERY_S)
     say("learning without interruption, twice")
     whole_s = min(whole.learn("first"), whole.learn("second"))
     files = [Store(whole.store).path(name).read_bytes() for name in ("first", "second")]
     if files[0] != files[1]:
         raise SystemExit("Two uninterrupted runs differ: nothing can be compared on this machine.")
-    killed = CommandLine(images, work / "killed", errors, options.save_every)
+    killed = CommandLine(images, work / "killed", errors, SAVE_EVERY_S)
     for seed, name in enumerate((AGAIN, EARLIER), start=1):
         killed.learn(name, seed=seed)
     store = Store(killed.store)
@@ -108,7 +105,7 @@ def soak(work: Path, options: argparse.Namespace) -> dict[str, Any]:
         "saving": cost,
         "learning": dataclasses.asdict(tally) | {"whole_s": round(whole_s, 2)},
         "damage": dataclasses.asdict(damage),
-        "settings": {"image_px": IMAGE_PX, "epochs": EPOCHS, "save_every_s": options.save_every},
+        "settings": {"image_px": IMAGE_PX, "epochs": EPOCHS, "save_every_s": SAVE_EVERY_S},
         "troubles": [*tally.troubles, *damage.troubles],
     }
 

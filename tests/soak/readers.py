@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 from addapt._errors import AddaptError
 from addapt.domains import Store
@@ -50,7 +50,7 @@ def domain_digest(store: Store, name: str) -> str:
     digest = hashlib.sha256(info.to_json().encode())
     for tensor_name in sorted(tensors):
         digest.update(tensor_name.encode())
-        digest.update(tensors[tensor_name].numpy().tobytes())
+        digest.update(tensors[tensor_name].tobytes())
     return digest.hexdigest()
 
 
@@ -94,15 +94,9 @@ def read_readings(result: Path) -> dict[str, Readings]:
 
 
 @contextmanager
-def reader(
-    stores: dict[str, Watched],
-    result: Path,
-    *,
-    fork: bool = False,
-) -> Iterator[None]:
+def reader(stores: dict[str, Watched], result: Path, *, fork: bool = False) -> Iterator[None]:
     """Have another process read meanwhile; `result` is there afterwards."""
-    context: SpawnContext | ForkContext
-    context = multiprocessing.get_context("fork") if fork else multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context("fork" if fork else "spawn")
     stop = context.Event()
     process = context.Process(target=read_on, args=(stores, stop, result))
     process.start()

@@ -7,7 +7,7 @@ import pytest
 
 from addapt._errors import AddaptError
 from addapt.domains import Store
-from addapt.learning import Learner
+from addapt.learning import Controls, Learner
 from tests.conftest import build_tiny_backbone
 from tests.forks import Fork
 from tests.soak.kills import AGAIN, EARLIER, KillTest
@@ -42,7 +42,7 @@ class Lessons:
             image_px=32,
             seed=seed,
             restart=restart,
-            save_every_s=0.02,
+            controls=Controls(save_every_s=0.02),
         )
 
     def start(self, name: str, restart: bool) -> Fork:

@@ -4,26 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
 from addapt._errors import OptionError, UnknownNameError
-from addapt.engines.torch.backbones import BACKBONES, load_backbone
-from addapt.engines.torch.methods import METHODS
-from addapt.learning.prepare import MAX_IMAGE_PX, MIN_IMAGE_PX
+from addapt.learning.lesson import MAX_IMAGE_PX, MIN_IMAGE_PX
 from addapt.memory.allocator import Allocator
+from addapt.methods import METHODS
 
 REFERENCE = "finetune"
-BIAS = "bias"
 BIAS_CHECKPOINTING = "bias+checkpointing"
 # What users of plain PyTorch run today, by the names that are asked for here: the product's own
 # method "bias" is another contender.
-EAGER_METHODS = {f"eager:{method}": method for method in (BIAS, BIAS_CHECKPOINTING)}
-DEFAULT_METHODS = (REFERENCE, "da3", *EAGER_METHODS)
+EAGER_METHODS = {f"eager:{method}": method for method in ("bias", BIAS_CHECKPOINTING)}
 
 WHOLE_BATCH = "whole batch"
 FASTEST = "fastest"
 FASTEST_CANDIDATES = (2, 4, 8)  # and the whole batch
-
 
 Engine = Literal["addapt", "eager"]
 
@@ -35,8 +29,6 @@ class Contender:
     Args:
         method: one of the product's, or, with the engine "eager", also of `EAGER_METHODS`' values.
         engine: "addapt" runs the lean backbone, "eager" plain PyTorch.
-        setting: what it is good for, in a word or two.
-        micro_batch: images in memory at once.
         packed: whether the frozen weights are kept in oneDNN's order.
     """
 
@@ -100,18 +92,6 @@ def fastest_candidates(batch: int) -> list[int]:
     return sorted({batch, *(k for k in FASTEST_CANDIDATES if k < batch)})
 
 
-def native_image_px(backbone: str) -> int:
-    """Return the side of the images that a backbone was made for, without its weights.
-
-    Raises:
-        UnknownNameError: there is no such backbone.
-    """
-    if backbone not in BACKBONES:
-        load_backbone(backbone)  # it knows how to refuse
-    with torch.device("meta"):
-        return BACKBONES[backbone].build(backbone).info.input.px
-
-
 def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) -> None:
     """Refuse what makes no sense before any process is started.
 
@@ -121,23 +101,23 @@ def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) ->
     """
     names = list(methods)
     if not names:
-        raise OptionError(f"--methods is empty: give some of {', '.join(bench_methods())}.")
+        raise OptionError(f"`methods` is empty: give some of {', '.join(bench_methods())}.")
     if workload.batch < 1:
-        raise OptionError(f"--batch is {workload.batch}: give at least 1.")
+        raise OptionError(f"`batch` is {workload.batch}: give at least 1.")
     if not MIN_IMAGE_PX <= workload.image_px <= MAX_IMAGE_PX:
         raise OptionError(
-            f"--image-px is {workload.image_px}: give {MIN_IMAGE_PX} to {MAX_IMAGE_PX}."
+            f"`image_px` is {workload.image_px}: give {MIN_IMAGE_PX} to {MAX_IMAGE_PX}."
         )
     if rounds < 1:
-        raise OptionError(f"--rounds is {rounds}: give at least 1.")
+        raise OptionError(f"`rounds` is {rounds}: give at least 1.")
     for name in names:
         method = name if name in EAGER_METHODS else name.partition(":")[0]
         if method not in bench_methods():
             raise UnknownNameError("method", method, bench_methods())
         if workload.batch < 2 and method in METHODS and METHODS[method].batch_statistics:
             raise OptionError(
-                f"Method {method!r} needs statistics of several images: give --batch of at "
-                f"least 2, or --methods without {method}."
+                f"Method {method!r} needs statistics of several images: give `batch` of at "
+                f"least 2, or `methods` without {method}."
             )
         if not contenders_of(name, workload.batch):
             known = (f"{method}:{row.setting}" for row in contenders_of(method, workload.batch))

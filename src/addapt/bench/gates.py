@@ -4,13 +4,12 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from addapt.engines.torch.gates import count_multiply_adds
-from addapt.engines.torch.methods import AdaptedModel, switch_gates
+from addapt.engines.base import Model
+from addapt.gates import require_gates, ungated_px
 from addapt.images import ImageSet, load_images, scan_classes
-from addapt.learning import Learner
-from addapt.learning.gating import Batches, open_shares, require_gates, time_in_turns, ungated_px
-from addapt.learning.loop import EVALUATION_BATCH, evaluate, to_input
-from addapt.learning.progress import OnProgress, Progress
+from addapt.learning import Learner, OnProgress, Progress
+from addapt.learning.evaluation import EVALUATION_BATCH, evaluate
+from addapt.learning.gating import Batches, switch, time_in_turns
 
 TIMED_IMAGES = 16  # one by one, and as one batch
 EXTREMES = 3
@@ -21,20 +20,12 @@ class GatesRow:
     """One gated domain, with its gates and with all of them open.
 
     Args:
-        backbone: its name.
-        domain: likewise.
-        unit: what the gates leave out.
-        kind: "dynamic" decides for each image, "static" for all.
         compute_target: the share of the multiply-adds that was asked for.
-        images: how many images it was judged on.
-        accuracy: with gates.
-        ungated_accuracy: without. With static resolution that is another size than was learned.
+        images: how many it was judged on.
+        ungated_accuracy: with static resolution that is of another size than was learned.
         multiply_adds: of an image, on average.
-        ungated_multiply_adds: likewise without gates.
         ms_batch1: milliseconds for one image: the mean of the images' medians.
-        ungated_ms_batch1: likewise without gates.
         ms_batch16: milliseconds for a batch of 16, or fewer if there are: the median.
-        ungated_ms_batch16: likewise without gates.
         open_shares: see `GateReport`.
         fewest_open: the images of the least multiply-adds, if they differ.
         most_open: those of the most.
@@ -70,40 +61,37 @@ def bench_gates(
 ) -> GatesRow:
     """Judge a domain on class folders with its gates and without, and time both in turns.
 
-    Args:
-        learner: has the domain.
-        domain: its name.
-        folder: images that were not learned from.
-        rounds: how often each image is timed.
-        gates_only: leave out times.
-        on_progress: told how far the work is.
+    The images in `folder` should be others than were learned from. Each is timed `rounds` times,
+    or not at all with `gates_only`.
 
     Raises:
         OptionError: the domain has no gates.
         DataError, DomainError, UnknownNameError: as `Learner.evaluate`.
     """
     info, model = learner.load(domain)
-    gates = require_gates(domain, info)
+    config, gates = require_gates(domain, info), model.gates
     samples = scan_classes(folder, info.classes)
     gated, ungated = (
         load_images(samples, px, info.interpolation)[0] for px in (info.image_px, ungated_px(info))
     )
     accuracy, _ = evaluate(model, gated)
-    shares = open_shares(model, Batches(model, gated, EVALUATION_BATCH))
+    shares: tuple[tuple[float, ...], ...] = ()
     costs = _costs(model, gated, on_progress)
-    switch_gates(model, on=False)
+    if gates is not None:
+        shares = gates.open_shares(Batches(gated, EVALUATION_BATCH))
+    switch(model, on=False)
     ungated_accuracy, _ = evaluate(model, ungated)
-    whole = count_multiply_adds(model, to_input(model, ungated.batch([0])))
+    whole = model.multiply_adds(ungated.batch([0]))
     times = (None,) * 4 if gates_only else time_gates(model, gated, ungated, rounds)
-    switch_gates(model, on=True)
+    switch(model, on=True)
     ranked = sorted(range(len(costs)), key=costs.__getitem__)
     differ = bool(costs) and costs[ranked[0]] < costs[ranked[-1]]
     return GatesRow(
         backbone=info.backbone,
         domain=domain,
-        unit=gates.unit,
-        kind=gates.kind,
-        compute_target=gates.compute,
+        unit=config.unit,
+        kind=config.kind,
+        compute_target=config.compute,
         images=len(gated),
         accuracy=accuracy,
         ungated_accuracy=ungated_accuracy,
@@ -123,32 +111,26 @@ def _paths(images: ImageSet, places: list[int]) -> tuple[Path, ...]:
     return tuple(images.samples[place].path for place in places)
 
 
-def _costs(model: AdaptedModel, images: ImageSet, on_progress: OnProgress) -> list[int]:
+def _costs(model: Model, images: ImageSet, on_progress: OnProgress) -> list[int]:
     """Count the multiply-adds of each image by itself."""
     costs = []
     for place in range(len(images)):
         on_progress(Progress("counting", place, len(images)))
-        costs.append(count_multiply_adds(model, to_input(model, images.batch([place]))))
+        costs.append(model.multiply_adds(images.batch([place])))
     on_progress(Progress("counting", len(images), len(images)))
     return costs
 
 
 def time_gates(
-    model: AdaptedModel, gated: ImageSet, ungated: ImageSet, rounds: int
+    model: Model, gated: ImageSet, ungated: ImageSet, rounds: int
 ) -> tuple[float, float, float, float]:
-    """Time images one by one and then as a batch, with gates and without, in turns.
+    """Time images one by one and then as a batch of 16, with gates and without, in turns.
 
-    Args:
-        model: in evaluation mode; left with its gates on.
-        gated: images of the size for gates.
-        ungated: the same ones of the size without.
-        rounds: how often each is timed.
-
-    Returns:
-        Milliseconds of an image with gates and without, and of a batch of 16 likewise.
+    The images are the same, of the size for gates and of that without. Returned are milliseconds
+    of an image with gates and without, and of the batch likewise; the gates are left on.
     """
     count = min(TIMED_IMAGES, len(gated))
-    small, full = (to_input(model, some.batch(range(count))) for some in (gated, ungated))
+    small, full = (some.batch(range(count)) for some in (gated, ungated))
     singly = [time_in_turns(model, small[i : i + 1], full[i : i + 1], rounds) for i in range(count)]
     of_one = (statistics.mean(column) for column in zip(*singly, strict=True))
     seconds = (*of_one, *time_in_turns(model, small, full, rounds))

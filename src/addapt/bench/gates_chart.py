@@ -22,14 +22,13 @@ def draw_gates(row: GatesRow, path: Path) -> None:
     grid = figure.add_gridspec(2, 2 * EXTREMES, height_ratios=(2, 1))
     axes = figure.add_subplot(grid[0, :])
     for place, shares in enumerate(row.open_shares):
-        below = 0.0
-        for width, share in enumerate(shares):
-            # From closed, white, to whole, dark.
-            grey = 1 - 0.75 * (width + 1 if len(shares) == 1 else width) / max(1, len(shares) - 1)
-            axes.bar(place, share, bottom=below, color=str(grey), edgecolor="0.4", linewidth=0.4)
-            below += share
+        opened = shares[-1]
+        for share, below, grey in ((1 - opened, 0.0, "1"), (opened, 1 - opened, "0.25")):
+            axes.bar(place, share, bottom=below, color=grey, edgecolor="0.4", linewidth=0.4)
     looks = len(row.open_shares) == 1
-    axes.set_xlabel("one look (light) or two (dark)" if looks else "block: closed (white) to whole")
+    axes.set_xlabel(
+        "one look (white) or two (dark)" if looks else "block: closed (white) or open (dark)"
+    )
     axes.set_ylabel("share of the images")
     axes.set_xticks(range(len(row.open_shares)))
     axes.set_title(
@@ -48,7 +47,7 @@ def draw_gates(row: GatesRow, path: Path) -> None:
         )
         for place in range(len(images)):
             shown = figure.add_subplot(grid[1, start + place])
-            shown.imshow(images.batch([place])[0].permute(1, 2, 0).numpy())
+            shown.imshow(images.batch([place])[0])
             shown.set_axis_off()
             shown.set_title(words if place == 0 else "", loc="left", fontsize=9)
     try:

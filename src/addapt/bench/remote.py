@@ -45,7 +45,7 @@ class RemoteStep:
             "PYTHONSAFEPATH": "1",  # files in the current folder are not our modules
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "addapt.bench.worker"],
+            [sys.executable, "-m", "addapt.engines.torch.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if debug else subprocess.DEVNULL,
@@ -102,7 +102,7 @@ class RemoteStep:
     def _cause_of_death(self) -> str:
         code = self._process.wait()
         if code >= 0:
-            return f"its process ended with exit code {code}; --debug shows what it printed"
+            return f"its process ended with exit code {code}; `debug=True` shows what it printed"
         name = signal.Signals(-code).name
         reason = ", most likely for want of memory" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{reason}"

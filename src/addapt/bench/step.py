@@ -17,7 +17,7 @@ from addapt.bench.contender import (
     fastest_candidates,
 )
 from addapt.bench.remote import RemoteStep, WorkerError
-from addapt.learning.progress import OnProgress, Progress
+from addapt.learning import OnProgress, Progress
 
 WARM_UP_ROUNDS = 1
 TRIAL_ROUNDS = 2
@@ -28,11 +28,7 @@ class StepRow:
     """What one contender takes; None where it could not be measured, or not compared.
 
     Args:
-        method: its name.
-        engine: "addapt" or "eager".
-        setting: "smallest", "default", "fastest", or, in plain PyTorch, "whole batch".
-        micro_batch: images in memory at once.
-        packed: whether weights are kept in oneDNN's order.
+        method, engine, setting, micro_batch, packed: as in `Contender`.
         peak_bytes: the most memory during the first three steps above the loaded model,
             which has answered one image.
         peak_how: how that was measured.
@@ -85,12 +81,8 @@ def run_comparison(
 ) -> list[StepRow]:
     """Measure the memory of every contender, one after another, then their time in turns.
 
-    Args:
-        methods: names, checked by `check_comparison`.
-        workload: the same for all.
-        rounds: how many steps of each are timed.
-        on_progress: told about the phases "choosing", "memory" and "time".
-        debug: let the workers print to standard error.
+    `check_comparison` has checked the methods' names; `rounds` steps of each are timed. With
+    `debug` the workers print to standard error.
 
     Raises:
         AddaptError: the backbone cannot be loaded.

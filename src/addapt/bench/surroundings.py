@@ -5,8 +5,6 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from addapt.memory import machine_bytes
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -17,7 +15,7 @@ def versions() -> dict[str, str]:
     kernel = platform.release().split("-")[0]  # without what a distributor appends
     return {
         "addapt": version("addapt"),
-        "torch": torch.__version__,
+        "torch": version("torch"),
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()).strip(),
         "system": f"{platform.system()} {kernel}",

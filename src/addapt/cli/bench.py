@@ -4,8 +4,6 @@ import dataclasses
 import datetime
 import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,17 +11,25 @@ import typer
 
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import OptionError
+from addapt.backbones import backbone_entry
 from addapt.cli import options
 from addapt.cli.confusion import check_drawing
-from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
+from addapt.cli.flags import with_flags
+from addapt.cli.output import (
+    Table,
+    add_row,
+    command,
+    make_table,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+)
 from addapt.memory.allocator import Allocator
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from addapt.bench.contender import Workload
     from addapt.bench.step import StepRow
-    from addapt.learning import OnProgress, Progress
 
 bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 
@@ -50,9 +56,7 @@ def step(
     batch: options.Batch = 8,
     image_px: options.ImagePx = None,
     rounds: Annotated[int, typer.Option(help="Timed steps of each, taking turns.")] = 7,
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, max=1024, help="Processor threads.")
-    ] = 2,
+    threads: options.BenchThreads = 2,
     device: options.Device = "cpu",
     allocator: Annotated[
         Allocator,
@@ -67,33 +71,33 @@ def step(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure memory and time of a training step, beside fine-tuning in plain PyTorch.
+    """Measure memory and time of a training step, beside fine-tuning.
 
-    Every method runs in a process of its own. "eager:bias" and "eager:bias+checkpointing" train the
-    biases in plain PyTorch, as one would without addapt; "bias" is addapt's own way. A method has
-    up to three rows: "lora:smallest", "lora:default" and "lora:fastest" name one of them, "lora"
-    all. Close other programs for steady times.
+    Every method runs in a process of its own, fine-tuning in plain PyTorch. "eager:bias" and
+    "eager:bias+checkpointing" train the biases in plain PyTorch, as one would without addapt;
+    "bias" is addapt's own way. A method has up to three rows: "lora:smallest", "lora:default" and
+    "lora:fastest" name one of them, "lora" all. Close other programs for steady times.
     """
     with command(as_json=as_json, debug=debug):
         if chart is not None:
             check_drawing(chart)
         if save is not None and not save.parent.is_dir():
             raise OptionError(f"The folder of {save} does not exist: make it first.")
-        from addapt.bench.contender import Workload, check_comparison, native_image_px
+        from addapt.bench.contender import Workload, check_comparison
         from addapt.bench.step import run_comparison
 
-        names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
+        names = options.parse_names(methods)
         workload = Workload(
             backbone=backbone,
             weights=None if weights is None else str(weights),
             batch=batch,
-            image_px=native_image_px(backbone) if image_px is None else image_px,
+            image_px=image_px or backbone_entry(backbone).input.px,
             threads=threads,
             device=device,
             allocator=allocator.value,
         )
         check_comparison(names, workload, rounds)
-        with _progress_bar() as show:
+        with progress_bar(between_steps=True) as show:
             rows = run_comparison(names, workload, rounds, on_progress=show, debug=debug)
         result = _result(rows, names, workload, rounds)
         if save is not None:
@@ -108,7 +112,7 @@ def step(
             draw_comparison(rows, _title(workload), chart)
         for row in rows:
             if row.error is not None:
-                say(f"{row.method} ({row.setting}) failed: {row.error}.", err=True)
+                say(f"{row.method} ({row.setting}) failed: {with_flags(row.error)}.", err=True)
         if as_json:
             print_json(result)
             return
@@ -124,19 +128,16 @@ def _title(workload: "Workload") -> str:
     )
 
 
-def _table(rows: "list[StepRow]", title: str) -> "Table":
+def _table(rows: "list[StepRow]", title: str) -> Table:
     from addapt.bench.contender import WHOLE_BATCH
 
     numbers = (">at\nonce", ">memory,\nMB", ">kept,\nMB", ">s a\nstep", ">process,\nMB")
     table = make_table(title, "method", "engine", *numbers)
-    table.pad_edge = False
-    for column in table.columns[1:]:
-        column.no_wrap = True  # a narrow terminal folds the names instead
     for row in rows:
+        setting = "" if row.setting == WHOLE_BATCH else f" {row.setting}"
         add_row(
             table,
-            row.method.replace("+", " + ")
-            + ("" if row.setting == WHOLE_BATCH else f" {row.setting}"),
+            row.method.replace("+", " + ") + setting,
             row.engine,
             f"{row.micro_batch}{'*' if row.packed else ''}",
             _cell(row.peak_bytes, 1e6, row.ratio_memory),
@@ -194,20 +195,3 @@ def _result(
         "command": shlex.join(words),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
-
-
-@contextmanager
-def _progress_bar() -> "Iterator[OnProgress]":
-    """Show a bar a phase on standard error; it draws between steps only, to disturb none."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), auto_refresh=False) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(event: "Progress") -> None:
-            if event.phase not in tasks:
-                tasks[event.phase] = bar.add_task(event.phase, total=event.total)
-            bar.update(tasks[event.phase], completed=event.done, refresh=True)
-
-        yield show

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 def gates(
     name: options.DomainName,
-    folder: Annotated[Path, typer.Argument(help="Class folders of images not learned from.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Class folders of images not learned from.")
+    ],
     store: options.Store = options.DEFAULT_STORE,
     rounds: Annotated[int, typer.Option(min=1, help="How often each image is timed.")] = 7,
     gates_only: Annotated[
@@ -36,17 +38,15 @@ def gates(
     ] = None,
     weights: options.Weights = None,
     device: options.Device = "cpu",
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, max=1024, help="Processor threads.")
-    ] = 2,
+    threads: options.BenchThreads = 2,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure a domain with its gates and with all of them open, in turns."""
-    with command(as_json=as_json, debug=debug, threads=threads):
+    """Measure a domain with its gates and with all open, in turns."""
+    with command(as_json=as_json, debug=debug):
         if chart is not None:
             check_drawing(chart)
-        _, learner = open_learner(store, name, weights, device)
+        _, learner = open_learner(store, name, weights, device, threads)
         from addapt.bench.gates import bench_gates
 
         with progress_bar() as show:

@@ -1,11 +1,16 @@
 """`addapt check`: whether all files of a store are whole and can be used."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from addapt.cli import options
+from addapt.cli.flags import with_flags
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from addapt.domains import Store
 
 SOMETHING_WRONG = 1
 
@@ -18,17 +23,22 @@ def check(
         bool,
         typer.Option("--repair", help="Move damaged files aside and remove what was left over."),
     ] = False,
+    load: Annotated[
+        bool,
+        typer.Option("--load", help="Make each domain's model, too, which takes a while longer."),
+    ] = False,
     store: options.Store = options.DEFAULT_STORE,
     as_json: options.Json = False,
     threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
-    """Check that domains are whole and can be used; exit with 1 if one is not."""
-    with command(as_json=as_json, debug=debug, threads=threads):
+    """Check that domains are whole and can be used. Exit with 1 if one is not."""
+    with command(as_json=as_json, debug=debug):
         from addapt.domains import Store
-        from addapt.learning.checking import StoreCheck
+        from addapt.learning.store_check import StoreCheck
 
-        checked = StoreCheck(Store(store))
+        kept = Store(store)
+        checked = StoreCheck(kept, _loader(kept) if load else None)
         findings = list(checked.findings(names or ()))
         if repair:
             findings = [checked.repair(finding) for finding in findings]
@@ -36,21 +46,43 @@ def check(
         if as_json:
             rows = [
                 {
-                    "kind": finding.kind,
-                    "name": finding.name,
-                    "file": finding.path,
-                    "verdict": finding.verdict,
-                    "remark": finding.remark,
+                    "kind": found.kind,
+                    "name": found.name,
+                    "file": found.path,
+                    "verdict": found.verdict,
+                    "remark": with_flags(found.remark),
                 }
-                for finding in findings
+                for found in findings
             ]
             print_json({"findings": rows, "wrong": wrong})
         elif not findings:
             say(f"No domain in {store} yet. Teach one: addapt learn NAME FOLDER")
         else:
             table = make_table(None, "name", "what", "verdict", "remark")
-            for finding in findings:
-                add_row(table, finding.name, finding.kind, finding.verdict, finding.remark or "-")
+            for found in findings:
+                remark = with_flags(found.remark) or "-"
+                add_row(table, found.name, found.kind, found.verdict, remark)
             print_table(table)
         if wrong:
             raise typer.Exit(SOMETHING_WRONG)
+
+
+def _loader(store: "Store") -> "Callable[[str], object]":
+    """Return what makes a domain's model, of a backbone whose weights are left random.
+
+    That takes any tensors of the right shapes, and no weights that may not be here.
+    """
+    from addapt.engines import open_engine
+    from addapt.engines.base import Engine
+    from addapt.learning.loading import read_model
+
+    engines: dict[str, Engine] = {}
+
+    def load(name: str) -> object:
+        backbone = store.info(name).backbone
+        if backbone not in engines:
+            engines[backbone] = open_engine(backbone, "random")
+        with store.open(name) as file:
+            return read_model(file, engines[backbone])
+
+    return load

@@ -34,21 +34,22 @@ def check_drawing(path: Path) -> None:
 
 def draw_confusion(evaluation: "Evaluation", path: Path) -> None:
     """Draw which classes were taken for which, rows summing to one, and write it to `path`."""
+    import numpy as np
     from matplotlib.figure import Figure
 
     counts = evaluation.confusion
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    shares = counts / counts.sum(1, keepdims=True).clip(min=1)
     labels = [printable(score.label) for score in evaluation.per_class]
     side = max(4.0, 0.32 * len(labels) + 2)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set(xlabel="taken for", ylabel="class")
     axes.set_title(f"{printable(evaluation.domain)}: {evaluation.accuracy:.1%}", parse_math=False)
     if len(labels) <= MAX_NUMBERED_CLASSES:
-        for row, column in counts.nonzero().tolist():
+        for row, column in np.argwhere(counts).tolist():
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=color)
     try:

@@ -31,30 +31,31 @@ def demo(
     threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
-    """Learn four real domains one after another and show that none is forgotten."""
-    with command(as_json=as_json, debug=debug, threads=threads), StopOnSignal():
+    """Learn four real domains in turn and show that none changes."""
+    with command(as_json=as_json, debug=debug), StopOnSignal():
         from addapt.demo.report import check_packages, write_report
         from addapt.demo.run import run_demo, summary
-        from addapt.engines.torch.backbones import load_backbone
+        from addapt.engines import open_engine
         from addapt.learning import use_fastest_threads
 
         check_packages()
         if store is not None:
             _refuse_taken_names(store)
-        backbone = load_backbone("efficientnet_lite0")
+        engine = open_engine("efficientnet_lite0")
         if threads is None:
-            use_fastest_threads(backbone)
+            use_fastest_threads(engine)
+        else:
+            engine.threads = threads
         with progress_bar() as show:
             domains = run_demo(
-                backbone,
+                engine,
                 folder,
                 store or folder / "domains",
                 announce=lambda text: say(text, err=True),
                 on_progress=show,
             )
-        backbone_bytes = sum(p.numel() * p.element_size() for p in backbone.parameters())
-        write_report(domains, backbone_bytes, folder / "report.html")
-        result = summary(domains)
+        write_report(domains, engine, folder / "report.html")
+        result = summary(domains, engine.threads)
         changed = result["changed_logits"]
         if as_json:
             print_json(result)

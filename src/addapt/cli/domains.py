@@ -1,9 +1,15 @@
-"""`addapt domains`: what is in the store."""
+"""`addapt domains`, `show`, `rename`, `remove`: what is in the store."""
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from addapt._errors import DomainError
 from addapt.cli import options
+from addapt.cli.flags import with_flags
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
 
@@ -14,7 +20,7 @@ def domains(
     debug: options.Debug = False,
 ) -> None:
     """List the domains that were learned."""
-    with command(as_json=as_json, debug=debug, threads=threads):
+    with command(as_json=as_json, debug=debug):
         from addapt.domains import Store
 
         kept = Store(store)
@@ -27,8 +33,9 @@ def domains(
             try:
                 info = kept.info(name)
             except DomainError as error:  # one damaged file must not hide the others
-                rows.append({"name": name, "error": str(error)})
-                say(f"Error: {error}", err=True)
+                message = with_flags(str(error))
+                rows.append({"name": name, "error": message})
+                say(f"Error: {message}", err=True)
                 continue
             file_bytes = kept.path(name).stat().st_size
             fields = dataclasses.asdict(info)
@@ -45,7 +52,82 @@ def domains(
             )
         if as_json:
             print_json({"domains": rows})
-        elif table.row_count:
+        elif table.rows:
             print_table(table)
         elif not names:
             say(f"No domain in {store} yet. Teach one: addapt learn NAME FOLDER")
+
+
+def show(
+    name: options.DomainName,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """Show everything known about a domain."""
+    with command(as_json=as_json, debug=debug):
+        from addapt.domains import Store
+
+        kept = Store(store)
+        fields = {
+            "name": name,
+            **dataclasses.asdict(kept.info(name)),
+            "file": kept.path(name),
+            "file_bytes": kept.path(name).stat().st_size,
+        }
+        if as_json:
+            print_json(fields)
+            return
+        table = make_table(None, "field", "value")
+        for field, value in fields.items():
+            add_row(table, field.replace("_", " "), _readable(value))
+        print_table(table)
+
+
+def rename(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Name of the domain.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """Give a domain another name."""
+    with command(as_json=as_json, debug=debug):
+        from addapt.domains import Store
+
+        kept = Store(store)
+        kept.rename(old, new)
+        if as_json:
+            print_json({"old": old, "new": new, "file": str(kept.path(new))})
+        else:
+            say(f"Renamed {old} to {new}.")
+
+
+def remove(
+    name: options.DomainName,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """Delete a domain; the others stay as they are."""
+    with command(as_json=as_json, debug=debug):
+        from addapt.domains import Store
+
+        Store(store).remove(name)
+        if as_json:
+            print_json({"removed": name})
+        else:
+            say(f"Removed {name}.")
+
+
+def _readable(value: object) -> Path | str | list[str]:
+    if isinstance(value, Path):
+        return value
+    if isinstance(value, dict):
+        return [f"{key} = {json.dumps(part)}" for key, part in value.items()]
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)

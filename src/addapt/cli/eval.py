@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from addapt.cli import options
-from addapt.cli.gates import say_gates
-from addapt.cli.opening import open_learner
+from addapt.cli.opening import open_learner, say_gates
 from addapt.cli.output import (
     add_row,
     command,
@@ -24,7 +23,9 @@ def evaluate(
     name: options.DomainName,
     folder: Annotated[
         Path,
-        typer.Argument(help="Folder of class folders; its test/ or val/ if it has such."),
+        typer.Argument(
+            metavar="FOLDER", help="Folder of class folders; its test/ or val/ if it has such."
+        ),
     ],
     store: options.Store = options.DEFAULT_STORE,
     confusion: Annotated[
@@ -39,14 +40,17 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Measure a domain's accuracy on a folder of images."""
-    with command(as_json=as_json, debug=debug, threads=threads):
+    with command(as_json=as_json, debug=debug):
         from addapt.cli.confusion import check_drawing, draw_confusion
+        from addapt.learning import Controls
 
         if confusion is not None:
             check_drawing(confusion)
-        info, learner = open_learner(store, name, weights, device)
+        info, learner = open_learner(store, name, weights, device, threads)
         with progress_bar() as show:
-            evaluation = learner.evaluate(name, folder, gates=gates, on_progress=show)
+            evaluation = learner.evaluate(
+                name, folder, gates=gates, controls=Controls(on_progress=show)
+            )
         warn_unreadable(evaluation.unreadable)
         if confusion is not None:
             draw_confusion(evaluation, confusion)

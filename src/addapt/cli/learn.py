@@ -1,6 +1,7 @@
 """`addapt learn NAME FOLDER`: teach a domain."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,17 +13,18 @@ from addapt.cli.output import command, print_json, progress_bar, say, warn_unrea
 from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
-    from addapt.engines.torch.backbones import Backbone
+    from addapt.engines.base import Engine
     from addapt.learning import LearnReport, Progress
-
-TRIAL_IMAGES = 4  # to find the best number of threads with, under a budget
 
 
 def learn(
     name: options.DomainName,
     folder: Annotated[
         Path,
-        typer.Argument(help="Folder of class folders, or of train/ and val/ with class folders."),
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder of class folders, or of train/ and val/ with class folders.",
+        ),
     ],
     store: options.Store = options.DEFAULT_STORE,
     method: Annotated[str, typer.Option(help="How to adapt; see `addapt methods`.")] = "da3",
@@ -38,7 +40,8 @@ def learn(
         int | None, typer.Option(help="Images a training step; by default the method's.")
     ] = None,
     micro_batch: Annotated[
-        int | None, typer.Option(help="Images in memory at once; by default the method's.")
+        int | None,
+        typer.Option(help="Images in memory at once; by default all, or what --budget allows."),
     ] = None,
     budget: options.Budget = None,
     lr: Annotated[
@@ -61,12 +64,12 @@ def learn(
         float | None,
         typer.Option(
             help="With gates, the share of the multiply-adds that is computed; "
-            "by default 0.4 for resolution, else 0.6."
+            "by default 0.4 for resolution, 0.6 for blocks."
         ),
     ] = None,
     gate_unit: Annotated[
         str | None,
-        typer.Option("--gate-unit", help="What is left out: resolution, blocks or channels."),
+        typer.Option("--gate-unit", help="What is left out: resolution or blocks."),
     ] = None,
     gate_kind: Annotated[
         str | None,
@@ -85,36 +88,46 @@ def learn(
     debug: options.Debug = False,
 ) -> None:
     """Teach a domain from a folder of class folders."""
-    with command(as_json=as_json, debug=debug, threads=threads), StopOnSignal() as stop:
+    with command(as_json=as_json, debug=debug), StopOnSignal() as stop:
         px = _parse_px(image_px)
         budget_bytes = options.parse_budget(budget)
         asked = options.parse_gates(gates, compute, gate_unit, gate_kind)
-        from addapt.engines.torch.backbones import load_backbone
-        from addapt.learning import Learner
-        from addapt.memory import configure_allocator
+        from addapt.engines import open_engine
+        from addapt.learning import Controls, Learner
+        from addapt.memory import lean_allocator
 
-        if budget_bytes is not None:
-            configure_allocator()  # before the backbone is read, whose blocks are the largest
-        network = load_backbone(backbone, weights, device=device)
-        if network.info.weights.startswith("random"):
-            say(
-                f"Warning: {backbone} has random weights, and what is learned on them will be "
-                "poor. Give trained ones with --weights FILE.",
-                err=True,
-            )
-        learner = Learner(network, store)
-        if threads is None:
-            state = None if restart else learner.store.state_path(name)
-            _choose_threads(network, state, few_images=budget_bytes is not None)
-        with progress_bar() as show:
+        # From before the backbone is read, whose blocks are the largest.
+        with (
+            lean_allocator() if budget_bytes is not None else nullcontext(),
+            progress_bar() as show,
+        ):
 
             def watch(progress: "Progress") -> None:
                 stop.gently = progress.phase == "learning"
                 show(progress)
 
+            controls = Controls(
+                on_progress=watch,
+                should_stop=lambda: stop.asked,
+                save_every_s=save_every,
+                cache_bytes=cache_mb * 1_000_000,
+                budget_bytes=budget_bytes,
+            )
+            engine = open_engine(backbone, weights, device=device)
+            if engine.backbone.weights.startswith("random"):
+                say(
+                    f"Warning: {backbone} has random weights, and what is learned on them will be "
+                    "poor. Give trained ones with --weights FILE.",
+                    err=True,
+                )
+            learner = Learner(engine, store)
+            state = None if restart else learner.store.state_path(name)
+            _choose_threads(engine, threads, state, few_images=budget_bytes is not None)
             report = learner.learn(
                 name,
                 folder,
+                restart=restart,
+                controls=controls,
                 method=method,
                 epochs=epochs,
                 image_px=px,
@@ -125,12 +138,6 @@ def learn(
                 val_fraction=val_fraction,
                 flip=flip,
                 gates=asked,
-                restart=restart,
-                cache_bytes=cache_mb * 1_000_000,
-                budget_bytes=budget_bytes,
-                save_every_s=save_every,
-                on_progress=watch,
-                should_stop=lambda: stop.asked,
             )
         warn_unreadable(report.unreadable)
         if as_json:
@@ -160,25 +167,22 @@ def report_fields(report: "LearnReport") -> dict[str, object]:
     }
 
 
-def _choose_threads(network: "Backbone", state: Path | None, *, few_images: bool) -> None:
-    """Use as many threads as an unfinished learning had, whose bits they decide, or the fastest.
+def _choose_threads(
+    engine: "Engine", threads: int | None, state: Path | None, *, few_images: bool
+) -> None:
+    """Use as many threads as are asked for, or as an unfinished learning had, or the fastest.
 
-    Args:
-        network: to try the speed with.
-        state: folder of an unfinished learning, if it is to go on.
-        few_images: to try with, because memory is short.
+    What is left in the folder `state` goes on with its own number, which decides its last bits.
     """
-    import torch
-
     from addapt.learning import unfinished_threads, use_fastest_threads
+    from addapt.learning.threads import BATCH, FEW_IMAGES
 
-    before = None if state is None else unfinished_threads(state)
-    if before is not None:
-        torch.set_num_threads(before)
-    elif few_images:
-        use_fastest_threads(network, images=TRIAL_IMAGES)
+    if threads is None and state is not None:
+        threads = unfinished_threads(state)
+    if threads is not None:
+        engine.threads = threads
     else:
-        use_fastest_threads(network)
+        use_fastest_threads(engine, FEW_IMAGES if few_images else BATCH)
 
 
 def _parse_px(text: str) -> int | None:

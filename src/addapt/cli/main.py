@@ -3,27 +3,22 @@
 import io
 import sys
 import traceback
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from addapt.cli.audit import audit
-from addapt.cli.backbones import backbones
 from addapt.cli.bench import bench
 from addapt.cli.bench_gates import gates
+from addapt.cli.catalogue import backbones, methods
 from addapt.cli.check import check
 from addapt.cli.demo import demo
-from addapt.cli.domains import domains
+from addapt.cli.domains import domains, remove, rename, show
 from addapt.cli.eval import evaluate
 from addapt.cli.learn import learn
-from addapt.cli.methods import methods
 from addapt.cli.output import say
 from addapt.cli.plan import plan
 from addapt.cli.predict import predict
-from addapt.cli.remove import remove
-from addapt.cli.rename import rename
-from addapt.cli.show import show
 
 app = typer.Typer(
     name="addapt",
@@ -31,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help suits files and narrow terminals, and comes sooner
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(learn)
@@ -52,6 +48,8 @@ app.command()(demo)
 
 def _print_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # slow to import
+
         say(f"addapt {version('addapt')}")
         raise typer.Exit()
 

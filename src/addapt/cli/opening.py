@@ -1,7 +1,9 @@
-"""From a domain's name to a learner with the backbone that it needs."""
+"""From a domain's name to a learner with its backbone, and what is said of its gates."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from addapt.cli.output import say
 
 if TYPE_CHECKING:
     from addapt.domains import DomainInfo
@@ -9,18 +11,34 @@ if TYPE_CHECKING:
 
 
 def open_learner(
-    store: Path, domain: str, weights: Path | None, device: str
+    store: Path, domain: str, weights: Path | None, device: str, threads: int | None
 ) -> "tuple[DomainInfo, Learner]":
     """Return what is known about a domain, and a learner with its backbone.
 
     Raises:
-        UnknownNameError: there is no such domain, which is told before torch is loaded.
+        UnknownNameError: there is no such domain, which is told before an engine is loaded.
         WeightsError: the weights are not to be had.
     """
     from addapt.domains import Store
 
     info = Store(store).info(domain)
-    from addapt.engines.torch.backbones import load_backbone
+    from addapt.engines import open_engine
     from addapt.learning import Learner
 
-    return info, Learner(load_backbone(info.backbone, weights, device=device), store)
+    engine = open_engine(info.backbone, weights, device=device)
+    if threads is not None:
+        engine.threads = threads
+    return info, Learner(engine, store)
+
+
+def say_gates(info: "DomainInfo", *, used: bool, wanted: bool | None) -> None:
+    """Say whether the domain's gates were used, and why not; nothing where there are none."""
+    if not info.gates:
+        return
+    if used:
+        compute = info.gates["report"]["compute"]
+        say(f"Gates of {info.gates['unit']} were used: {compute:.0%} of the multiply-adds.")
+    elif wanted is None:
+        say("Gates were not used: on this device they are not faster.")
+    else:
+        say("Gates were not used, as you asked.")

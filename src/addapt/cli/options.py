@@ -9,14 +9,20 @@ from addapt._errors import OptionError, UnknownNameError
 from addapt.cli.output import say
 
 if TYPE_CHECKING:
-    from addapt.engines.torch.gates import Gates as AskedGates
+    from addapt.gates import GateConfig
 
 Store = Annotated[Path, typer.Option("--store", help="Folder that keeps the domains.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=1024, help="Processor threads; by default the fastest."),
+    typer.Option(
+        "--threads",
+        min=1,
+        max=1024,
+        help="Processor threads; by default learn and demo try how many are the fastest.",
+    ),
 ]
+BenchThreads = Annotated[int, typer.Option("--threads", min=1, max=1024, help="Processor threads.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Device = Annotated[str, typer.Option("--device", help='Where to compute: "cpu", "cuda", ...')]
 Weights = Annotated[
@@ -48,6 +54,11 @@ DEFAULT_STORE = Path("domains")
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
+def parse_names(text: str) -> list[str]:
+    """Return the names with commas between, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
 def parse_budget(text: str | None) -> int | None:
     """Return the bytes of `--budget`; warn where the machine has fewer.
 
@@ -70,7 +81,7 @@ def parse_budget(text: str | None) -> int | None:
 
 def parse_gates(
     wanted: bool, compute: float | None, unit: str | None, kind: str | None
-) -> "AskedGates | None":
+) -> "GateConfig | None":
     """Return the gates that `--gates` and the options that belong to it ask for.
 
     Raises:
@@ -82,13 +93,13 @@ def parse_gates(
         if alone:
             raise OptionError(f"{alone[0]} is about gates: give --gates, too.")
         return None
-    from addapt.engines.torch.gates import Gates
+    from addapt.gates import GateConfig
 
     kinds = {"static": False, "dynamic": True}
     if kind is not None and kind not in kinds:
         raise UnknownNameError("gate kind", kind, kinds)
-    usual = Gates() if unit is None else Gates(unit)
-    return Gates(
+    usual = GateConfig() if unit is None else GateConfig(unit)
+    return GateConfig(
         unit=usual.unit,
         dynamic=usual.dynamic if kind is None else kinds[kind],
         compute=usual.compute if compute is None else compute,

@@ -1,34 +1,36 @@
-"""What all commands do around their work: errors, progress, JSON, threads."""
+"""What all commands do around their work: errors, progress, tables, JSON, threads."""
 
 import json
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from addapt._errors import AddaptError
 from addapt._text import printable
+from addapt.cli.flags import with_flags
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from addapt.learning import OnProgress
+    from addapt.learning import OnProgress, Progress
 
 INTERRUPTED = 130  # what a shell reports for SIGINT
+LOG_EVERY_S = 30.0  # between two lines about progress, where no bar can be drawn
+
+Cell = Path | list[str]  # a list holds lines that are safe to show
 
 
 @contextmanager
-def command(*, as_json: bool, debug: bool, threads: int | None = None) -> Iterator[None]:
+def command(*, as_json: bool, debug: bool) -> Iterator[None]:
     """Run a command's body: errors become a sentence on standard error and exit code 2.
 
     With `as_json`, standard output holds the error as an object, too.
     """
     try:
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(threads)
         yield
     except KeyboardInterrupt:
         say("Stopped.", err=True)
@@ -36,18 +38,17 @@ def command(*, as_json: bool, debug: bool, threads: int | None = None) -> Iterat
     except AddaptError as error:
         if debug:
             raise
-        say(f"Error: {error}", err=True)
+        message = with_flags(str(error))
+        say(f"Error: {message}", err=True)
         if as_json:
-            print_json({"error": str(error)})
+            print_json({"error": message})
         raise typer.Exit(error.exit_code) from None
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print lines; nothing in them, such as a file's name, can command the terminal.
+    """Print lines, with `err` on standard error; nothing in them can command the terminal.
 
-    Args:
-        lines: a line break inside one of them is shown as its escape.
-        err: on standard error instead of standard output.
+    A line break inside one of them, such as in a file's name, is shown as its escape.
     """
     for line in lines:
         typer.echo(printable(line), err=err)
@@ -58,35 +59,55 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, default=str))
 
 
-def print_table(table: "Table") -> None:
-    """Print a table on standard output, as wide as the terminal allows."""
-    from rich.console import Console
+@dataclass
+class Table:
+    """Rows under headings; a line break in a heading is where it breaks in a terminal.
 
-    Console().print(table)
+    Columns in `right` are right-aligned and never break, such as numbers.
+    """
+
+    title: str | None
+    headings: list[str]
+    right: list[bool]
+    rows: list[list[Cell]] = field(default_factory=list)
 
 
-def make_table(title: str | None, *columns: str) -> "Table":
+def make_table(title: str | None, *columns: str) -> Table:
     """Make an empty table; a column whose heading starts with ">" is right-aligned."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title and Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left")
-    for column in columns:
-        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
-        table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
-    return table
+    right = [column.startswith(">") for column in columns]
+    return Table(title, [column.removeprefix(">") for column in columns], right)
 
 
-def add_row(table: "Table", *cells: object) -> None:
-    """Add a row of plain text: brackets in a class's name are not mark-up.
+def add_row(table: Table, *cells: object) -> None:
+    """Add a row; in a narrow terminal a path is shortened and other text wraps at its spaces.
 
     A cell that is a list has a line for each of its elements.
     """
-    from rich.text import Text
+    row: list[Cell] = []
+    for cell in cells:
+        lines = cell if isinstance(cell, list) else [cell]
+        row.append(cell if isinstance(cell, Path) else [printable(str(line)) for line in lines])
+    table.rows.append(row)
 
-    lines = (cell if isinstance(cell, list) else [cell] for cell in cells)
-    table.add_row(*(Text("\n".join(printable(str(line)) for line in cell)) for cell in lines))
+
+def print_table(table: Table) -> None:
+    r"""Print a table on standard output: fitted to a terminal, else a line for each row.
+
+    A tab separates the cells of such a line. Paths and classes may have spaces in them, but never a
+    tab, as `printable` writes its escape: so `cut -f 2` and `awk -F '\t'` cut where a cell ends,
+    `cut -s` drops the sentences around the table, and `column -ts $'\t'` aligns the columns.
+    """
+    if table.title is not None:
+        say(table.title)
+    if sys.stdout.isatty():
+        from addapt.cli.terminal import draw
+
+        draw(table)
+        return
+    typer.echo("\t".join(heading.replace("\n", " ") for heading in table.headings))
+    for row in table.rows:
+        cells = ([printable(str(cell))] if isinstance(cell, Path) else cell for cell in row)
+        typer.echo("\t".join(", ".join(lines) for lines in cells))
 
 
 def warn_unreadable(messages: Iterable[str]) -> None:
@@ -96,35 +117,26 @@ def warn_unreadable(messages: Iterable[str]) -> None:
 
 
 @contextmanager
-def progress_bar() -> "Iterator[OnProgress]":
-    """Show a bar on standard error with time left and the current accuracy."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
+def progress_bar(*, between_steps: bool = False) -> "Iterator[OnProgress]":
+    """Show on standard error how far the work is: a bar, or now and then a line in a log.
 
-    from addapt.learning.progress import Progress as Event
+    Args:
+        between_steps: draw only when there is news, so that what is being timed is not disturbed.
+    """
+    if sys.stderr.isatty():
+        from addapt.cli.terminal import draw_progress
 
-    columns = (
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeLeft(),
-        TextColumn("{task.fields[accuracy]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
+        with draw_progress(refresh=not between_steps) as show:
+            yield show
+        return
+    last_s = time.monotonic()
 
-        done: dict[str, int] = {}
+    def log(event: "Progress") -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s < LOG_EVERY_S:
+            return
+        last_s = time.monotonic()
+        accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.1%}"
+        say(f"{event.phase}: {event.done} of {event.total}{accuracy}", err=True)
 
-        def show(event: Event) -> None:
-            accuracy = "" if event.accuracy is None else f"accuracy {event.accuracy:.1%}"
-            if event.phase not in tasks:
-                tasks[event.phase] = bar.add_task(event.phase, total=event.total, accuracy="")
-            elif event.done < done[event.phase]:  # the next domain of several
-                bar.reset(tasks[event.phase])
-            done[event.phase] = event.done
-            bar.update(
-                tasks[event.phase], completed=event.done, total=event.total, accuracy=accuracy
-            )
-
-        yield show
+    yield log

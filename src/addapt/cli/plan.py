@@ -1,15 +1,25 @@
 """`addapt plan`: what learning will take, before anything is read."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from addapt._errors import OptionError
 from addapt.cli import options
-from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
+from addapt.cli.output import (
+    Table,
+    add_row,
+    command,
+    make_table,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+)
 
 if TYPE_CHECKING:
-    from addapt.engines.torch.memory import PlanRow
+    from addapt.learning.plan import PlanRow
 
 
 def plan(
@@ -19,26 +29,40 @@ def plan(
     image_px: Annotated[int, typer.Option("--image-px", help="Side of the images.")] = 224,
     classes: Annotated[int, typer.Option(min=1, help="Classes of the domain.")] = 10,
     budget: options.Budget = None,
+    weights: options.Weights = None,
+    device: options.Device = "cpu",
     as_json: options.Json = False,
     threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
-    """Predict the memory of a training step for each micro-batch, and say what fits."""
-    with command(as_json=as_json, debug=debug, threads=threads):
-        import addapt.learning  # noqa: F401  # what learning imports is part of its process
-        from addapt.engines.torch.memory import plan as make_plan
-        from addapt.engines.torch.memory import too_small_budget
+    """Try some steps and say what learning takes, and what fits. One line is one micro-batch."""
+    with command(as_json=as_json, debug=debug):
+        from addapt.learning import Progress
+        from addapt.learning.plan import plan as make_plan
+        from addapt.learning.plan import require_fit
+        from addapt.learning.trial import Question
         from addapt.memory import format_bytes, machine_bytes
+        from addapt.methods import build_method
 
         budget_bytes = options.parse_budget(budget)
-        names = list(dict.fromkeys(name.strip() for name in method.split(",")))
-        plans = [
-            make_plan(backbone, name, batch, image_px, classes, budget_bytes) for name in names
-        ]
-        rows = [row for each in plans for row in each.rows]
-        smallest_bytes = min(each.smallest_budget_bytes for each in plans)
-        if not any(row.fits for row in rows):
-            raise too_small_budget(smallest_bytes)
+        methods = [build_method(name) for name in options.parse_names(method)]
+        if not methods:
+            raise OptionError("--method is empty: give names such as da3,head.")
+        order = {
+            "backbone": backbone,
+            "weights": None if weights is None else str(weights),
+            "device": device,
+            "threads": threads,
+        }
+        rows: list[PlanRow] = []
+        with progress_bar() as show:
+            for done, each in enumerate(methods):
+                show(Progress("trying steps", done, len(methods)))
+                question = Question(each, classes, image_px, batch)
+                rows += make_plan(order, question, budget_bytes)
+            show(Progress("trying steps", len(methods), len(methods)))
+        require_fit(rows)
+        smallest_bytes = min(row.process_bytes for row in rows)
         if as_json:
             print_json(
                 {
@@ -54,31 +78,25 @@ def plan(
             )
             return
         print_table(_table(rows, budgeted=budget_bytes is not None))
-        smallest = format_bytes(smallest_bytes, round_up=True)
+        image_kb = 3 * image_px**2 / 1000
         say(
             f"{backbone}, {image_px} px, {batch} images a step. "
-            f"The smallest budget that would do: {smallest}.",
-            "above the model: of a step, the optimiser included; process: all that a device must "
-            "have free. Times are rough guesses.",
+            f"The smallest budget that would do: {format_bytes(smallest_bytes, round_up=True)}.",
+            "above the model: what learning adds; process: all that a device must have free, and "
+            f"{image_kb:.0f} kB more for each image that is kept decoded.",
         )
 
 
-def _table(rows: "list[PlanRow]", *, budgeted: bool) -> Any:
-    columns = (
-        ">at once",
-        ">above the model, MB",
-        ">process, MB",
-        ">kept, MB",
-        ">s a step, roughly",
-    )
+def _table(rows: "list[PlanRow]", *, budgeted: bool) -> Table:
+    columns = (">at once", ">above the\nmodel, MB", ">process,\nMB", ">s a step,\nroughly")
     table = make_table(None, "method", *columns, *(["fits"] if budgeted else []))
     for row in rows:
-        megabytes = (row.predicted_peak_bytes, row.predicted_process_bytes, row.kept_bytes)
         add_row(
             table,
             row.method,
             row.micro_batch,
-            *(f"{each / 1e6:.1f}" for each in megabytes),
+            f"{row.above_bytes / 1e6:.1f}",
+            f"{row.process_bytes / 1e6:.1f}",
             f"{row.step_s:.2g}",
             *(["yes" if row.fits else "no"] if budgeted else []),
         )

@@ -7,8 +7,7 @@ import typer
 
 from addapt._errors import DataError
 from addapt.cli import options
-from addapt.cli.gates import say_gates
-from addapt.cli.opening import open_learner
+from addapt.cli.opening import open_learner, say_gates
 from addapt.cli.output import (
     add_row,
     command,
@@ -32,8 +31,8 @@ def predict(
     debug: options.Debug = False,
 ) -> None:
     """Recognise images with a domain."""
-    with command(as_json=as_json, debug=debug, threads=threads):
-        info, learner = open_learner(store, domain, weights, device)
+    with command(as_json=as_json, debug=debug):
+        info, learner = open_learner(store, domain, weights, device, threads)
         unreadable: list[str] = []
         predictions = learner.predict(
             images, domain, top=top, gates=gates, on_unreadable=unreadable.append
@@ -55,8 +54,8 @@ def predict(
                 ]
             )
         else:
-            headings = ("class", ">probability") * len(predictions[0].top)
-            table = make_table(None, "image", *headings)
+            others = len(predictions[0].top) - 1
+            table = make_table(None, "image", "class", ">probability", *("next", ">%") * others)
             for p in predictions:
                 cells = (cell for label, value in p.top for cell in (label, f"{value:.1%}"))
                 add_row(table, p.image, *cells)

@@ -8,13 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from PIL import Image
 
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DataError, MissingPackageError
 from addapt._text import printable
+from addapt.engines.base import Engine
 from addapt.images import ImageSet
+from addapt.learning.evaluation import softmax
 
 if TYPE_CHECKING:
     from addapt.demo.run import DemoDomain
@@ -47,14 +49,8 @@ def check_packages() -> None:
             )
 
 
-def write_report(domains: "list[DemoDomain]", backbone_bytes: int, path: Path) -> None:
-    """Write the page; it refers to nothing outside itself.
-
-    Args:
-        domains: the result of the demo.
-        backbone_bytes: size of the frozen network, to compare a domain's file with.
-        path: the page's file.
-    """
+def write_report(domains: "list[DemoDomain]", engine: Engine, path: Path) -> None:
+    """Write the page, which refers to nothing outside itself; `engine` is what has learned."""
     import jinja2
 
     template = files("addapt.demo").joinpath("report.html.j2").read_text(encoding="utf-8")
@@ -64,13 +60,11 @@ def write_report(domains: "list[DemoDomain]", backbone_bytes: int, path: Path) -
         domains=domains,
         curves=_curves(domains),
         examples={domain.source.name: _examples(domain) for domain in domains},
-        backbone_bytes=backbone_bytes,
+        backbone_bytes=engine.weights_bytes,
         changed_logits=sum(domain.changed_logits for domain in domains),
-        checked_logits=sum(
-            domain.logits.numel() * len(domain.later_accuracy) for domain in domains
-        ),
+        checked_logits=sum(domain.logits.size * len(domain.later_accuracy) for domain in domains),
         versions=domains[0].versions,
-        threads=torch.get_num_threads(),
+        threads=engine.threads,
     )
     try:
         write_atomically(path, html.encode())
@@ -102,25 +96,26 @@ def _curves(domains: "list[DemoDomain]") -> str:
 
 def _examples(domain: "DemoDomain") -> list[Example]:
     """Choose images spread over the fixed ones, mistakes first: they teach most."""
-    predicted = domain.logits.softmax(1).max(1)
-    wrong = (predicted.indices != domain.fixed.labels).nonzero().flatten().tolist()
+    probabilities = softmax(domain.logits)
+    predicted = probabilities.argmax(1)
+    wrong = np.flatnonzero(predicted != domain.fixed.labels).tolist()
     right = [i for i in range(len(domain.fixed)) if i not in set(wrong)]
     wrong = wrong[: EXAMPLES // 3]
-    places = torch.linspace(0, len(right) - 1, min(EXAMPLES - len(wrong), len(right))).long()
+    places = np.linspace(0, len(right) - 1, min(EXAMPLES - len(wrong), len(right))).astype(int)
     classes = domain.report.classes
     return [
         Example(
             image=_thumbnail(domain.fixed, i),
             label=classes[int(domain.fixed.labels[i])],
-            predicted=classes[int(predicted.indices[i])],
-            probability=float(predicted.values[i]),
+            predicted=classes[int(predicted[i])],
+            probability=float(probabilities[i].max()),
         )
         for i in wrong + [right[place] for place in places.tolist()]
     ]
 
 
 def _thumbnail(images: ImageSet, index: int) -> str:
-    pixels = images.batch([index])[0].permute(1, 2, 0).contiguous().numpy()
+    pixels = images.batch([index])[0]
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((THUMBNAIL_PX, THUMBNAIL_PX)).save(buffer, format="PNG")
     return _data_uri(buffer.getvalue(), "image/png")

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from addapt.demo.images import SOURCES, ImageSource, build_images
-from addapt.engines.torch.backbones import Backbone
+from addapt.engines.base import Engine, Logits
 from addapt.images import ImageSet, load_images, scan_classes
-from addapt.learning import Learner, LearnReport, OnProgress
-from addapt.learning.loop import predict_logits
+from addapt.learning import Controls, Learner, LearnReport, OnProgress
+from addapt.learning.evaluation import logits_of
+from addapt.learning.loading import read_model
 
 FIXED_IMAGES = 64
 
@@ -32,13 +32,13 @@ class DemoDomain:
     history: list[dict[str, float]]
     versions: dict[str, str]
     fixed: ImageSet
-    logits: Tensor
+    logits: Logits
     later_accuracy: list[float] = field(default_factory=list)
     changed_logits: int = 0
 
 
 def run_demo(
-    backbone: Backbone,
+    engine: Engine,
     folder: Path,
     store: Path,
     *,
@@ -47,17 +47,14 @@ def run_demo(
 ) -> list[DemoDomain]:
     """Teach all demo domains, through the same code as `addapt learn`.
 
-    Args:
-        backbone: shared by all.
-        folder: gets the images, and the head-only domains to compare with.
-        store: gets the domains.
-        announce: told in words what begins.
-        on_progress: told how far it is.
+    `folder` gets the images, and the head-only domains to compare with; `announce` is told in
+    words what begins.
     """
     # All images first: a missing package should be known before minutes of learning.
     images = {source.name: build_images(source, folder / "images") for source in SOURCES}
-    learner = Learner(backbone, store)
-    head_learner = Learner(backbone, folder / "head-only")
+    learner = Learner(engine, store)
+    head_learner = Learner(engine, folder / "head-only")
+    controls = Controls(on_progress=on_progress)
     done: list[DemoDomain] = []
     for source in SOURCES:
         where = images[source.name]
@@ -68,7 +65,7 @@ def run_demo(
             method="head",
             image_px=source.image_px,
             restart=True,
-            on_progress=on_progress,
+            controls=controls,
         )
         report = learner.learn(
             source.name,
@@ -76,16 +73,17 @@ def run_demo(
             image_px=source.image_px,
             epochs=source.epochs,
             restart=True,
-            on_progress=on_progress,
+            controls=controls,
         )
-        fixed = _fixed_images(backbone, where, report)
+        fixed = _fixed_images(engine, where, report)
+        history = learner.store.history_path(source.name).read_text()
         done.append(
             DemoDomain(
                 source=source,
                 report=report,
                 head_accuracy=head_learner.evaluate(source.name, where).accuracy,
                 da3_accuracy=learner.evaluate(source.name, where).accuracy,
-                history=_history(learner, source.name),
+                history=[json.loads(line) for line in history.splitlines()],
                 versions=learner.store.info(source.name).versions,
                 fixed=fixed,
                 logits=_logits(learner, source.name, fixed),
@@ -99,7 +97,7 @@ def run_demo(
     return done
 
 
-def summary(domains: list[DemoDomain]) -> dict[str, object]:
+def summary(domains: list[DemoDomain], threads: int) -> dict[str, object]:
     """Return the result as JSON fields."""
     rows = [
         {
@@ -115,25 +113,20 @@ def summary(domains: list[DemoDomain]) -> dict[str, object]:
     return {
         "domains": rows,
         "changed_logits": sum(domain.changed_logits for domain in domains),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "versions": domains[0].versions,
     }
 
 
-def _fixed_images(backbone: Backbone, folder: Path, report: LearnReport) -> ImageSet:
+def _fixed_images(engine: Engine, folder: Path, report: LearnReport) -> ImageSet:
     samples = scan_classes(folder, report.classes)
-    places = torch.linspace(0, len(samples) - 1, min(FIXED_IMAGES, len(samples))).long().tolist()
-    interpolation = backbone.info.input.interpolation
+    places = np.linspace(0, len(samples) - 1, min(FIXED_IMAGES, len(samples))).astype(int).tolist()
+    interpolation = engine.backbone.input.interpolation
     images, _ = load_images([samples[i] for i in places], report.image_px, interpolation)
     return images
 
 
-def _logits(learner: Learner, name: str, images: ImageSet) -> Tensor:
+def _logits(learner: Learner, name: str, images: ImageSet) -> Logits:
     """Compute logits with the domain as it is on the disk now."""
-    _, model = learner.load(name)
-    return predict_logits(model, images)
-
-
-def _history(learner: Learner, name: str) -> list[dict[str, float]]:
-    lines = learner.store.history_path(name).read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    with learner.store.open(name) as file:
+        return logits_of(read_model(file, learner.engine), images)

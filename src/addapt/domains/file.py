@@ -1,21 +1,22 @@
 """One domain is one safetensors file: its tensors, and its description in the header.
 
-The description is read without torch, so that listing a store is quick.
+Listing a store reads descriptions only.
 """
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import HEADER_LIMIT_BYTES, Header, TensorPlace, read_header
 from addapt.domains.info import CHECKSUM_SCHEMA, DomainInfo
 from addapt.domains.sealed import seal, unseal
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _DESCRIPTION = "addapt"  # where the header keeps it
 
@@ -32,18 +33,17 @@ class DomainFile:
         self.path = path
         self.info = _info(self._header, path)
 
-    @property
-    def tensors(self) -> Mapping[str, TensorPlace]:
-        """What tensors there are, none of which is in memory yet."""
-        return self._header.tensors
+        self.tensors: Mapping[str, TensorPlace] = self._header.tensors  # none is in memory yet
+        self.data_bytes = self._header.data_bytes
 
     @property
-    def data_bytes(self) -> int:
-        """What the tensors take together."""
-        return self._header.data_bytes
+    def stamp(self) -> tuple[int, int, int]:
+        """What tells this version of the file from a later one: number, size, time of change."""
+        status = os.fstat(self._file.fileno())
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
-    def read(self) -> "dict[str, Tensor]":
-        """Read the tensors, which are placed on the CPU.
+    def read(self) -> dict[str, NDArray[Any]]:
+        """Read the tensors; those of type bfloat16 become float32.
 
         Raises:
             DamagedError: they are not what was written, or hold values that are no finite numbers.
@@ -55,11 +55,9 @@ class DomainFile:
         except ValueError as error:
             raise _damaged(self.path, str(error)) from None
         except OSError as error:
-            raise DomainError(
-                f"{self.path} could not be read because {disk_reason(error)}"
-            ) from error
+            raise _unread(self.path, error) from error
         for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
+            if not np.isfinite(tensor).all():
                 raise _damaged(
                     self.path, f"tensor {name!r} holds values that are infinite or not a number"
                 )
@@ -73,39 +71,27 @@ def open_domain(path: Path) -> Iterator[DomainFile]:
     Raises:
         DomainError: no such file, not a domain, damaged, or written by a newer addapt.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise DomainError(f"{path} could not be read because {disk_reason(error)}") from error
-    with file:
+    with ExitStack() as stack:
         try:
-            opened = DomainFile(file, path)
+            opened = DomainFile(stack.enter_context(path.open("rb")), path)
         except OSError as error:
-            raise DomainError(f"{path} could not be read because {disk_reason(error)}") from error
+            raise _unread(path, error) from error
         yield opened
 
 
 def read_info(path: Path) -> DomainInfo:
-    """Read a domain's description from the head of its file, and nothing else.
-
-    Raises:
-        DomainError: as `open_domain`.
-    """
+    """Read a domain's description from the head of its file, and nothing else."""
     with open_domain(path) as file:
         return file.info
 
 
-def read_domain(path: Path) -> "tuple[DomainInfo, dict[str, Tensor]]":
-    """Read a domain's description and its tensors, whatever they are.
-
-    Raises:
-        DomainError: as `open_domain`, or as `DomainFile.read`.
-    """
+def read_domain(path: Path) -> tuple[DomainInfo, dict[str, NDArray[Any]]]:
+    """Read a domain's description and its tensors, whatever they are."""
     with open_domain(path) as file:
         return file.info, file.read()
 
 
-def write_domain(path: Path, info: DomainInfo, tensors: "Mapping[str, Tensor]") -> None:
+def write_domain(path: Path, info: DomainInfo, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Write a domain's file, whole or not at all: a file that was there stays until the end.
 
     The same inputs give the same bytes.
@@ -135,6 +121,10 @@ def _info(header: Header, path: Path) -> DomainInfo:
         return DomainInfo.from_json(header.texts[_DESCRIPTION])
     except DomainError as error:
         raise type(error)(f"{path} cannot be used. {error}") from error
+
+
+def _unread(path: Path, error: OSError) -> DomainError:
+    return DomainError(f"{path} could not be read because {disk_reason(error)}")
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:

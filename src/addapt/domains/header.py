@@ -20,7 +20,7 @@ HEADER_LIMIT_BYTES = 1_000_000
 DIMENSIONS_LIMIT = 8
 LENGTH_BYTES = 8  # the file begins with the header's length, little-endian
 METADATA = "__metadata__"  # where safetensors keeps texts
-# The bytes of an element, by safetensors' name of its type and torch's.
+# The bytes of an element, by safetensors' name of its type and numpy's, which lacks bfloat16.
 _TYPES = {
     "BOOL": ("bool", 1),
     "U8": ("uint8", 1),
@@ -39,7 +39,7 @@ _TYPE_LIMIT = 2**63  # no size and no place in a file is larger
 
 @dataclass(frozen=True)
 class TensorPlace:
-    """A tensor in a file: torch's name of its type, its shape, and where its bytes lie.
+    """A tensor in a file: the name of its type ("float32"), its shape, and where its bytes lie.
 
     `start` and `end` count from the end of the header.
     """
@@ -77,8 +77,11 @@ def read_header(file: BinaryIO, path: Path) -> Header:
     head_bytes = LENGTH_BYTES + header_bytes
     if len(prefix) < LENGTH_BYTES or header_bytes > HEADER_LIMIT_BYTES or head_bytes > file_bytes:
         _refuse_file(path)
-    values = _parsed(file.read(header_bytes), path)
-    texts = values.pop(METADATA, {})
+    try:
+        values = json.loads(file.read(header_bytes), object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError):
+        values = None
+    texts = values.pop(METADATA, {}) if isinstance(values, dict) else None
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         _refuse_file(path)
     try:
@@ -134,16 +137,6 @@ def tensor_place(entry: object) -> TensorPlace:
     if end - start != element_bytes * math.prod(shape):
         raise ValueError("a tensor's shape and its bytes do not agree")
     return TensorPlace(dtype, tuple(shape), start, end)
-
-
-def _parsed(text: bytes, path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(text, object_pairs_hook=unique_keys)
-    except (ValueError, RecursionError):
-        _refuse_file(path)
-    if not isinstance(values, dict):
-        _refuse_file(path)
-    return values
 
 
 def _refuse_file(path: Path) -> NoReturn:

@@ -98,7 +98,7 @@ class DomainInfo:
             raise DomainError(
                 f"Written by an older addapt (schema {schema}, and method {values['method']!r} is "
                 f"read from {first} on), whose adaptors were built otherwise: learn the domain "
-                "again, with --restart."
+                "again, with `restart=True`."
             )
         if _is_int(schema):
             _add_what_was_not_yet(values, schema)
@@ -132,20 +132,24 @@ def check_classes(classes: Sequence[str]) -> None:
     Raises:
         DomainError: they are too many or too long, or one is there twice.
     """
+    problem = _problem_of_classes(classes)
+    if problem is not None:
+        raise DomainError(
+            f"A domain's file cannot hold these classes: {problem}. "
+            "Use fewer classes, or shorter names."
+        )
+
+
+def _problem_of_classes(classes: Sequence[str]) -> str | None:
     if not classes or len(classes) > CLASSES_LIMIT:
-        problem = f"there are {len(classes)} classes, and 1 to {CLASSES_LIMIT} are possible"
-    elif len(set(classes)) < len(classes):
-        problem = "a class is there twice"
-    elif max(map(len, classes)) > LABEL_LIMIT:
-        problem = f"a class has a name of more than {LABEL_LIMIT} characters"
-    elif len(json.dumps(json.dumps(list(classes)))) > CLASSES_LIMIT_BYTES:
-        problem = f"the names of all classes take more than {CLASSES_LIMIT_BYTES} bytes"
-    else:
-        return
-    raise DomainError(
-        f"A domain's file cannot hold these classes: {problem}. "
-        "Use fewer classes, or shorter names."
-    )
+        return f"there are {len(classes)} classes, and 1 to {CLASSES_LIMIT} are possible"
+    if len(set(classes)) < len(classes):
+        return "a class is there twice"
+    if max(map(len, classes)) > LABEL_LIMIT:
+        return f"a class has a name of more than {LABEL_LIMIT} characters"
+    if len(json.dumps(json.dumps(list(classes)))) > CLASSES_LIMIT_BYTES:
+        return f"the names of all classes take more than {CLASSES_LIMIT_BYTES} bytes"
+    return None
 
 
 def check_backbone(info: DomainInfo, name: str, weights_sha256: str, path: Path) -> None:
@@ -153,7 +157,7 @@ def check_backbone(info: DomainInfo, name: str, weights_sha256: str, path: Path)
     if (info.backbone, info.weights_sha256) == (name, weights_sha256):
         return
     remedy = (
-        "these are other weights for the same network: give those it was learned on with --weights."
+        "these are other weights for the same network: give those it was learned on with `weights`."
         if info.backbone == name
         else f"use that one: load_backbone({info.backbone!r})."
     )
@@ -180,10 +184,6 @@ def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < NUMBER_LIMIT
 
 
-def _is_schema(value: object) -> bool:
-    return _is_int(value) and 1 <= value <= SCHEMA
-
-
 def _is_float(value: object) -> bool:
     return isinstance(value, float) and math.isfinite(value) or _is_int(value)
 
@@ -193,21 +193,8 @@ def _is_three_floats(value: object) -> bool:
 
 
 def _are_classes(value: object) -> bool:
-    if not isinstance(value, tuple) or not all(map(_is_text, value)):
-        return False
-    try:
-        check_classes(value)
-    except DomainError:
-        return False
-    return True
-
-
-def _is_image_px(value: object) -> bool:
-    return _is_int(value) and 1 <= value <= IMAGE_PX_LIMIT
-
-
-def _is_interpolation(value: object) -> bool:
-    return value in INTERPOLATIONS
+    is_texts = isinstance(value, tuple) and all(map(_is_text, value))
+    return is_texts and _problem_of_classes(value) is None  # type: ignore[arg-type]
 
 
 def _is_text_table(value: object) -> bool:
@@ -233,35 +220,33 @@ def _is_shallow(value: object, levels: int) -> bool:
 
 _TEXT = (_is_text, "text")
 _INT = (_is_int, "a whole number")
-_FLOAT = (_is_float, "a finite number")
 _THREE_FLOATS = (_is_three_floats, "three finite numbers")
-_CLASSES = (
-    _are_classes,
-    f"a list of 1 to {CLASSES_LIMIT} different texts of at most {LABEL_LIMIT} characters",
-)
-_IMAGE_PX = (_is_image_px, f"a whole number from 1 to {IMAGE_PX_LIMIT}")
-_INTERPOLATION = (_is_interpolation, f"one of {', '.join(INTERPOLATIONS)}")
-_TEXT_TABLE = (_is_text_table, "a table of texts")
 _JSON_OBJECT = (_is_json_object, f"a table of JSON values, nested at most {NESTING_LIMIT} deep")
 
-_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
-    "schema": (_is_schema, f"1 to {SCHEMA}"),
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "schema": (lambda value: _is_int(value) and 1 <= value <= SCHEMA, f"1 to {SCHEMA}"),
     "backbone": _TEXT,
     "weights_sha256": _TEXT,
     "method": _TEXT,
     "hyperparameters": _JSON_OBJECT,
-    "classes": _CLASSES,
-    "image_px": _IMAGE_PX,
+    "classes": (
+        _are_classes,
+        f"a list of 1 to {CLASSES_LIMIT} different texts of at most {LABEL_LIMIT} characters",
+    ),
+    "image_px": (
+        lambda value: _is_int(value) and 1 <= value <= IMAGE_PX_LIMIT,
+        f"a whole number from 1 to {IMAGE_PX_LIMIT}",
+    ),
     "mean": _THREE_FLOATS,
     "std": _THREE_FLOATS,
-    "interpolation": _INTERPOLATION,
+    "interpolation": (INTERPOLATIONS.__contains__, f"one of {', '.join(INTERPOLATIONS)}"),
     "seed": _INT,
     "train_images": _INT,
     "val_images": _INT,
-    "val_accuracy": _FLOAT,
+    "val_accuracy": (_is_float, "a finite number"),
     "epochs": _INT,
     "options": _JSON_OBJECT,
     "gates": _JSON_OBJECT,
-    "versions": _TEXT_TABLE,
+    "versions": (_is_text_table, "a table of texts"),
     "date": _TEXT,
 }

@@ -13,11 +13,9 @@ LEARNING_FOLDER = ".learning"
 LOCK_FOLDER = ".locks"
 NAME_LENGTH = 64
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 # Windows opens a device, not a file, under these names, whatever suffix follows.
-_DEVICES = {"con", "prn", "aux", "nul"} | {
-    f"{port}{i}" for port in ("com", "lpt") for i in range(10)
-}
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # As `write_atomically` calls them: ".NAME.safetensors.0123abcd.tmp".
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 
@@ -28,12 +26,7 @@ def check_name(name: str) -> str:
     Raises:
         DomainError: it may not; the message says what is allowed.
     """
-    if (
-        len(name) > NAME_LENGTH
-        or not _NAME.fullmatch(name)
-        or name.endswith(".")
-        or name.split(".")[0].lower() in _DEVICES
-    ):
+    if not may_be_name(name):
         raise DomainError(
             f"A domain cannot be called {name!r}: use at most {NAME_LENGTH} letters a-z or A-Z, "
             "digits, '_', '-' and '.', with a letter or digit first, no '.' at the end, and no "
@@ -44,11 +37,8 @@ def check_name(name: str) -> str:
 
 def may_be_name(text: str) -> bool:
     """Tell whether a domain may be called so."""
-    try:
-        check_name(text)
-    except DomainError:
-        return False
-    return True
+    is_name = len(text) <= NAME_LENGTH and _NAME.fullmatch(text)
+    return bool(is_name and not _DEVICE.fullmatch(text))
 
 
 def leftovers(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -63,11 +53,8 @@ def leftovers(folder: Path) -> Iterator[tuple[str, Path]]:
         found = _TEMPORARY.fullmatch(path.name)
         # A suffix is taken away once only, as domains may be called "a.history.jsonl".
         if found and path.is_file():
-            written = found[1]
-            for suffix in (SUFFIX, HISTORY_SUFFIX):
-                if written.endswith(suffix):
-                    written = written.removesuffix(suffix)
-                    break
+            suffixes = [suffix for suffix in (SUFFIX, HISTORY_SUFFIX) if found[1].endswith(suffix)]
+            written = found[1].removesuffix("".join(suffixes))
             if may_be_name(written):
                 yield written, path
     for unfinished in _listed(folder / LEARNING_FOLDER):

@@ -85,7 +85,7 @@ def _acquire(folder: Path, name: str, locks: contextlib.ExitStack) -> None:
         if error.errno in _NO_LOCKS:
             raise DomainError(
                 f"Store {folder} is on a file system without locks, where two programs could "
-                "write a domain at once: choose a folder on another disk with --store."
+                "write a domain at once: choose a folder on another disk with `store`."
             ) from error
         raise DomainError(
             f"Store {folder} could not be locked for writing because {disk_reason(error)}"

@@ -1,54 +1,43 @@
-"""Tensors and a text in one safetensors file, sealed with a checksum of both."""
+"""Tensors and a text in one safetensors file, sealed with a checksum of both.
+
+The format is that of the safetensors library; the code is ours for three reasons. The library's
+`save` writes its texts in random order, so that equal domains would differ in their bytes. It takes
+the memory of all tensors twice or three times. And a file may be a stranger's: all that its header
+claims is checked by `addapt.domains.header` before anything of the claimed size is allocated.
+"""
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any, BinaryIO
 
-from addapt.domains.header import (
-    LENGTH_BYTES,
-    METADATA,
-    TYPE_NAMES,
-    Header,
-    TensorPlace,
-    checksum,
-)
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from addapt.domains.header import LENGTH_BYTES, METADATA, TYPE_NAMES, Header, TensorPlace, checksum
 
 CHECKSUM = "sha256"
 _ALIGNMENT_BYTES = 8  # the header is padded with spaces, so that tensors begin aligned
+_BFLOAT16 = "bfloat16"  # the upper half of a float32; numpy has no such type
 
 
-def seal(key: str, text: str, tensors: "Mapping[str, Tensor]") -> tuple[bytes, bytearray]:
+def seal(key: str, text: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[bytes, bytearray]:
     """Return a file's beginning, up to its header's end, and the tensors' bytes.
 
-    The same inputs give the same bytes. The library's own `save` writes its texts in random order,
-    and takes the memory of all tensors twice or three times.
-
-    Args:
-        key: the text's name in the header.
-        text: what is to be said about the tensors.
-        tensors: anywhere in memory, even in the same place.
+    The same inputs give the same bytes. In the header `text` is called `key`. The tensors may have
+    any order in memory and even lie in the same place.
 
     *Memory:* the bytes of all tensors.
     """
-    import torch
-
     places: dict[str, TensorPlace] = {}
     end = 0
     # Those of large elements first, so that each lies aligned.
-    for name in sorted(tensors, key=lambda name: (-tensors[name].element_size(), name)):
+    for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):
         tensor = tensors[name]
         start, end = end, end + tensor.nbytes
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        places[name] = TensorPlace(dtype, tuple(tensor.shape), start, end)
+        places[name] = TensorPlace(tensor.dtype.name, tensor.shape, start, end)
     data = bytearray(end)
     for name, place in places.items():
-        if place.start < place.end:
-            part = memoryview(data)[place.start : place.end]
-            target = torch.frombuffer(part, dtype=tensors[name].dtype).view(place.shape)
-            target.copy_(tensors[name].detach())
+        _view(data, place)[...] = tensors[name]
     entries: dict[str, object] = {
         METADATA: {key: text, "format": "pt", CHECKSUM: checksum(text, places, data)}
     }
@@ -63,21 +52,18 @@ def seal(key: str, text: str, tensors: "Mapping[str, Tensor]") -> tuple[bytes, b
     return len(header).to_bytes(LENGTH_BYTES, "little") + header, data
 
 
-def unseal(key: str, header: Header, file: BinaryIO, *, sealed: bool = True) -> "dict[str, Tensor]":
+def unseal(
+    key: str, header: Header, file: BinaryIO, *, sealed: bool = True
+) -> dict[str, NDArray[Any]]:
     """Read all tensors of an open file, of which `header` has been read.
 
-    Args:
-        key: the text's name in the header.
-        header: whose tensors fit into memory.
-        file: is left at its end.
-        sealed: whether there must be a checksum; one that is there is compared anyway.
+    They lie in one block of memory, all but those of type bfloat16, which become float32. If not
+    `sealed`, there need be no checksum; one that is there is compared anyway.
 
     Raises:
         ValueError: the file ends too early, or its checksum is missing or wrong.
         OSError: the disk refused.
     """
-    import torch
-
     data = bytearray(header.data_bytes)
     file.seek(header.bytes)
     if file.readinto(data) != len(data):  # type: ignore[attr-defined]
@@ -87,10 +73,13 @@ def unseal(key: str, header: Header, file: BinaryIO, *, sealed: bool = True) -> 
     computed = checksum(header.texts.get(key, ""), header.tensors, data)
     if header.texts.get(CHECKSUM, computed) != computed:
         raise ValueError("its checksum is wrong")
-    tensors = {}
-    for name, place in header.tensors.items():
-        dtype: torch.dtype = getattr(torch, place.dtype)
-        part = memoryview(data)[place.start : place.end]
-        flat = torch.frombuffer(part, dtype=dtype) if part else torch.empty(0, dtype=dtype)
-        tensors[name] = flat.view(place.shape)
-    return tensors
+    return {name: _view(data, place) for name, place in header.tensors.items()}
+
+
+def _view(data: bytearray, place: TensorPlace) -> NDArray[Any]:
+    """Return the tensor at `place` without copying it, unless numpy lacks its type."""
+    part = memoryview(data)[place.start : place.end]
+    if place.dtype == _BFLOAT16:
+        upper = np.frombuffer(part, np.uint16).astype(np.uint32)
+        return (upper << 16).view(np.float32).reshape(place.shape)
+    return np.frombuffer(part, np.dtype(place.dtype)).reshape(place.shape)

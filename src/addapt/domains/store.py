@@ -2,27 +2,19 @@
 
 import contextlib
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+from numpy.typing import NDArray
 
 from addapt._disk import disk_reason
 from addapt._errors import DomainError, UnknownNameError
 from addapt.domains.file import DomainFile, open_domain, read_domain, read_info, write_domain
 from addapt.domains.info import DomainInfo
-from addapt.domains.layout import (
-    HISTORY_SUFFIX,
-    LEARNING_FOLDER,
-    SUFFIX,
-    check_name,
-    may_be_name,
-)
+from addapt.domains.layout import HISTORY_SUFFIX, LEARNING_FOLDER, SUFFIX, check_name, may_be_name
 from addapt.domains.lock import writing
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
 
 
 class Store:
@@ -65,11 +57,7 @@ class Store:
         return name in self.names()
 
     def require(self, name: str) -> Path:
-        """Return the path of a domain that must be there.
-
-        Raises:
-            UnknownNameError: it is not; the message lists the known names.
-        """
+        """Return the path of a domain that is there, or raise an UnknownNameError."""
         names = self.names()
         if name not in names:
             raise UnknownNameError("domain", name, names, f"Store: {self.folder}.")
@@ -83,11 +71,11 @@ class Store:
         """Open a domain's file, so that its tensors can be looked at before they are read."""
         return open_domain(self.require(name))
 
-    def read(self, name: str) -> "tuple[DomainInfo, dict[str, Tensor]]":
+    def read(self, name: str) -> tuple[DomainInfo, dict[str, NDArray[Any]]]:
         """Read a domain: what is known about it, and its tensors, whatever they are."""
         return read_domain(self.require(name))
 
-    def save(self, name: str, info: DomainInfo, tensors: "Mapping[str, Tensor]") -> None:
+    def save(self, name: str, info: DomainInfo, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Write a domain, over an older one of the same name; makes the folder if needed."""
         path = self.path(name)
         with writing(self.folder, name):

@@ -1,21 +1,26 @@
-"""Folders of images: found, split, decoded, resized and augmented."""
+"""Folders of images: found, split, decoded, resized and varied."""
 
+from addapt.images.chance import ORDER, VARIATION, generator_of, split_validation
 from addapt.images.decode import read_image
+from addapt.images.decode_many import decoding_bytes, usable_threads
 from addapt.images.folder import ImageFolder, Sample, scan_classes, scan_folder
-from addapt.images.images import ImageSet, auto_image_px, load_images
-from addapt.images.split import split_validation
-from addapt.images.transforms import Augmentation, normalise
+from addapt.images.image_set import ImageSet, auto_image_px, load_images
+from addapt.images.vary import Augmentation
 
 __all__ = [
+    "ORDER",
+    "VARIATION",
     "Augmentation",
     "ImageFolder",
     "ImageSet",
     "Sample",
     "auto_image_px",
+    "decoding_bytes",
+    "generator_of",
     "load_images",
-    "normalise",
     "read_image",
     "scan_classes",
     "scan_folder",
     "split_validation",
+    "usable_threads",
 ]

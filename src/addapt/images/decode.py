@@ -56,12 +56,18 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """Open the image in `path`, which reads its header; whatever lies there, this ends soon.
 
     Raises:
-        DataError: it is no file, or too large.
-        Exception: whatever else the system or a damaged header makes Pillow raise.
+        DataError: the file cannot be read as an image, for whatever reason, or is too large. What
+            is done with the image inside may find that, too.
     """
-    with io.BufferedReader(_Unmapped(path, opener=_open_at_once)) as file:
-        with Image.open(file, formats=FORMATS) as image:
-            yield image
+    try:
+        with io.BufferedReader(_Unmapped(path, opener=_open_at_once)) as file:
+            with Image.open(file, formats=FORMATS) as image:
+                _check_size(path, image.size)
+                yield image
+    except DataError:
+        raise
+    except Exception as error:  # plugins raise whatever a broken file makes them trip over
+        raise DataError(_explain(path, error)) from error
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -97,21 +103,15 @@ def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
             as long as its shorter side keeps this many pixels.
 
     Raises:
-        DataError: the file cannot be read as an image, for whatever reason.
+        DataError: as `open_image`.
     """
-    try:
-        with open_image(path) as image:
-            _check_size(path, image.size)
-            if draft_px is not None:
-                image.draft(None, (draft_px, draft_px))
-            image.load()
-            turn = TURNS.get(_orientation(image))
-            rgb = _to_rgb(image)
+    with open_image(path) as image:
+        if draft_px is not None:
+            image.draft(None, (draft_px, draft_px))
+        image.load()
+        turn = TURNS.get(_orientation(image))
+        rgb = _to_rgb(image)
         return rgb if turn is None else rgb.transpose(turn)
-    except DataError:
-        raise
-    except Exception as error:  # plugins raise whatever a broken file makes them trip over
-        raise DataError(_explain(path, error)) from error
 
 
 def read_status(path: Path) -> os.stat_result:
@@ -130,17 +130,10 @@ def read_size(path: Path) -> tuple[int, int]:
     """Read the stored width and height of the image in `path`, from its header alone.
 
     Raises:
-        DataError: the file cannot be read as an image, or is too large.
+        DataError: as `open_image`.
     """
-    try:
-        with open_image(path) as image:
-            size = image.size
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(_explain(path, error)) from error
-    _check_size(path, size)
-    return size
+    with open_image(path) as image:
+        return image.size
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
@@ -195,7 +188,7 @@ def _eight_bits(values: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.ui
 
 def _explain(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"The image {path} does not exist."
+        return f"The image {path} does not exist: check the path."
     if isinstance(error, PermissionError):
         return f"The image {path} may not be read. Give yourself permission to read it."
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):

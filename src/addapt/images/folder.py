@@ -58,33 +58,32 @@ def scan_folder(root: Path) -> ImageFolder:
         DataError: nothing can be learnt from this folder as it is.
     """
     with _listing(root):
-        return _scan(root)
-
-
-def _scan(root: Path) -> ImageFolder:
-    folders = _class_folders(root)
-    split = _split(folders)
-    if split is None:
-        _refuse_unknown_split(root, folders)
-        val_folder = None
-    else:
-        folders = _class_folders(split["train"])
-        val_folder = _val_folder(root, split)
-    classes = tuple(folder.name for folder in folders)
-    if len(folders) == 1:
-        raise DataError(_only_one_class(folders[0]))
-    train = _samples(folders, classes)
-    images_of = Counter(sample.label for sample in train)
-    for label, folder in enumerate(folders):
-        if images_of[label] == 0:
-            raise DataError(_no_image(folder))
-        if images_of[label] == 1 and val_folder is None:
-            raise DataError(
-                f"The class folder {folder} holds a single image. At least two are needed: "
-                "one to learn from and one to check on."
-            )
-    val = () if val_folder is None else _known_samples(val_folder, classes)
-    return ImageFolder(root, classes, train, val)
+        folders = _class_folders(root)
+        split = _split(folders)
+        if split is None:
+            _refuse_unknown_split(root, folders)
+            val_folder = None
+        else:
+            folders = _class_folders(split["train"])
+            val_folder = _val_folder(root, split)
+        classes = tuple(folder.name for folder in folders)
+        if len(folders) == 1:
+            raise DataError(_only_one_class(folders[0]))
+        train = _samples(folders, classes)
+        images_of = Counter(sample.label for sample in train)
+        for label, folder in enumerate(folders):
+            if images_of[label] == 0:
+                raise DataError(
+                    f"The class folder {folder} holds no image.{_other_files(folder)} "
+                    "Put images into it, or remove it."
+                )
+            if images_of[label] == 1 and val_folder is None:
+                raise DataError(
+                    f"The class folder {folder} holds a single image. At least two are needed: "
+                    "one to learn from and one to check on."
+                )
+        val = () if val_folder is None else _known_samples(val_folder, classes)
+        return ImageFolder(root, classes, train, val)
 
 
 def scan_classes(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
@@ -214,13 +213,6 @@ def _only_one_class(folder: Path) -> str:
     if len(inner) > 1:
         message += f" Did you mean {folder}, which holds {', '.join(inner[:5])}?"
     return message
-
-
-def _no_image(folder: Path) -> str:
-    return (
-        f"The class folder {folder} holds no image.{_other_files(folder)} "
-        "Put images into it, or remove it."
-    )
 
 
 def _other_files(folder: Path) -> str:

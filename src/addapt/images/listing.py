@@ -29,10 +29,12 @@ def entries(folder: Path | str) -> list[Entry]:
         OSError: the folder cannot be listed.
     """
     with os.scandir(folder) as listed:
-        found = [entry for entry in listed if not entry.name.startswith(".")]
-    return sorted(
-        (entry for entry in found if entry.name not in JUNK_FOLDERS), key=lambda entry: entry.name
-    )
+        found = [
+            entry
+            for entry in listed
+            if not entry.name.startswith(".") and entry.name not in JUNK_FOLDERS
+        ]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def leads_to_folder(entry: Entry) -> bool:
@@ -44,11 +46,7 @@ def leads_to_folder(entry: Entry) -> bool:
 
 
 def subfolders(folder: Path | str) -> list[Path]:
-    """List the folders in `folder`, sorted by name; links to folders do not count.
-
-    Raises:
-        OSError: the folder cannot be listed.
-    """
+    """List the folders in `folder`, sorted by name; links to folders do not count."""
     return [
         Path(entry.path)
         for entry in entries(folder)

@@ -4,57 +4,54 @@ import dataclasses
 import datetime
 import os
 import platform
+import time
 from importlib.metadata import version
-
-import torch
 
 from addapt._errors import OptionError
 from addapt.domains import SCHEMA, DomainInfo
-from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.gates import Gates
-from addapt.engines.torch.methods import Method
-from addapt.learning.gating import GateReport, gates_fields
-from addapt.learning.loop import TrainingOptions
-from addapt.learning.prepare import Lesson
+from addapt.engines.base import Engine
+from addapt.gates import GateReport, gates_fields
+from addapt.learning.job import Job
+from addapt.learning.lesson import Lesson
 from addapt.learning.state import TrainingState
 
 DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
 
 
 def describe(
-    backbone: Backbone,
-    method: Method,
+    engine: Engine,
+    job: Job,
     lesson: Lesson,
-    options: TrainingOptions,
     state: TrainingState,
-    gates: Gates | None = None,
     gate_report: GateReport | None = None,
 ) -> DomainInfo:
     """Return the description of a domain that has just been learned.
 
     Its accuracy is that of the best epoch, or, with gates, of what they made of it.
     """
+    backbone = engine.backbone
     return DomainInfo(
         schema=SCHEMA,
-        backbone=backbone.info.name,
-        weights_sha256=backbone.info.weights_sha256,
-        method=method.name,
-        hyperparameters=dataclasses.asdict(method),
+        backbone=backbone.name,
+        weights_sha256=backbone.weights_sha256,
+        method=job.method.name,
+        hyperparameters=dataclasses.asdict(job.method),
         classes=lesson.classes,
         image_px=lesson.image_px,
-        mean=backbone.info.input.mean,
-        std=backbone.info.input.std,
-        interpolation=backbone.info.input.interpolation,
-        seed=options.seed,
+        mean=backbone.input.mean,
+        std=backbone.input.std,
+        interpolation=backbone.input.interpolation,
+        seed=job.seed,
         train_images=len(lesson.train),
         val_images=len(lesson.val),
         val_accuracy=gate_report.accuracy if gate_report else state.best_accuracy,
         epochs=len(state.history),
-        options={"weights": backbone.info.weights, **dataclasses.asdict(options)},
-        gates=gates_fields(gates, lesson.full_px, gate_report),
+        options={"weights": backbone.weights, **job.options},
+        gates=gates_fields(job.gates, lesson.full_px, gate_report),
         versions={
             "addapt": version("addapt"),
-            "torch": torch.__version__,
+            **engine.versions,
+            "numpy": version("numpy"),
             "python": platform.python_version(),
         },
         date=date(),
@@ -71,11 +68,8 @@ def date() -> str:
     """
     asked = os.environ.get(DATE_VARIABLE)
     try:
-        now = (
-            datetime.datetime.now(datetime.timezone.utc)
-            if asked is None
-            else datetime.datetime.fromtimestamp(int(asked), datetime.timezone.utc)
-        )
+        seconds = time.time() if asked is None else int(asked)
+        now = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     except (ValueError, OverflowError, OSError):
         raise OptionError(
             f"The environment variable {DATE_VARIABLE} is {asked!r}: set it to a number of "

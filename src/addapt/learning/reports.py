@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class LearnReport:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one image, best first; `gated`: whether gates were used."""
+    """The most probable classes of one image, best first; `gated`: whether its gates decided."""
 
     image: Path
     label: str
@@ -59,15 +60,12 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j.
-
-    `gated` says whether its gates were used.
-    """
+    """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j."""
 
     domain: str
     accuracy: float
     images: int
     per_class: tuple[ClassScore, ...]
-    confusion: Tensor
+    confusion: npt.NDArray[np.int64]
     unreadable: tuple[str, ...]
     gated: bool = False

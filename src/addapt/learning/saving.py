@@ -6,33 +6,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from addapt._errors import OptionError
-from addapt.learning.run_file import save_run
+from addapt.learning.checkpoint import save_run
+from addapt.learning.controls import SAVE_EVERY_S
 from addapt.learning.state import TrainingState
 
-SAVE_EVERY_S = 30.0
 # Between two saves at ends of epochs lies this many times as long as a save takes, so that
 # short epochs cost 2 % of the time at most.
 LEAST_PAUSE = 50
 
 
-def check_interval(save_every_s: float) -> None:
-    """Raise an OptionError if a state cannot be saved every so many seconds."""
-    if not 0 < save_every_s < math.inf:
-        raise OptionError(
-            f"--save-every is {save_every_s:g}: give the seconds between two saves, above 0, "
-            f"such as {SAVE_EVERY_S:g}."
-        )
-
-
 class StateSaver:
     """Saves the state of one run every `every_s` seconds, and at ends of epochs.
 
-    Args:
-        folder: of the run.
-        fingerprint: what the run is recognised by.
-        every_s: seconds between two saves.
-        clock: told by it; it never goes back.
+    `fingerprint` is what the run is recognised by; `clock` never goes back.
     """
 
     def __init__(
@@ -42,10 +28,8 @@ class StateSaver:
         every_s: float = SAVE_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder = folder
-        self._fingerprint = fingerprint
-        self._every_s = every_s
-        self._clock = clock
+        self._folder, self._fingerprint = folder, fingerprint
+        self._every_s, self._clock = every_s, clock
         self._saved_at = clock()
         self._took_s = math.inf  # unknown yet
         self._saved: tuple[int, int] | None = None

@@ -3,10 +3,9 @@
 import math
 from dataclasses import dataclass, field
 
-from torch import Tensor
+import numpy as np
 
-from addapt.engines.torch.methods import AdaptedModel
-from addapt.learning.adamw import AdamW
+from addapt.engines.base import Model, State
 
 
 @dataclass(frozen=True)
@@ -34,50 +33,31 @@ class TrainingState:
     train_s: float = 0.0
     best_epoch: int = 0
     history: list[EpochRecord] = field(default_factory=list)
-    domain: dict[str, Tensor] = field(default_factory=dict)
-    optimiser: dict[str, Tensor] = field(default_factory=dict)
-    best: dict[str, Tensor] = field(default_factory=dict)
+    domain: State = field(default_factory=dict)
+    optimiser: State = field(default_factory=dict)
+    best: State = field(default_factory=dict)
 
     @property
     def best_accuracy(self) -> float:
         """The validation accuracy of the best epoch; 0 before there is one."""
         return self.history[self.best_epoch - 1].val_accuracy if self.best_epoch else 0.0
 
-    def restore(self, model: AdaptedModel, optimiser: AdamW) -> None:
-        """Hand the tensors of this state over to `model` and `optimiser`, all but the best epoch's.
+    def restore(self, model: Model) -> None:
+        """Hand the tensors of this state over to `model`, all but the best epoch's.
 
         They are not kept twice. A new state does nothing.
         """
-        if not self.domain:
-            return
-        model.load_domain_state(self.domain)
-        names = _parameter_names(model, optimiser)
-        for parameter, name in names.items():
-            moments = {
-                key: saved.to(parameter.device, copy=True)
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if (saved := self.optimiser.get(f"{name}.{key}")) is not None
-            }
-            if moments:  # none where there has been no gradient yet
-                optimiser.state[parameter] = moments
-        self.release()
+        if self.domain:
+            model.load_state(self.domain)
+            model.load_optimiser_state(self.optimiser)
+            self.release()
 
-    def capture(
-        self,
-        model: AdaptedModel,
-        optimiser: AdamW,
-        step: int,
-        epoch_loss_sum: float,
-    ) -> None:
-        """Copy the tensors of `model` and `optimiser` as they are before step `step`."""
+    def capture(self, model: Model, step: int, epoch_loss_sum: float) -> None:
+        """Copy the tensors of `model` as they are before step `step`."""
         self.step = step
         self.epoch_loss_sum = epoch_loss_sum
-        self.domain = _copy(model.domain_state())
-        self.optimiser = {
-            f"{name}.{key}": value.detach().cpu().clone()
-            for parameter, name in _parameter_names(model, optimiser).items()
-            for key, value in optimiser.state.get(parameter, {}).items()
-        }
+        self.domain = model.state()
+        self.optimiser = model.optimiser_state()
 
     def is_finite(self) -> bool:
         """Tell whether all tensors hold finite numbers."""
@@ -85,23 +65,16 @@ class TrainingState:
         return all(
             math.isfinite(extreme)
             for part in (self.domain, self.optimiser, self.best)
-            for tensor in part.values()
-            if tensor.numel()
-            for extreme in tensor.aminmax()
+            for array in part.values()
+            if array.size and np.issubdtype(array.dtype, np.floating)
+            for extreme in (array.min(), array.max())
         )
 
     def release(self) -> None:
         """Let go of what the model or the disk holds as well: all tensors but the best epoch's."""
         self.domain, self.optimiser = {}, {}
 
-    def end_epoch(
-        self,
-        record: EpochRecord,
-        model: AdaptedModel,
-        optimiser: AdamW,
-        step: int,
-        val_images: int,
-    ) -> None:
+    def end_epoch(self, record: EpochRecord, model: Model, step: int, val_images: int) -> None:
         """Take note of a finished epoch, and of its tensors unless an earlier one was better.
 
         Better by more than the standard error of the highest accuracy: a smaller difference on
@@ -109,7 +82,7 @@ class TrainingState:
         preferred (the one-standard-error rule; Breiman et al., 1984).
         """
         self.history.append(record)
-        self.capture(model, optimiser, step, 0.0)
+        self.capture(model, step, 0.0)
         highest = max(each.val_accuracy for each in self.history)
         if record.val_accuracy >= highest - standard_error(highest, val_images):
             self.best_epoch = record.epoch
@@ -123,12 +96,3 @@ def standard_error(accuracy: float, images: int) -> float:
     """
     expected = (accuracy * images + 2) / (images + 4)
     return math.sqrt(expected * (1 - expected) / (images + 4))
-
-
-def _parameter_names(model: AdaptedModel, optimiser: AdamW) -> dict[Tensor, str]:
-    names = {tensor: name for name, tensor in model.domain_state().items()}
-    return {parameter: names[parameter] for parameter in optimiser.parameters()}
-
-
-def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}

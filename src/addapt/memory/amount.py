@@ -5,15 +5,7 @@ from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
 from addapt._errors import OptionError
 
-UNITS = {
-    "B": 1,
-    "kB": 1000,
-    "MB": 1000**2,
-    "GB": 1000**3,
-    "KiB": 1024,
-    "MiB": 1024**2,
-    "GiB": 1024**3,
-}
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 UNIT_BYTES = {unit.lower(): size for unit, size in UNITS.items()}
 AMOUNT = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE)
 

@@ -40,9 +40,9 @@ def rss_bytes() -> int | None:
 
 
 def process_peak_bytes() -> int | None:
-    """Return the most this process has held since it began, or since the peak was reset.
+    """Return the most this process has held since it began, or since `reset_process_peak`.
 
-    `measure_process_peak` resets it. None off Linux.
+    None off Linux.
     """
     try:
         found = re.search(rb"^VmHWM:\s+(\d+) kB", STATUS.read_bytes(), re.MULTILINE)
@@ -63,7 +63,7 @@ def measure_process_peak(step: Callable[[], object]) -> ProcessPeak:
     if start is None:
         step()
         return ProcessPeak(None, "not available: this system has no /proc/self/statm")
-    if _reset_peak():
+    if reset_process_peak():
         step()
         peak = process_peak_bytes() or 0
         return ProcessPeak(max(0, peak - start), "high-water mark of the kernel (VmHWM)")
@@ -75,7 +75,7 @@ def measure_process_peak(step: Callable[[], object]) -> ProcessPeak:
     )
 
 
-def _reset_peak() -> bool:
+def reset_process_peak() -> bool:
     """Lower the kernel's high-water mark to what is held now; return whether that worked."""
     with suppress(OSError):
         CLEAR_REFS.write_text("5", encoding="ascii")

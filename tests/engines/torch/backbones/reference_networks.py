@@ -98,47 +98,6 @@ class TorchvisionResNet(nn.Module):
         return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
-def _torchvision_layers(c_in: int, c: int, k: int, stride: int, groups: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(c_in, c, k, stride, k // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(c), nn.ReLU6())
-
-
-class TorchvisionInvertedResidual(nn.Module):
-    """conv.0 (expansion, if any), conv.1 (depthwise), conv.2 and conv.3 (projection)."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        c = c_in * expansion
-        layers: list[nn.Module] = [_torchvision_layers(c_in, c, 1, 1)] if expansion != 1 else []
-        layers.append(_torchvision_layers(c, c, 3, stride, c))
-        layers += [nn.Conv2d(c, c_out, 1, bias=False), nn.BatchNorm2d(c_out)]
-        self.conv = nn.Sequential(*layers)
-        self.adds_input = stride == 1 and c_in == c_out
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x)
-        return x + y if self.adds_input else y
-
-
-class TorchvisionMobileNetV2(nn.Module):
-    """features.0 to features.18, classifier.1."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        features: list[nn.Module] = [_torchvision_layers(3, 32, 3, 2)]
-        c_in = 32
-        for n, _, first_stride, expansion, c in MOBILENET_STAGES:
-            for i in range(n):
-                stride = first_stride if i == 0 else 1
-                features.append(TorchvisionInvertedResidual(c_in, c, stride, expansion))
-                c_in = c
-        self.features = nn.Sequential(*features, _torchvision_layers(c_in, 1280, 1, 1))
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 10))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(self.features(x), 1).flatten(1)
-
-
 class TimmBlock(nn.Module):
     """conv_dw, conv_pw without expansion; conv_pw, conv_dw, conv_pwl with it."""
 

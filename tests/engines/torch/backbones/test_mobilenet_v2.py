@@ -1,15 +1,13 @@
-"""MobileNetV2 against plain networks with the names of torchvision and timm."""
+"""MobileNetV2 against a plain network, and the names of its weights."""
 
 import pytest
 import torch
-from torch import nn
 
-from addapt.engines.torch.backbones.mobilenet_v2 import mobilenet_v2, rename_mobilenet_v2
-from addapt.engines.torch.backbones.weights import load_weights
+from addapt.engines.torch.backbones.fitting import load_weights
+from addapt.engines.torch.backbones.mobilenet_v2 import mobilenet_v2, mobilenet_v2_names
 from tests.engines.torch.backbones.reference_networks import (
     MOBILENET_STAGES,
     TimmNetwork,
-    TorchvisionMobileNetV2,
     images,
     randomised,
     sorted_state,
@@ -17,27 +15,35 @@ from tests.engines.torch.backbones.reference_networks import (
 
 
 @pytest.mark.parametrize("px", [64, 75])
-@pytest.mark.parametrize("library", ["torchvision", "timm"])
-def test_foreign_names_and_weights_give_the_same_features(library: str, px: int) -> None:
-    torch.manual_seed(0)
-    reference: nn.Module
-    if library == "torchvision":
-        reference, classifier = TorchvisionMobileNetV2(), "classifier.1"
-    else:
-        reference, classifier = TimmNetwork(MOBILENET_STAGES, same=False, eps=1e-5), "classifier"
-    randomised(reference)
+def test_timm_names_and_weights_give_the_same_features(px: int) -> None:
+    reference = randomised(TimmNetwork(MOBILENET_STAGES, same=False, eps=1e-5))
     backbone = mobilenet_v2("mobilenet_v2")
-    rest = load_weights(backbone, sorted_state(reference), rename_mobilenet_v2, library)
-    assert sorted(rest) == [f"{classifier}.bias", f"{classifier}.weight"]
+    rest = load_weights(backbone, sorted_state(reference), mobilenet_v2_names(), "timm")
+    assert sorted(rest) == ["classifier.bias", "classifier.weight"]
     assert torch.equal(backbone(images(px=px)), reference(images(px=px)))
 
 
-def test_names_that_are_nobodys_stay_as_they_are() -> None:
-    for name in ("features.1.conv.3.weight", "features.19.0.weight", "blocks.0.0.conv_pwl.weight"):
-        assert rename_mobilenet_v2(name) == name
-
-
-def test_our_own_names_stay() -> None:
-    with torch.device("meta"):
-        network = mobilenet_v2("mobilenet_v2")
-    assert all(rename_mobilenet_v2(name) == name for name in network.state_dict())
+def test_torchvision_names() -> None:
+    ours = {
+        "features.0.0.weight": "stem.conv.weight",
+        "features.0.1.running_mean": "stem.bn.running_mean",
+        "features.1.conv.0.0.weight": "blocks.0.depthwise.conv.weight",
+        "features.1.conv.0.1.bias": "blocks.0.depthwise.bn.bias",
+        "features.1.conv.1.weight": "blocks.0.project.conv.weight",
+        "features.1.conv.2.running_var": "blocks.0.project.bn.running_var",
+        "features.17.conv.0.0.weight": "blocks.16.expand.conv.weight",
+        "features.17.conv.0.1.bias": "blocks.16.expand.bn.bias",
+        "features.17.conv.1.0.weight": "blocks.16.depthwise.conv.weight",
+        "features.17.conv.1.1.bias": "blocks.16.depthwise.bn.bias",
+        "features.17.conv.2.weight": "blocks.16.project.conv.weight",
+        "features.17.conv.3.bias": "blocks.16.project.bn.bias",
+        "features.18.0.weight": "tail.0.conv.weight",
+        "features.18.1.bias": "tail.0.bn.bias",
+        "classifier.1.weight": None,
+        # what is nobody's stays as it is
+        "features.1.conv.3.weight": "features.1.conv.3.weight",
+        "features.19.0.weight": "features.19.0.weight",
+        "blocks.0.0.conv_pwl.weight": "blocks.0.0.conv_pwl.weight",
+    }
+    rename = mobilenet_v2_names()
+    assert {name: rename(name) for name in ours} == ours

@@ -32,33 +32,27 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
     )
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".PTH", ".safetensors"])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [("", ".pth"), ("module.", ".pt"), ("", ".bin"), ("", ".PTH"), ("module.", ".safetensors")],
+)
 def test_state_dicts_are_read_from_every_format(prefix: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"weights{suffix}"
     state = {f"{prefix}{name}": tensor for name, tensor in STATE.items()}
-    save: Callable[[dict[str, Tensor], Path], None] = (
-        save_file if suffix == ".safetensors" else torch.save
-    )
-    save(state, path)
+    (save_file if suffix == ".safetensors" else torch.save)(state, path)
     assert same(read_state(path), STATE)
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model"])
-def test_nested_state_dicts_are_found(key: str, tmp_path: Path) -> None:
-    torch.save({"epoch": 3, key: STATE}, tmp_path / "weights.pth")
-    assert same(read_state(tmp_path / "weights.pth"), STATE)
-
-
-def test_files_of_old_torch_are_read(tmp_path: Path) -> None:
-    torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    assert same(read_state(tmp_path / "old.pth"), STATE)
-
-
-def test_a_prefix_that_only_some_names_have_belongs_to_them(tmp_path: Path) -> None:
-    state = {"module.a": torch.zeros(1), "b": torch.ones(1)}
-    torch.save(state, tmp_path / "weights.pth")
-    assert same(read_state(tmp_path / "weights.pth"), state)
+def test_state_dicts_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    for content in ({"epoch": 3, "state_dict": STATE}, {"model": STATE}):
+        torch.save(content, path)
+        assert same(read_state(path), STATE)
+    torch.save(STATE, path, _use_new_zipfile_serialization=False)
+    assert same(read_state(path), STATE)
+    state = {"module.a": torch.zeros(1), "b": torch.ones(1)}  # a prefix that only some names have
+    torch.save(state, path)
+    assert same(read_state(path), state)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +76,7 @@ def test_what_is_not_a_state_dict_is_refused(content: object, reason: str, tmp_p
     assert "torch.save(network.state_dict(), path)" in str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".txt", ""])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
     "content", [b"", b"not weights at all\n", b"PK\x03\x04 torn", b"\x80\x02."]
 )
@@ -93,15 +87,6 @@ def test_files_of_another_kind_are_refused(content: bytes, suffix: str, tmp_path
         read_state(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_torn_files_are_refused(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"weights{suffix}"
-    (save_file if suffix == ".safetensors" else torch.save)(STATE, path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(WeightsError, match="cannot be read|was refused"):
-        read_state(path)
 
 
 def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:

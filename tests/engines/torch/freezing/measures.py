@@ -1,16 +1,13 @@
 """What tests of frozen networks compare: results, gradients, kept bytes."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from addapt.engines.torch.freezing.layers import FrozenAffine, FrozenConv2d
-from addapt.engines.torch.ops.activation import relu, relu6, relu6_kept_bytes, relu_kept_bytes
-from addapt.engines.torch.ops.affine import channel_affine_kept_bytes
-from addapt.engines.torch.ops.conv import frozen_conv2d_kept_bytes
-from addapt.engines.torch.ops.pool import max_pool2d, max_pool2d_kept_bytes
 
 
 class Step(NamedTuple):
@@ -44,7 +41,7 @@ def bias_partners(plain: nn.Module, frozen: nn.Module) -> dict[str, tuple[Tensor
     return partners
 
 
-def step(network: nn.Module, x: Tensor, biases: dict[str, Tensor], seed: int = 1) -> Step:
+def step(network: nn.Module, x: Tensor, biases: Mapping[str, Tensor], seed: int = 1) -> Step:
     """Run `network` forward, and backward with a random cotangent that `seed` decides."""
     x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
     for bias in biases.values():
@@ -79,30 +76,3 @@ def kept_bytes(network: nn.Module, x: Tensor) -> int:
         y = network(x.detach().requires_grad_())
     assert y.requires_grad
     return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
-
-
-class _Formulas(fx.Interpreter):
-    kept_bytes = 0
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        layer = self.fetch_attr(str(n.target)) if n.op == "call_module" else None
-        if isinstance(layer, FrozenConv2d):
-            self.kept_bytes += frozen_conv2d_kept_bytes(result.numel(), layer.geometry.activation)
-        elif isinstance(layer, FrozenAffine):
-            self.kept_bytes += channel_affine_kept_bytes(result.numel(), layer.activation)
-        elif n.target is relu:
-            self.kept_bytes += relu_kept_bytes(result.numel())
-        elif n.target is relu6:
-            self.kept_bytes += relu6_kept_bytes(result.numel())
-        elif n.target is max_pool2d:
-            kernel: Any = n.args[1]
-            self.kept_bytes += max_pool2d_kept_bytes(result.numel(), kernel)
-        return result
-
-
-def formula_bytes(frozen: fx.GraphModule, x: Tensor) -> int:
-    """Return the sum of what the operations of a frozen network say that they keep."""
-    formulas = _Formulas(frozen)
-    formulas.run(x)
-    return formulas.kept_bytes

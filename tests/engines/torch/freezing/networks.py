@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from addapt.engines.torch.backbones import BACKBONES, load_backbone
+from addapt.backbones import BACKBONES
+from addapt.engines.torch.backbones import load_backbone
 from tests.engines.torch.backbones.reference_networks import randomised
 
 
@@ -29,32 +30,6 @@ class Vgg(nn.Sequential):
             *(nn.Conv2d(8, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.AdaptiveAvgPool2d((3, 3)), nn.Flatten(), nn.Linear(108, 20)),
             *(nn.ReLU(True), nn.Dropout(), nn.Linear(20, 7)),
-        )
-
-
-class Fire(nn.Module):
-    def __init__(self, c_in: int, squeeze: int, expand: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(c_in, squeeze, 1)
-        self.squeeze_activation = nn.ReLU(inplace=True)
-        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
-        self.expand1x1_activation = nn.ReLU(inplace=True)
-        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
-        self.expand3x3_activation = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.squeeze_activation(self.squeeze(x))
-        left = self.expand1x1_activation(self.expand1x1(x))
-        return torch.cat([left, self.expand3x3_activation(self.expand3x3(x))], 1)
-
-
-class SqueezeNet(nn.Sequential):
-    def __init__(self) -> None:
-        pool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        super().__init__(
-            *(nn.Conv2d(3, 8, 3, 2), nn.ReLU(inplace=True), pool, Fire(8, 4, 6), Fire(12, 4, 8)),
-            *(nn.MaxPool2d(3, 2, ceil_mode=True), nn.Conv2d(16, 5, 1), nn.ReLU()),
-            *(nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten()),
         )
 
 
@@ -138,28 +113,6 @@ class SqueezeExcite(nn.Module):
         return x * gate
 
 
-class RegNetBlock(nn.Module):
-    def __init__(self, c_in: int, c: int, stride: int) -> None:
-        super().__init__()
-        self.proj = conv_bn(c_in, c, 1, act=False, stride=stride) if stride == 2 else None
-        self.a = conv_bn(c_in, c, 1)
-        self.b = conv_bn(c, c, 3, stride=stride, groups=c // 4)
-        self.se = SqueezeExcite(c, nn.ReLU(), nn.Sigmoid())
-        self.c = conv_bn(c, c, 1, act=False)
-        self.activation = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.proj is None else self.proj(x)
-        y: Tensor = self.activation(shortcut + self.c(self.se(self.b(self.a(x)))))
-        return y
-
-
-class RegNet(nn.Sequential):
-    def __init__(self) -> None:
-        blocks = (RegNetBlock(8, 16, 2), RegNetBlock(16, 16, 1))
-        super().__init__(conv_bn(3, 8, 3, stride=2), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
 class MBConv(nn.Module):
     def __init__(self, c_in: int, c: int, k: int, stride: int, activation: type[nn.Module]) -> None:
         super().__init__()
@@ -190,14 +143,14 @@ class SmoothNet(nn.Sequential):
 
 
 class Dilated(nn.Module):
-    """Padding "same" and "valid", dilation, a stride that leaves a rest, upsampling, and ReLU6."""
+    """Paddings, groups, dilation, a stride that leaves a rest, upsampling, and ReLU6."""
 
     def __init__(self) -> None:
         super().__init__()
         self.same = nn.Conv2d(3, 6, 3, padding="same", dilation=2, bias=False)
         self.bn = nn.BatchNorm2d(6)
         self.wide = nn.Conv2d(6, 6, (1, 5), padding="same")
-        self.valid = nn.Conv2d(6, 6, (3, 1), padding="valid")
+        self.valid = nn.Conv2d(6, 6, (3, 1), padding="valid", groups=2)
         self.mirrored = nn.Conv2d(6, 6, 3, padding=1, padding_mode="reflect")
         self.strided = nn.Conv2d(6, 5, (3, 5), (3, 2), (0, 2), dilation=(1, 2))
 
@@ -263,18 +216,14 @@ def seeded(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "vgg": seeded(Vgg),
-    "squeezenet": seeded(SqueezeNet),
     "shufflenet": seeded(ShuffleNet),
     "densenet": seeded(DenseNet),
-    "regnet": seeded(RegNet),
     "efficientnet": seeded(lambda: SmoothNet(nn.SiLU)),
     "mobilenet_v3": seeded(lambda: SmoothNet(nn.Hardswish)),
     "dilated": seeded(Dilated),
     "shared": seeded(Shared),
     "broadcast": seeded(Broadcast),
     "resnet18": seeded(lambda: load_backbone("resnet18", "random", plain=True)),
-    "resnet26": seeded(lambda: load_backbone("resnet26", "random", plain=True)),
-    "mobilenet_v2": seeded(lambda: load_backbone("mobilenet_v2", "random", plain=True)),
     "efficientnet_lite0": seeded(lambda: load_backbone("efficientnet_lite0", "random", plain=True)),
 }
 SMALL = tuple(name for name in NETWORKS if name not in BACKBONES)

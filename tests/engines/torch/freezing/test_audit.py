@@ -1,6 +1,7 @@
 """The audit says of each operation what it keeps for backward, and why."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -17,35 +18,23 @@ def rows_of(network: nn.Module, px: int = 8) -> dict[str, AuditRow]:
     return {row.name: row for row in audit(network.eval(), torch.randn(2, 3, px, px))}
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("name", [*SMALL, "resnet26", "efficientnet_lite0"])
-def test_total_is_what_autograd_keeps(name: str, frozen: bool) -> None:
-    network = NETWORKS[name]()
-    network = freeze(network) if frozen else network
-    x = torch.randn(2, 3, 33, 33)
-    total = sum(row.kept_bytes for row in audit(network, x))
-    assert total == kept_bytes(network, x)
+@pytest.mark.parametrize("name", [*SMALL, "efficientnet_lite0"])
+def test_total_is_what_autograd_keeps(name: str) -> None:
+    plain, x = NETWORKS[name](), torch.randn(2, 3, 33, 33)
+    for network in (plain, freeze(plain)):
+        assert sum(row.kept_bytes for row in audit(network, x)) == kept_bytes(network, x)
 
 
 def test_plain_network_line_by_line() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
     rows = audit(network.eval().requires_grad_(False), torch.randn(2, 3, 8, 8))
+    row = partial(AuditRow, remedy="freeze the network")
     assert rows == (
-        AuditRow("0", "Conv2d", 2 * 3 * 64 * 4, *frozen_conv()),
-        AuditRow(
-            *("1", "BatchNorm2d", 2 * 4 * 64 * 4),
-            *("its input, although its statistics are fixed", "freeze the network"),
-        ),
-        AuditRow(
-            *("2", "ReLU", 2 * 4 * 64 * 4),
-            *("its result, of which 1 bit an element would do", "freeze the network"),
-        ),
-        AuditRow("3", "Conv2d", 0, f"{frozen_conv()[0]} (counted at 2)", frozen_conv()[1]),
+        row("0", "Conv2d", 2 * 3 * 64 * 4, "its input, although its weight is frozen"),
+        row("1", "BatchNorm2d", 2 * 4 * 64 * 4, "its input, although its statistics are fixed"),
+        row("2", "ReLU", 2 * 4 * 64 * 4, "its result, of which 1 bit an element would do"),
+        row("3", "Conv2d", 0, "its input, although its weight is frozen (counted at 2)"),
     )
-
-
-def frozen_conv() -> tuple[str, str]:
-    return "its input, although its weight is frozen", "freeze the network"
 
 
 def test_frozen_network_line_by_line() -> None:
@@ -161,17 +150,12 @@ def test_audit_leaves_the_network_as_it_is() -> None:
 
 
 def test_nothing_is_computed_on_the_meta_device() -> None:
-    frozen = freeze(NETWORKS["regnet"]())
+    frozen = freeze(NETWORKS["mobilenet_v3"]())
     x = torch.randn(2, 3, 33, 33)
     rows = audit(frozen, x)
     assert audit(frozen.to("meta"), x.to("meta")) == rows
 
 
 def test_networks_that_cannot_be_audited() -> None:
-    def decide(x: Tensor) -> Tensor:
-        return x if x.sum() > 0 else -x
-
-    with pytest.raises(FreezeError, match=r"x if x\.sum\(\) > 0 else -x.*@torch\.fx\.wrap"):
-        audit(network_of(decide), torch.randn(1, 3, 4, 4))
     with pytest.raises(FreezeError, match="'0' is in training mode"):
         audit(nn.Sequential(nn.BatchNorm2d(3)), torch.randn(1, 3, 4, 4))

@@ -1,11 +1,13 @@
 """A frozen network computes the same, has the same gradients, and keeps almost nothing."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from addapt.engines.torch.backbones import weights_sha256
 from addapt.engines.torch.freezing import (
     audit,
     freeze,
@@ -17,18 +19,16 @@ from addapt.engines.torch.freezing.layers import FrozenConv2d
 from tests.engines.torch.freezing.measures import (
     Step,
     bias_partners,
-    formula_bytes,
     kept_bytes,
     relative_error,
     step,
 )
-from tests.engines.torch.freezing.networks import NETWORKS, SMALL
+from tests.engines.torch.freezing.networks import NETWORKS
 
 # All that these are made of has a lean form.
-LEAN = ("vgg", "squeezenet", "shufflenet", "densenet", "resnet18", "resnet26", "mobilenet_v2")
+LEAN = ("vgg", "shufflenet", "densenet", "resnet18")
 # Float type, channels-last or not, errors allowed of outputs and of gradients.
 SETTINGS = [
-    (torch.float32, False, 1e-5, 1e-4),
     (torch.float32, True, 1e-5, 1e-4),
     (torch.float64, False, 1e-12, 1e-9),
 ]
@@ -83,11 +83,11 @@ def test_layers_called_twice() -> None:
 
 
 def test_micro_batches_give_the_same_gradient() -> None:
-    plain = NETWORKS["regnet"]().double()
+    plain = NETWORKS["efficientnet"]().double()
     frozen = freeze(plain)
     biases = {name: pair[1].requires_grad_() for name, pair in bias_partners(plain, frozen).items()}
     x = make_input(batch=5).double()
-    cotangent = torch.randn(5, 16, dtype=torch.float64)
+    cotangent = torch.randn(5, 10, dtype=torch.float64)
 
     def gradients(rows: int) -> list[Tensor]:
         frozen.zero_grad()
@@ -102,7 +102,7 @@ def test_micro_batches_give_the_same_gradient() -> None:
         assert relative_error(other, one) <= 1e-12
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["vgg", "densenet", "shared", "dilated"])
 def test_original_stays_unless_consumed(name: str) -> None:
     plain = NETWORKS[name]().requires_grad_(True)
     for layer in plain.modules():
@@ -134,7 +134,7 @@ def test_consuming_takes_no_second_weight() -> None:
     assert kept.get_parameter("12.weight").data_ptr() == plain.get_parameter("12.weight").data_ptr()
 
 
-@pytest.mark.parametrize("name", [*SMALL, "resnet26", "efficientnet_lite0"])
+@pytest.mark.parametrize("name", ["densenet", "mobilenet_v3", "shared", "efficientnet_lite0"])
 def test_freezing_twice_changes_nothing(name: str) -> None:
     once = freeze(NETWORKS[name]())
     twice = freeze(once)
@@ -144,33 +144,27 @@ def test_freezing_twice_changes_nothing(name: str) -> None:
 
 
 def test_frozen_part_of_a_network_is_frozen_with_it() -> None:
-    part = freeze(NETWORKS["squeezenet"](), codes="8bit")
-    whole = freeze(nn.Sequential(part, nn.Linear(5, 2)))
+    part = freeze(NETWORKS["efficientnet"](), codes="8bit")
+    whole = freeze(nn.Sequential(part, nn.Linear(10, 2)))
     x = make_input()
     assert kept_bytes(whole, x) == kept_bytes(part, x)
 
 
-def test_deep_copy_stands_alone() -> None:
-    frozen = freeze(NETWORKS["densenet"]())
-    x = make_input()
-    y = frozen(x)
-    twin = copy.deepcopy(frozen)
-    for parameter in frozen.parameters():
-        parameter.zero_()
-    assert torch.equal(twin(x), y)
-
-
-def test_state_goes_into_a_network_of_the_same_build() -> None:
-    frozen, other = freeze(NETWORKS["regnet"]()), freeze(NETWORKS["regnet"]())
+def test_deep_copies_and_loaded_states_stand_alone() -> None:
+    frozen, other = freeze(NETWORKS["densenet"]()), freeze(NETWORKS["densenet"]())
     for parameter in other.parameters():
         parameter.fill_(0.5)
     x = make_input()
-    assert not torch.equal(other(x), frozen(x))
+    y = frozen(x)
+    assert not torch.equal(other(x), y)
     other.load_state_dict(frozen.state_dict())
-    assert torch.equal(other(x), frozen(x))
+    twin = copy.deepcopy(frozen)
+    for parameter in frozen.parameters():
+        parameter.zero_()
+    assert torch.equal(twin(x), y) and torch.equal(other(x), y)
 
 
-@pytest.mark.parametrize("name", ["vgg", "shufflenet", "regnet", "dilated", "broadcast"])
+@pytest.mark.parametrize("name", ["vgg", "shufflenet", "dilated", "broadcast"])
 def test_packed_weights_do_the_same(name: str) -> None:
     frozen = freeze(NETWORKS[name]())
     biases: dict[str, Tensor] = {
@@ -194,6 +188,57 @@ def test_packed_weights_do_the_same(name: str) -> None:
         assert torch.equal(tensor, state[key]), key
 
 
+def packed_network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    layers = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)
+    network = nn.Sequential(*layers).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    frozen = freeze(network)
+    pack_weights(frozen)
+    with torch.inference_mode():
+        frozen(make_input())
+    assert frozen.get_submodule("0").weight is None
+    return frozen
+
+
+def test_state_of_packed_weights() -> None:
+    frozen, other = packed_network(), packed_network(seed=1)
+    state = {key: tensor.clone() for key, tensor in frozen.state_dict().items()}
+    assert weights_sha256(frozen) != weights_sha256(other)
+    x = make_input()
+    y, earlier = frozen(x), other(x)
+    other.load_state_dict(state)
+    assert torch.equal(other(x), y) and not torch.equal(earlier, y)
+    for twin in (copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
+        assert torch.equal(twin(x), y)
+    before = weights_sha256(frozen)
+    unpack_weights(frozen)
+    assert weights_sha256(frozen) == before
+    assert frozen.state_dict().keys() == state.keys()
+    weight = frozen.get_parameter("0.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_packed_weights_move_and_change_type() -> None:
+    frozen = packed_network()
+    x = make_input()
+    y = frozen(x)
+    assert relative_error(frozen.double()(x.double()), y.double()) <= 1e-6
+    assert torch.equal(frozen.float()(x), y)
+    assert frozen.get_submodule("0").weight is None  # packed anew
+    assert all(tensor.is_meta for tensor in frozen.to("meta").state_dict().values())
+
+
+def test_what_inference_mode_has_made_can_be_trained_with() -> None:
+    frozen, never_packed = packed_network(), packed_network()
+    with torch.inference_mode():
+        unpack_weights(never_packed)
+        never_packed(make_input())
+    biases = {"0": frozen.get_parameter("0.bias")}
+    got = step(frozen, make_input(), biases)
+    expected = step(never_packed, make_input(), {"0": never_packed.get_parameter("0.bias")})
+    assert relative_error(got.bias_gradients["0"], expected.bias_gradients["0"]) <= 1e-6
+
+
 def test_packed_weights_where_they_do_not_serve() -> None:
     frozen = freeze(NETWORKS["vgg"]())
     pack_weights(frozen)
@@ -203,16 +248,11 @@ def test_packed_weights_where_they_do_not_serve() -> None:
     assert torch.equal(copy.deepcopy(frozen)(x), y)
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("name", LEAN)
-def test_kept_bytes_are_what_the_formulas_say(name: str, channels_last: bool) -> None:
+def test_kept_is_less_than_a_twentieth(name: str) -> None:
     plain = NETWORKS[name]()
-    frozen = freeze(plain)
-    x = make_input(channels_last=channels_last)
-    kept = kept_bytes(frozen, x)
-    assert kept == formula_bytes(frozen, x)
-    assert kept == sum(row.kept_bytes for row in audit(frozen, x))
-    assert kept * 20 < kept_bytes(plain, x)
+    x = make_input(channels_last=True)
+    assert kept_bytes(freeze(plain), x) * 20 < kept_bytes(plain, x)
 
 
 def test_8bit_codes_keep_a_quarter() -> None:
@@ -237,3 +277,27 @@ def test_names_of_trained_biases() -> None:
     names = set(trained_biases(freeze(plain)))
     assert "stem.0.conv.bias" in names
     assert len(names) == len(trained_biases(plain))
+
+
+@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("name", ["densenet", "broadcast"])
+def test_autocast_with_backward_outside(name: str, packs: bool) -> None:
+    frozen = freeze(NETWORKS[name]())
+    bias = {"first": frozen.get_parameter(next(iter(trained_biases(frozen))))}
+    expected = step(frozen, make_input(), bias)
+    if packs:
+        pack_weights(frozen)
+
+    def cast(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y: Tensor = frozen(x)
+        return y.float()
+
+    network = nn.Module()
+    network.forward = cast
+    got = step(network, make_input(), bias)
+    assert relative_error(got.y, expected.y) <= 0.05
+    assert relative_error(got.input_gradient, expected.input_gradient) <= 0.15
+    assert got.input_gradient.dtype == torch.float32
+    error = relative_error(got.bias_gradients["first"], expected.bias_gradients["first"])
+    assert error <= 0.15

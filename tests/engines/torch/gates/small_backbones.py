@@ -1,11 +1,10 @@
 """Backbones of real blocks, small enough to run in no time."""
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 
-from addapt.engines.torch.backbones import Backbone, BackboneInfo, InputInfo, weights_sha256
+from addapt.backbones import BackboneInfo, InputInfo
+from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
 from addapt.engines.torch.backbones.inverted_residual import Stage, inverted_residuals
 from addapt.engines.torch.backbones.resnet import resnet
@@ -13,8 +12,18 @@ from addapt.engines.torch.backbones.resnet import resnet
 STAGES = (Stage(1, 3, 1, 1, 8), Stage(2, 3, 2, 4, 8), Stage(2, 3, 1, 4, 8))
 
 
+KINDS = ("inverted", "bottleneck", "basic")
+
+
 def small_backbone(kind: str = "inverted", seed: int = 0) -> Backbone:
     """Build a lean backbone of inverted residuals, of bottlenecks, or of basic blocks."""
+    plain = plain_small_backbone(kind, seed)
+    lean = plain.lean()
+    lean.load_plain = lambda: plain
+    return lean
+
+
+def plain_small_backbone(kind: str, seed: int = 0) -> Backbone:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         backbone = _inverted() if kind == "inverted" else resnet(kind, kind, (2, 2))  # type: ignore[arg-type]
@@ -22,9 +31,7 @@ def small_backbone(kind: str = "inverted", seed: int = 0) -> Backbone:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.weight.uniform_(0.5, 1.5)
                 layer.bias.uniform_(-0.5, 0.5)
-    lean = backbone.lean()
-    lean.info = replace(lean.info, weights_sha256=weights_sha256(lean))
-    return lean
+    return backbone
 
 
 def _inverted() -> Backbone:

@@ -1,11 +1,13 @@
 """The count of multiply-adds against one by hand and against torch's own."""
 
+import threading
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from addapt.engines.torch.backbones import load_backbone
 from addapt.engines.torch.gates import count_multiply_adds
+from tests.engines.torch.gates.small_backbones import plain_small_backbone
 
 
 def test_by_hand() -> None:
@@ -19,9 +21,21 @@ def test_by_hand() -> None:
 
 
 def test_as_torch_counts() -> None:
-    plain = load_backbone("mobilenet_v2", "random", plain=True)
+    plain = plain_small_backbone("inverted")
     x = torch.zeros(1, 3, 64, 64)
     with FlopCounterMode(display=False) as flops:
         plain(x)
     assert 2 * count_multiply_adds(plain, x) == flops.get_total_flops()
     assert count_multiply_adds(plain.lean(), x) == count_multiply_adds(plain, x)
+
+
+def test_what_other_threads_compute_is_not_counted() -> None:
+    layer, x = nn.Linear(5, 3), torch.zeros(1, 5)
+
+    def forward(x: Tensor) -> None:
+        others = threading.Thread(target=layer, args=(x,))
+        others.start()
+        others.join()
+        layer(x)
+
+    assert count_multiply_adds(forward, x) == 15

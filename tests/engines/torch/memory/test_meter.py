@@ -32,11 +32,9 @@ class Runs:
 def test_a_step(device: str) -> None:
     step = Runs(device)
     memory = measure(step, step.model)
-    assert step.runs == 4
+    assert step.runs == 3
     assert memory.kept_by_layer == {"0": 20 * 100 * 4, "1": 20 * 50 * 4}
     assert memory.kept_bytes == sum(memory.kept_by_layer.values())
-    # Both halves of the input were cloned beforehand.
-    assert memory.kept_bytes + 20 * 100 * 4 < memory.peak_live_bytes < 100_000
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         assert memory.peak_cuda_bytes is None
     assert (memory.peak_process_bytes is None) is memory.peak_process_how.startswith("not av")
@@ -49,7 +47,6 @@ def test_the_peak_of_the_process_is_the_steps_own() -> None:
     memory = measure(lambda: x.exp().sin())
     assert isinstance(memory, StepMemory)
     assert memory.kept_bytes == 20 * MB
-    assert memory.peak_live_bytes == 40 * MB
     assert memory.peak_process_bytes == pytest.approx(40 * MB, rel=0.1)
     assert "VmHWM" in memory.peak_process_how or "sampled" in memory.peak_process_how
 
@@ -59,6 +56,5 @@ def test_a_step_on_a_gpu() -> None:
     expected, step = measure(cpu := Runs(), cpu.model), Runs("cuda")
     memory = measure(step, step.model)
     assert memory.kept_by_layer == expected.kept_by_layer
-    assert memory.peak_live_bytes == expected.peak_live_bytes
     assert memory.peak_cuda_bytes is not None
-    assert memory.peak_cuda_bytes >= memory.peak_live_bytes
+    assert memory.peak_cuda_bytes >= memory.kept_bytes

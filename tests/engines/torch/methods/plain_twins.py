@@ -7,20 +7,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.backbones import Backbone, load_backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
 from addapt.engines.torch.freezing import FrozenConv2d
-from addapt.engines.torch.methods import AdaptedModel, Method, attach
+from addapt.engines.torch.memory import KeptTensors
+from addapt.engines.torch.methods import AdaptedModel, attach
 from addapt.engines.torch.methods.convolutions import ConvolutionAdaptor
 from addapt.engines.torch.methods.piggyback import MaskedConvolutions
 from addapt.engines.torch.ops.activation import Activation
 from addapt.engines.torch.ops.conv import ConvGeometry
-from tests.engines.torch.methods.test_lean_gradients import plain_backbone
+from addapt.methods import Method
+from tests.engines.torch.gates.small_backbones import KINDS, plain_small_backbone
 
 # From a domain's layer, the convolution and the batch norm in its place, and their input, to what
 # the activation after them gets.
 Rule = Callable[[nn.Module, nn.Conv2d, nn.Module, Tensor], Tensor]
 CLASSES = 3
+
+
+def plain_backbone(name: str, dtype: torch.dtype) -> Backbone:
+    """Build a backbone, small if `name` is a kind, whose batch norms do something."""
+    small = name in KINDS
+    backbone = plain_small_backbone(name) if small else load_backbone(name, "random", plain=True)
+    generator = torch.Generator().manual_seed(1)
+    for layer in backbone.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None and layer.running_var is not None
+            for tensor in (layer.weight.data, layer.running_var):
+                tensor.uniform_(0.8, 1.2, generator=generator)
+            for tensor in (layer.bias.data, layer.running_mean):
+                tensor.uniform_(-0.2, 0.2, generator=generator)
+    return backbone.to(dtype)
 
 
 class PlainTwin(nn.Module):
@@ -52,17 +69,13 @@ def plain_twin(plain: Backbone, model: AdaptedModel, rule: Rule) -> nn.Sequentia
 
 
 def assert_gradients_of_plain_torch(
-    name: str, method: Method, rule: Rule, start: Callable[[AdaptedModel], None]
+    kind: str, method: Method, rule: Rule, start: Callable[[AdaptedModel], object]
 ) -> None:
     """Assert that logits and the gradients of all that is trained are those of the rule.
 
-    Args:
-        name: of the backbone.
-        method: whose model is compared.
-        rule: what it does to one convolution.
-        start: gives the trained tensors values at which every gradient shows.
+    `start` gives the trained tensors values at which every gradient shows.
     """
-    plain = plain_backbone(name, torch.float64)
+    plain = plain_backbone(kind, torch.float64)
     model = attach(plain.lean(), method, CLASSES)
     start(model)
     twin = plain_twin(plain, model, rule)
@@ -88,13 +101,14 @@ def random_batch(dtype: torch.dtype = torch.float32, images: int = 4) -> tuple[T
     return x, torch.arange(images) % CLASSES
 
 
-def move_all(model: AdaptedModel, by: float = 0.02) -> None:
+def move_all(model: AdaptedModel, by: float = 0.02) -> AdaptedModel:
     """Move every trained tensor a little: layers that start at zero would hide others."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in model.domain_parameters():
             values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.add_(values.to(parameter.dtype) * by)
+    return model
 
 
 def small_convolution(
@@ -116,3 +130,26 @@ def small_convolution(
     pad = kernel // 2 if padding is None else padding
     geometry = ConvGeometry((stride, stride), (pad, pad), (1, 1), groups, activation)
     return FrozenConv2d(weight, bias, geometry)
+
+
+def kept_bytes(layer: nn.Module, convolution: FrozenConv2d) -> tuple[int, int, int]:
+    """Return what a layer keeps of a map of 4 channels, and the elements of input and output."""
+    x = torch.randn(2, 4, 6, 10, requires_grad=True)
+    with KeptTensors(alive=convolution.parameters()) as kept:
+        # As in a network, where the input is the result of something that does not keep it.
+        y = layer(convolution, x.clone())
+    return kept.peak_bytes, x.numel(), y.numel()
+
+
+def kept_channels(model: AdaptedModel) -> set[int]:
+    """Return how many channels the maps have that a step keeps."""
+    channels: set[int] = set()
+
+    def pack(tensor: Tensor) -> Tensor:
+        if tensor.dim() == 4 and tensor.shape[0] == 5:
+            channels.add(tensor.shape[1])
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        assert model.features(torch.randn(5, 3, 32, 32)).requires_grad
+    return channels

@@ -4,33 +4,25 @@ import pytest
 import torch
 
 from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.methods import Head
+from addapt.engines.torch.memory import KeptTensors
+from addapt.engines.torch.methods import attach
+from addapt.methods import Head
 
 
-def test_features_need_no_gradient(tiny_backbone: Backbone) -> None:
-    model = Head().attach(tiny_backbone, classes=2).train()
+def test_features_need_no_gradient_and_nothing_else_is_kept(tiny_backbone: Backbone) -> None:
+    model = attach(tiny_backbone, Head(), classes=2).train()
     assert not model.features(torch.randn(2, 3, 32, 32, requires_grad=True)).requires_grad
     assert set(model.domain_state()) == {"head.weight", "head.bias"}
-
-
-def test_nothing_but_features_is_kept(tiny_backbone: Backbone) -> None:
-    model = Head().attach(tiny_backbone, classes=2)
-    kept: list[torch.Size] = []
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept.append(tensor.shape)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with KeptTensors(model) as kept:
         model(torch.randn(2, 3, 32, 32))
-    assert set(kept) == {torch.Size((2, 12))}
+    assert kept.peak_bytes == 4 * 2 * 12
 
 
 def test_training_takes_few_images_at_once(
     tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("addapt.engines.torch.methods.few_at_once.PIXELS_AT_ONCE", 40 * 40 * 2)
-    model = Head().attach(tiny_backbone.lean().double(), classes=2)
+    monkeypatch.setattr("addapt.engines.torch.methods.head.PIXELS_AT_ONCE", 40 * 40 * 2)
+    model = attach(tiny_backbone.lean().double(), Head(), classes=2)
     sizes: list[int] = []
     model.backbone.stem.register_forward_pre_hook(lambda m, inputs: sizes.append(len(inputs[0])))
     x = torch.randn(3, 3, 40, 40, dtype=torch.float64)

@@ -1,15 +1,23 @@
 """What every method promises, asked of each one in the registry."""
 
 import copy
-from typing import Any
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from addapt._errors import AddaptError, DomainError, OptionError, UnknownNameError
-from addapt.engines.torch.backbones import Backbone, load_backbone
-from addapt.engines.torch.methods import METHODS, Method, attach, build_method
-from tests.families import EVERY
+from addapt._errors import DomainError, OptionError
+from addapt.domains import read_domain
+from addapt.domains.file import write_domain
+from addapt.engines.torch.arrays import to_arrays, to_tensors
+from addapt.engines.torch.backbones import Backbone
+from addapt.engines.torch.memory import accumulate_gradients
+from addapt.engines.torch.methods import attach
+from addapt.methods import DA3, METHODS, Method, build_method
+from tests.domains.domain_cases import INFO
+from tests.engines.torch.gates.small_backbones import KINDS, small_backbone
+from tests.engines.torch.methods.plain_twins import CLASSES, move_all, random_batch
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -18,82 +26,105 @@ def method(request: pytest.FixtureRequest) -> Method:
 
 
 @pytest.fixture
-def tiny_backbone(tiny_backbone: Backbone, method: Method) -> Backbone:
-    """Take the lean one for the methods that work inside its convolutions."""
-    inside = ("lora", "norm", "parallel_adapter", "piggyback", "series_adapter")
-    return tiny_backbone.lean() if method.name in inside else tiny_backbone
+def backbone() -> Backbone:
+    return small_backbone()
 
 
-@pytest.fixture(scope="module", params=EVERY)
-def backbone(request: pytest.FixtureRequest) -> Backbone:
-    """Return one backbone for all methods, none of which may change it."""
-    return load_backbone(request.param, "random")
-
-
-def test_network_starts_as_the_pretrained_one(method: Method, backbone: Backbone) -> None:
-    x = torch.randn(2, 3, 64, 64)
-    model = attach(backbone, method, classes=5).eval()
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_starts_as_the_pretrained_network_and_a_step_reaches_every_tensor(
+    method: Method, kind: str
+) -> None:
+    backbone = small_backbone(kind)
+    model = attach(backbone, method, CLASSES).eval()
+    x, labels = random_batch()
     # Fine-tuning trains batch norms, and so starts from the network in which they stand apart.
     start = backbone.plain_copy() if method.plain else backbone
     with torch.no_grad():
         assert torch.equal(model.features(x), start(x))
-        assert model(x).shape == (2, 5)
+    accumulate_gradients(move_all(model).train(), x, labels)
+    for parameter in model.domain_parameters():
+        assert parameter.grad is not None and parameter.grad.any()
+        assert parameter.grad.isfinite().all()
 
 
-def test_only_the_domain_is_trained(tiny_backbone: Backbone, method: Method) -> None:
-    before = copy.deepcopy(tiny_backbone.state_dict())
-    model = attach(tiny_backbone, method, classes=3).train()
+def test_only_the_domain_is_trained_and_nothing_of_the_backbone_is_its_own(
+    backbone: Backbone, method: Method
+) -> None:
+    before = copy.deepcopy(backbone.state_dict())
+    model = attach(backbone, method, CLASSES).train()
+    assert model.backbone is backbone
+    state = model.domain_state()
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     assert trained == {id(p) for p in model.domain_parameters()}
-    assert trained == {
-        id(t) for t in model.domain_state().values() if isinstance(t, torch.nn.Parameter)
-    }
+    assert trained == {id(t) for t in state.values() if isinstance(t, nn.Parameter)}
+    shared = {t.data_ptr() for t in backbone.state_dict().values() if t.numel()}
+    assert not shared & {t.data_ptr() for t in state.values() if t.numel()}
+    domain_before = {name: t.detach().clone() for name, t in state.items()}
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0, weight_decay=0.1)
-    domain_before = {name: t.detach().clone() for name, t in model.domain_state().items()}
+    x, labels = random_batch()
     for _ in range(3):  # head, then adaptor: each layer of zeros hides those before it for a step
         optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(
-            model(torch.randn(4, 3, 32, 32)), torch.tensor([0, 1, 2, 0])
-        )
-        loss.backward()  # type: ignore[no-untyped-call]
+        accumulate_gradients(model, x, labels)
         optimiser.step()
-    for name, tensor in tiny_backbone.state_dict().items():
+    for name, tensor in backbone.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    moved = [n for n, t in model.domain_state().items() if not torch.equal(t, domain_before[n])]
-    assert set(moved) == set(domain_before)
+    for name, tensor in model.domain_state().items():
+        assert not torch.equal(tensor, domain_before[name]), name
 
 
-def test_domains_share_one_backbone(tiny_backbone: Backbone, method: Method) -> None:
-    first = attach(tiny_backbone, method, classes=3)
-    second = attach(tiny_backbone, method, classes=4)
-    assert first.backbone is second.backbone is tiny_backbone
-    ours = {t.data_ptr() for t in tiny_backbone.state_dict().values() if t.numel()}
-    for model in (first, second):
-        assert not ours & {t.data_ptr() for t in model.domain_state().values() if t.numel()}
-
-
-def test_state_round_trip(tiny_backbone: Backbone, method: Method) -> None:
-    source = attach(tiny_backbone, method, classes=3).eval()
-    with torch.no_grad():
-        for tensor in source.domain_parameters():
-            tensor.add_(torch.randn_like(tensor) * 0.1)
-    target = attach(tiny_backbone, method, classes=3).eval()
-    target.load_domain_state({n: t.detach().clone() for n, t in source.domain_state().items()})
-    x = torch.randn(2, 3, 40, 33)
-    assert torch.equal(source(x), target(x))
-
-
-def test_wrong_state_is_refused_and_changes_nothing(
-    tiny_backbone: Backbone, method: Method
+def test_a_step_under_autocast_after_predicting_in_inference_mode(
+    backbone: Backbone, method: Method
 ) -> None:
-    model = attach(tiny_backbone, method, classes=3)
+    model = move_all(attach(backbone, method, CLASSES)).eval()
+    x, _ = random_batch()
+    with torch.inference_mode():
+        expected = model(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(x)
+    torch.testing.assert_close(logits.float(), expected, rtol=0.1, atol=0.1)
+    logits.float().square().sum().backward()  # outside, as PyTorch documents it
+    for parameter in model.domain_parameters():
+        assert parameter.grad is not None and parameter.grad.dtype == parameter.dtype
+        assert parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(n for n, m in METHODS.items() if not m.batch_statistics))
+def test_parts_give_the_gradient_of_the_whole_batch(backbone: Backbone, name: str) -> None:
+    model = move_all(attach(backbone.double(), build_method(name), CLASSES)).train()
+    x, labels = random_batch(torch.float64, 3)
+
+    def gradients(micro_batch: int) -> dict[str, Tensor]:
+        model.zero_grad()
+        accumulate_gradients(model, x, labels, micro_batch=micro_batch)
+        return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+    whole = gradients(3)
+    assert len(whole) == len(list(model.domain_parameters()))
+    for micro_batch in (1, 2):
+        for key, gradient in gradients(micro_batch).items():
+            torch.testing.assert_close(gradient, whole[key], rtol=1e-8, atol=1e-11, msg=key)
+
+
+def test_a_domain_file_holds_all_of_it(backbone: Backbone, tmp_path: Path, method: Method) -> None:
+    source = move_all(attach(backbone, method, CLASSES)).eval()
+    stored = to_arrays(source.stored_state(source.domain_state()))
+    write_domain(tmp_path / "it.safetensors", INFO, stored)
+    target = attach(backbone, method, CLASSES).eval()
+    x, _ = random_batch()
+    with torch.no_grad():
+        assert not torch.equal(source(x), target(x))
+        target.load_stored_state(to_tensors(read_domain(tmp_path / "it.safetensors")[1]))
+        assert torch.equal(source(x), target(x))
+
+
+def test_wrong_state_is_refused_and_changes_nothing(backbone: Backbone) -> None:
+    model = attach(backbone, DA3(), CLASSES)
     state = {name: t.detach() + 1 for name, t in model.domain_state().items()}
     before = {name: t.detach().clone() for name, t in model.domain_state().items()}
-    missing = dict(list(state.items())[1:])
     for wrong, message in (
-        (missing, "missing"),
+        (dict(list(state.items())[1:]), "missing"),
         (state | {"other": torch.zeros(1)}, "'other'"),
-        (state | {"head.weight": torch.zeros(4, 12)}, r"\(4, 12\)"),
+        (state | {"head.weight": torch.zeros(4, 8)}, r"\(4, 8\)"),
     ):
         with pytest.raises(DomainError, match=message):
             model.load_domain_state(wrong)
@@ -101,48 +132,6 @@ def test_wrong_state_is_refused_and_changes_nothing(
         assert torch.equal(tensor, before[name])
 
 
-def test_model_follows_the_type_of_the_backbone(tiny_backbone: Backbone, method: Method) -> None:
-    model = attach(tiny_backbone.double(), method, classes=3)
-    assert model(torch.randn(2, 3, 32, 32, dtype=torch.float64)).dtype == torch.float64
-
-
-def test_no_classes(tiny_backbone: Backbone, method: Method) -> None:
+def test_no_classes(backbone: Backbone) -> None:
     with pytest.raises(OptionError, match="0 classes"):
-        attach(tiny_backbone, method, classes=0)
-
-
-def test_unknown_method_and_hyperparameter() -> None:
-    with pytest.raises(UnknownNameError, match=r"'da33'.*Did you mean 'da3'.*finetune.*, head"):
-        build_method("da33")
-    with pytest.raises(OptionError, match=r"no hyper-parameter 'breadth'.*kernel"):
-        build_method("da3", {"breadth": 3})
-    assert issubclass(UnknownNameError, AddaptError)
-
-
-@pytest.mark.parametrize(
-    ("hyperparameters", "default"),
-    [
-        ({"kernel": True}, "5"),
-        ({"kernel": 5.0}, "5"),
-        ({"kernel": None}, "5"),
-        ({"biases": 1}, "True"),
-        ({"first_block": False}, "None"),
-        ({"first_block": "2"}, "None"),
-    ],
-)
-def test_a_hyperparameter_of_a_wrong_type(hyperparameters: dict[str, Any], default: str) -> None:
-    with pytest.raises(OptionError, match=f"not of the type of its default {default}"):
-        build_method("da3", hyperparameters)
-
-
-def test_whole_numbers_serve_as_others() -> None:
-    assert build_method("lora", {"alpha": 4}) == build_method("lora", {"alpha": 4.0})
-    assert build_method("da3", {"first_block": None}) == build_method("da3", {})
-
-
-def test_every_method_says_what_it_is() -> None:
-    for name, method in METHODS.items():
-        assert method.name == name
-        assert method.summary
-        assert method.recipe.lr > 0
-        assert method.recipe.epochs > 0
+        attach(backbone, DA3(), classes=0)

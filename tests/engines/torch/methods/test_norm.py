@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from addapt.engines.torch.backbones import load_backbone
 from addapt.engines.torch.freezing import FrozenConv2d
-from addapt.engines.torch.memory import KeptTensors
-from addapt.engines.torch.methods import Norm
 from addapt.engines.torch.methods.norm import ScaleShift
 from addapt.engines.torch.ops.conv import ConvGeometry
+from addapt.methods import Norm
+from tests.engines.torch.gates.small_backbones import KINDS
 from tests.engines.torch.methods.plain_twins import (
     assert_gradients_of_plain_torch,
+    kept_bytes,
     move_all,
     small_convolution,
 )
@@ -38,25 +38,15 @@ def rule(layer: nn.Module, conv: nn.Conv2d, bn: nn.Module, x: Tensor) -> Tensor:
     return z * layer.scale[:, None, None] + layer.shift[:, None, None]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet26", "mobilenet_v2"])
-def test_gradients_are_those_of_plain_torch(name: str) -> None:
-    assert_gradients_of_plain_torch(name, Norm(), rule, move_all)
-
-
-def test_two_numbers_a_channel() -> None:
-    backbone = load_backbone("resnet18", "random")
-    channels = sum(c.channels for c in backbone.modules() if isinstance(c, FrozenConv2d))
-    model = Norm().attach(backbone, classes=2)
-    assert sum(p.numel() for p in model.adaptor.parameters()) == 2 * channels
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_plain_torch(kind: str) -> None:
+    assert_gradients_of_plain_torch(kind, Norm(), rule, move_all)
 
 
 def test_memory() -> None:
     convolution = small_convolution(4, 8)
-    layer = ScaleShift(convolution)
-    x = torch.randn(2, 4, 6, 10, requires_grad=True)
-    with KeptTensors(alive=convolution.parameters()) as kept:
-        y = layer(convolution, x)
-    assert kept.peak_bytes == 4 * y.numel() + y.numel() // 8
+    kept, x, y = kept_bytes(ScaleShift(convolution), convolution)
+    assert kept == 4 * y + y // 8
 
 
 def test_memory_layout_stays() -> None:

@@ -1,27 +1,33 @@
 """Piggyback: masks by hand and in plain torch, one bit a weight in the file, what it keeps."""
 
 import math
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from addapt import Learner
-from addapt._errors import DomainError, OptionError
+from addapt._errors import DomainError
 from addapt.domains import read_domain
-from addapt.engines.torch.backbones import Backbone, load_backbone
+from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.freezing import FrozenConv2d
-from addapt.engines.torch.memory import KeptTensors
-from addapt.engines.torch.methods import AdaptedModel, Piggyback
+from addapt.engines.torch.methods import attach
 from addapt.engines.torch.methods.piggyback import Mask
 from addapt.engines.torch.ops.conv import ConvGeometry
-from addapt.learning import LearningStopped
+from addapt.learning import Controls, LearningStopped
+from addapt.methods import Piggyback
 from tests.conftest import MakeFolder
+from tests.engines.torch.gates.small_backbones import KINDS, small_backbone
 from tests.engines.torch.methods.plain_twins import (
     CLASSES,
     assert_gradients_of_plain_torch,
+    kept_bytes,
+    move_all,
     random_batch,
     small_convolution,
 )
@@ -53,34 +59,28 @@ def rule(layer: nn.Module, conv: nn.Conv2d, bn: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def mask_some(model: AdaptedModel) -> None:
-    """Move the masks so that about a sixth of the weights do not count."""
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for parameter in model.domain_parameters():
-            moves = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.add_(moves.to(parameter.dtype) * 5e-3)
+mask_some = partial(move_all, by=5e-3)  # about a sixth of the weights do not count
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet26", "mobilenet_v2"])
-def test_gradients_are_those_of_plain_torch(name: str) -> None:
-    assert_gradients_of_plain_torch(name, Piggyback(), rule, mask_some)
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_plain_torch(kind: str) -> None:
+    assert_gradients_of_plain_torch(kind, Piggyback(), rule, mask_some)
 
 
 def test_the_file_keeps_one_bit_a_weight() -> None:
-    backbone = load_backbone("resnet18", "random")
-    model = Piggyback().attach(backbone, CLASSES).eval()
+    backbone = small_backbone("basic")
+    model = attach(backbone, Piggyback(), CLASSES).eval()
     mask_some(model)
     state = model.domain_state()
     stored = model.stored_state(state)
     assert stored.keys() == state.keys()
     masks = {name for name in state if name.startswith("adaptor.")}
-    assert len(masks) == len(state) - 2 == 20
+    assert len(masks) == len(state) - 2 == 10
     for name in masks:
         assert stored[name].dtype == torch.uint8
         assert stored[name].nbytes == math.ceil(state[name].numel() / 8)
     x, _ = random_batch()
-    again = Piggyback().attach(backbone, CLASSES).eval()
+    again = attach(backbone, Piggyback(), CLASSES).eval()
     again.load_stored_state(stored)
     assert torch.equal(again(x), model(x))
     # And that gives the same file once more, from masks as far from the threshold as at first.
@@ -92,7 +92,7 @@ def test_the_file_keeps_one_bit_a_weight() -> None:
 
 def test_bits_are_in_the_order_of_the_weight(tiny_backbone: Backbone) -> None:
     """Not of the memory, which differs between a network that was loaded and a copy of it."""
-    model = Piggyback().attach(tiny_backbone.lean(), CLASSES)
+    model = attach(tiny_backbone.lean(), Piggyback(), CLASSES)
     name = next(iter(model.domain_state()))
     mask = model.domain_state()[name].detach()
     mask[0, 1, 0, 1] = 0
@@ -105,7 +105,7 @@ def test_bits_are_in_the_order_of_the_weight(tiny_backbone: Backbone) -> None:
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "unknown", "missing"])
 def test_a_wrong_file_is_refused(tiny_backbone: Backbone, change: str) -> None:
-    model = Piggyback().attach(tiny_backbone.lean(), CLASSES)
+    model = attach(tiny_backbone.lean(), Piggyback(), CLASSES)
     stored = model.stored_state(model.domain_state())
     name = next(iter(stored))
     bits = stored.pop(name)
@@ -120,35 +120,27 @@ def test_learning_stores_bits_and_a_stopped_run_real_masks(
     tiny_backbone: Backbone,
     tmp_path: Path,
     make_folder: MakeFolder,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quick = {"epochs": 2, "batch": 8, "image_px": 32, "lr": 0.1}
     folder, lean = make_folder(), tiny_backbone.lean()
+    quick: dict[str, Any] = {"epochs": 2, "batch": 8, "image_px": 32, "lr": 0.1}
+    quick |= {"name": "colours", "folder": folder, "method": "piggyback"}
     whole = Learner(lean, tmp_path / "whole")
-    report = whole.learn("colours", folder, method="piggyback", **quick)  # type: ignore[arg-type]
-    stored = read_domain(report.file)[1]
+    stored = read_domain(whole.learn(**quick).file)[1]
     masks = [tensor for name, tensor in stored.items() if name.startswith("adaptor.")]
-    assert masks and all(tensor.dtype == torch.uint8 for tensor in masks)
+    assert masks and all(tensor.dtype == np.uint8 for tensor in masks)
     assert any((tensor != 255).sum() > 1 for tensor in masks)  # some weights do not count
     assert whole.evaluate("colours", folder).images == 24
 
     parts = Learner(lean, tmp_path / "parts")
     asked = iter([False, True])
     with pytest.raises(LearningStopped):
-        parts.learn(
-            "colours",
-            folder,
-            method="piggyback",
-            should_stop=lambda: next(asked),
-            **quick,  # type: ignore[arg-type]
-        )
-    report = parts.learn("colours", folder, method="piggyback", **quick)  # type: ignore[arg-type]
-    resumed = read_domain(report.file)[1]
-    assert all(torch.equal(resumed[name], stored[name]) for name in stored)
+        parts.learn(**quick, controls=Controls(should_stop=lambda: next(asked)))
+    resumed = read_domain(parts.learn(**quick).file)[1]
+    assert all(np.array_equal(resumed[name], stored[name]) for name in stored)
 
 
 def test_masks_have_a_rate_of_their_own(tiny_backbone: Backbone) -> None:
-    model = Piggyback().attach(tiny_backbone.lean(), CLASSES)
+    model = attach(tiny_backbone.lean(), Piggyback(), CLASSES)
     masks = {id(p) for p in model.adaptor.pretrained_parameters()}
     assert masks == {id(p) for p in model.adaptor.parameters()}
     assert 0 < Piggyback.recipe.backbone_lr < Piggyback.recipe.lr
@@ -157,16 +149,5 @@ def test_masks_have_a_rate_of_their_own(tiny_backbone: Backbone) -> None:
 @pytest.mark.parametrize("groups", [1, 4])
 def test_memory(groups: int) -> None:
     convolution = small_convolution(4, 8, groups=groups)
-    layer = Mask(convolution, Piggyback())
-    x = torch.randn(2, 4, 6, 10, requires_grad=True)
-    with KeptTensors(alive=convolution.parameters()) as kept:
-        y = layer(convolution, x.clone())
-    assert kept.peak_bytes == 4 * x.numel() + y.numel() // 8
-
-
-@pytest.mark.parametrize(
-    ("start", "threshold"), [(5e-3, 5e-3), (1e-3, 5e-3), (math.nan, 0.0), (math.inf, 0.0)]
-)
-def test_masks_must_start_above_the_threshold(start: float, threshold: float) -> None:
-    with pytest.raises(OptionError, match="give a start above the threshold"):
-        Piggyback(start=start, threshold=threshold)
+    kept, x, y = kept_bytes(Mask(convolution, Piggyback()), convolution)
+    assert kept == 4 * x + y // 8

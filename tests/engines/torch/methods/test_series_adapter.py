@@ -6,13 +6,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from addapt.engines.torch.freezing import FrozenConv2d
-from addapt.engines.torch.memory import KeptTensors
-from addapt.engines.torch.methods import SeriesAdapter
 from addapt.engines.torch.methods.convolutions import Shift
 from addapt.engines.torch.methods.series_adapter import Series
 from addapt.engines.torch.ops.conv import ConvGeometry
+from addapt.methods import SeriesAdapter
+from tests.engines.torch.gates.small_backbones import KINDS
 from tests.engines.torch.methods.plain_twins import (
     assert_gradients_of_plain_torch,
+    kept_bytes,
     move_all,
     small_convolution,
 )
@@ -47,16 +48,13 @@ def rule(layer: nn.Module, conv: nn.Conv2d, bn: nn.Module, x: Tensor) -> Tensor:
     return z + F.conv2d(z, layer.adapter.weight, layer.adapter.bias)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet26", "mobilenet_v2"])
-def test_gradients_are_those_of_plain_torch(name: str) -> None:
-    assert_gradients_of_plain_torch(name, SeriesAdapter(), rule, move_all)
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_plain_torch(kind: str) -> None:
+    assert_gradients_of_plain_torch(kind, SeriesAdapter(), rule, move_all)
 
 
 @pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 4)])
 def test_memory(stride: int, groups: int) -> None:
     convolution = small_convolution(4, 8, stride=stride, groups=groups)
-    layer = Series(convolution)
-    x = torch.randn(2, 4, 6, 10, requires_grad=True)
-    with KeptTensors(alive=convolution.parameters()) as kept:
-        y = layer(convolution, x)
-    assert kept.peak_bytes == 4 * y.numel() + y.numel() // 8
+    kept, x, y = kept_bytes(Series(convolution), convolution)
+    assert kept == 4 * y + y // 8

@@ -5,20 +5,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from addapt._errors import OptionError
-from addapt.engines.torch.backbones import Backbone, load_backbone
+from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.memory import KeptTensors
-from addapt.engines.torch.methods import Bias, TinyTL
+from addapt.engines.torch.methods import attach
 from addapt.engines.torch.methods.lite_residual import LiteResidual, add_spread
+from addapt.methods import Bias, TinyTL
+from tests.engines.torch.gates.small_backbones import small_backbone
 from tests.engines.torch.methods.test_da3 import randomised
 
 
-def lite_residual(c_in: int, c_out: int, stride: int = 1) -> LiteResidual:
-    return LiteResidual(c_in, c_out, stride=stride, kernel=5, groups=2, expand=1.0, width=192)
-
-
 def test_a_residual_by_hand() -> None:
-    residual = lite_residual(4, 2)
+    residual = LiteResidual(4, 2, TinyTL())
     assert not residual(torch.randn(2, 4, 3, 3)).any()  # nothing at the start
     with torch.no_grad():
         residual.norm_in.weight.zero_()
@@ -37,7 +34,7 @@ def test_a_residual_by_hand() -> None:
 
 @pytest.mark.parametrize("biases", [True, False])
 def test_the_model_is_the_formula_of_the_docstring(tiny_backbone: Backbone, biases: bool) -> None:
-    model = TinyTL(biases=biases).attach(tiny_backbone.double(), classes=2)
+    model = attach(tiny_backbone.double(), TinyTL(biases=biases), classes=2)
     assert any("shifts" in name for name in model.domain_state()) == biases
     residuals = model.adaptor.get_submodule("residuals")
     randomised(residuals)
@@ -56,19 +53,19 @@ def test_the_model_is_the_formula_of_the_docstring(tiny_backbone: Backbone, bias
 
 
 def test_layers_are_those_of_the_source_and_wide_ones_stay_small() -> None:
-    narrow = lite_residual(192, 320)
+    narrow = LiteResidual(192, 320, TinyTL())
     assert (narrow.conv_in.groups, narrow.conv_in.out_channels) == (2, 192)
     assert (narrow.norm_in.num_groups, narrow.norm_out.num_groups) == (24, 40)
-    wide = lite_residual(2048, 2048)
+    wide = LiteResidual(2048, 2048, TinyTL())
     assert (wide.conv_in.groups, wide.conv_in.out_channels) == (32, 192)
     assert sum(p.numel() for p in wide.parameters()) < 1_000_000
-    image = lite_residual(3, 16)
+    image = LiteResidual(3, 16, TinyTL())
     assert (image.conv_in.groups, image.conv_in.out_channels) == (1, 8)
 
 
 def test_without_residuals_it_is_bias() -> None:
-    backbone = load_backbone("efficientnet_lite0", "random")
-    tinytl, bias = (method.attach(backbone, 2).domain_state() for method in (TinyTL(), Bias()))
+    backbone = small_backbone()
+    tinytl, bias = (attach(backbone, method, 2).domain_state() for method in (TinyTL(), Bias()))
     assert {name for name in tinytl if "residuals" not in name} == set(bias)
 
 
@@ -78,9 +75,9 @@ def test_a_block_with_a_border_of_its_own() -> None:
 
 
 def test_kept_bytes_are_those_of_bias_and_of_the_residuals() -> None:
-    backbone = load_backbone("resnet18", "random")
+    backbone = small_backbone("basic")
     x = torch.randn(2, 3, 64, 64)
-    model = TinyTL().attach(backbone, classes=2)
+    model = attach(backbone, TinyTL(), classes=2)
     expected = 0
 
     def count(layer: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
@@ -98,23 +95,7 @@ def test_kept_bytes_are_those_of_bias_and_of_the_residuals() -> None:
         residual.register_forward_hook(count)
     with KeptTensors(model) as kept:
         model(x)
-    bias_model = Bias().attach(backbone, classes=2)
+    bias_model = attach(backbone, Bias(), classes=2)
     with KeptTensors(bias_model) as kept_by_bias:
         bias_model(x)
     assert kept.peak_bytes == expected + kept_by_bias.peak_bytes
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"kernel": 4}, "kernel is 4"),
-        ({"reduction": 0}, "reduction is 0"),
-        ({"groups": 0}, "groups is 0"),
-        ({"width": -1}, "width is -1"),
-        ({"expand": 0.0}, "expand is 0.0"),
-        ({"expand": float("nan")}, "expand is nan"),
-    ],
-)
-def test_impossible_hyperparameters(values: dict[str, float], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        TinyTL(**values)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ def test_a_scale_that_asks_for_a_gradient_is_refused() -> None:
         assert torch.equal(channel_affine(x, scale, shift), x)
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (2, 3, 2, 3, 4)])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 2, 3, 4)])
 def test_any_number_of_dimensions(shape: tuple[int, ...]) -> None:
     x, scale, shift = torch.randn(shape), torch.randn(3), torch.randn(3)
     inputs = [x.requires_grad_(), scale, shift.requires_grad_()]

@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -53,7 +53,8 @@ def assert_same(case: OpCase, inputs: Sequence[Tensor], cotangent: Tensor | None
     torch.testing.assert_close(y, expected, **close)  # type: ignore[arg-type]
     cotangent = random_like(y) if cotangent is None else cotangent
     version = cotangent._version
-    close["atol"] += case.derivative_error * cotangent.nan_to_num().abs().amax().item() * 1.001
+    if case.derivative_error and y.numel():
+        close["atol"] += case.derivative_error * cotangent.nan_to_num().abs().amax().item() * 1.001
     of_op, of_reference = (gradients(z, inputs, cotangent) for z in (y, expected))
     for ours, theirs in zip(of_op, of_reference, strict=True):
         torch.testing.assert_close(ours, theirs, **close)  # type: ignore[arg-type]
@@ -73,6 +74,7 @@ def test_equals_its_reference(case: OpCase, dtype: torch.dtype) -> None:
 def test_any_shape(case: OpCase) -> None:
     @settings(max_examples=8, deadline=None, database=None, derandomize=True)
     @given(st.integers(1, 3), st.integers(1, 17), st.integers(1, 17), st.sampled_from(LAYOUTS))
+    @example(0, 7, 5, "contiguous")
     def check(n: int, h: int, w: int, layout: Layout) -> None:
         assert_same(case, case.inputs(n, h, w, layout=layout))
 
@@ -82,14 +84,17 @@ def test_any_shape(case: OpCase) -> None:
 @every_case
 def test_ties_and_kinks(case: OpCase) -> None:
     for layout in LAYOUTS:
-        assert_same(case, case.inputs(integers=True, layout=layout))
+        inputs = case.inputs(integers=True, layout=layout)
+        assert_same(case, inputs)
+        one_number_for_all = torch.ones(()).expand_as(case.reference(*inputs))
+        assert_same(case, inputs, one_number_for_all)
 
 
 @every_case
 def test_infinities_and_nan(case: OpCase) -> None:
     if not case.spoilers:
         pytest.skip("its own test says what should be")
-    for layout, every in itertools.product(LAYOUTS, (1, 7)):
+    for layout, every in zip(LAYOUTS, (1, 7, 1), strict=True):
         inputs = case.inputs(layout=layout)
         for position in set(range(len(inputs))) - case.frozen:
             x = laid_out(spoilt(inputs[position], case.spoilers, every), layout)
@@ -109,44 +114,25 @@ def test_cotangent_with_infinities_and_nan(case: OpCase) -> None:
 
 
 @every_case
-def test_one_number_as_cotangent_of_all(case: OpCase) -> None:
-    for layout in LAYOUTS:
-        inputs = case.inputs(layout=layout)
-        assert_same(case, inputs, torch.ones(()).expand_as(case.reference(*inputs)))
-
-
-@every_case
-def test_empty_batch(case: OpCase) -> None:
-    inputs = case.inputs(n=0)
-    y = case.op(*inputs)
-    assert y.shape == case.reference(*case.inputs(n=0)).shape
-    for x, grad in zip(
-        [x for x in inputs if x.requires_grad], gradients(y, inputs, random_like(y)), strict=True
-    ):
-        assert grad.shape == x.shape and not grad.any()
-
-
-@every_case
 def test_gradcheck(case: OpCase) -> None:
     if case.derivative_error:
         pytest.skip("its derivative is rounded on purpose")
-    inputs = case.inputs(n=1, h=4, w=3, dtype=torch.float64, layout="channels_last")
+    inputs = case.inputs(n=1, h=3, w=3, dtype=torch.float64, layout="channels_last")
     for position in case.straight_through:
         inputs[position].requires_grad_(False)
-    assert torch.autograd.gradcheck(case.op, inputs)
+    assert torch.autograd.gradcheck(case.op, inputs, fast_mode=True)
 
 
 @every_case
 def test_each_gradient_alone(case: OpCase) -> None:
-    trained = [i for i in range(len(case.inputs())) if i not in case.frozen]
-    for alone in trained:
+    for alone in set(range(len(case.inputs()))) - case.frozen:
         inputs = [x.detach().requires_grad_(i == alone) for i, x in enumerate(case.inputs())]
         assert_same(case, inputs)
 
 
 @every_case
 def test_keeps_what_it_says(case: OpCase) -> None:
-    shapes = [(2, 7, 5), (1, 16, 16), (3, 1, 1), (0, 7, 5)]
+    shapes = [(2, 7, 5), (3, 1, 1), (0, 7, 5)]
     for shape, layout in itertools.product(shapes, LAYOUTS):
         inputs = case.inputs(*shape, layout=layout)
         y, kept = run_and_weigh(case.op, inputs, case.frozen)
@@ -162,8 +148,6 @@ def test_the_scales_weigh() -> None:
 
 @every_case
 def test_differentiating_twice_is_refused(case: OpCase) -> None:
-    if case.plain:
-        pytest.skip("torch's own operations can be differentiated twice")
     inputs = case.inputs()
     y = case.op(*inputs)
     asking = [x for x in inputs if x.requires_grad]
@@ -187,6 +171,27 @@ def test_keeps_nothing_where_no_gradient_is_asked_for(
     for y in (without_grad, frozen):
         assert not y.requires_grad
         torch.testing.assert_close(y, expected)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@every_case
+def test_autocast(case: OpCase, inside: bool) -> None:
+    # As PyTorch documents it, backward is outside; inside must do as well.
+    inputs = case.inputs()
+    cotangent = random_like(case.reference(*inputs))
+
+    def run(op: Callable[..., Tensor]) -> tuple[Tensor, list[Tensor]]:
+        with torch.autocast("cpu", torch.bfloat16):
+            y = op(*inputs)
+            if inside:
+                return y, gradients(y, inputs, cotangent.to(y.dtype))
+        return y, gradients(y, inputs, cotangent.to(y.dtype))
+
+    (y, of_op), (expected, of_reference) = run(case.op), run(case.reference)
+    assert [grad.dtype for grad in of_op] == [grad.dtype for grad in of_reference]
+    for ours, theirs in zip((y, *of_op), (expected, *of_reference), strict=True):
+        error = (ours.double() - theirs.double()).norm() / theirs.double().norm().clamp(min=1)
+        assert error <= 0.05
 
 
 @every_case

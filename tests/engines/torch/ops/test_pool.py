@@ -6,18 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from addapt.engines.torch.ops.pool import (
-    adaptive_avg_pool2d,
-    avg_pool2d,
-    max_pool2d,
-    max_pool2d_kept_bytes,
-)
+from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tests.engines.torch.ops.kept import run_and_weigh
-
-
-def test_one_byte_until_a_window_has_more_places_than_a_byte_can_name() -> None:
-    assert max_pool2d_kept_bytes(10, 3) == max_pool2d_kept_bytes(10, 16) == 10
-    assert max_pool2d_kept_bytes(10, (16, 17)) == 40
 
 
 def test_padding_never_wins() -> None:

@@ -3,62 +3,15 @@
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from addapt._errors import OptionError
+from addapt.backbones import BackboneInfo
+from addapt.engines.torch.backbones.block_check import check_description
 from addapt.engines.torch.freezing import FrozenConv2d, freeze
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class InputInfo:
-    """How an image becomes the backbone's input.
-
-    `px` is the native side of the square input; `mean` and `std` are for pixel
-    values in 0..1; `interpolation` is "bicubic" or "bilinear".
-    """
-
-    px: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: str
-
-
-@dataclass(frozen=True)
-class BlockInfo:
-    """One block: channels, stride, and whether its input is added to its output as it is.
-
-    `inner_layers` names its convolutions in order if nobody but the next one sees the channels
-    between two of them, so that some may be left out; empty if that cannot be.
-    """
-
-    in_channels: int
-    out_channels: int
-    stride: int
-    identity_shortcut: bool
-    inner_layers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class BackboneInfo:
-    """What a backbone is, for whoever adapts it.
-
-    `weights_sha256` identifies the weights by content, not by file: the same
-    network read from two formats is the same backbone. `weights` says in words
-    where they came from.
-    """
-
-    name: str
-    input: InputInfo
-    features: int
-    blocks: tuple[BlockInfo, ...]
-    weights: str = "random"
-    weights_sha256: str = ""
 
 
 class Backbone(nn.Module):
@@ -68,10 +21,26 @@ class Backbone(nn.Module):
     operations (what `load_backbone` gives), or plain, with batch norms apart from convolutions.
     Parameters never ask for gradients and batch norms stay in evaluation mode, whatever mode
     the module around it is put in.
+
+    Args:
+        stem: from images to the first block's input.
+        blocks: one after the other.
+        tail: from the last block's output to features.
+        info: what these are.
+        check: run one small image to see that they are; needless for those that are known.
+
+    Raises:
+        OptionError: the parts do not fit together, or are not what `info` describes.
     """
 
     def __init__(
-        self, stem: nn.Module, blocks: Iterable[nn.Module], tail: nn.Module, info: BackboneInfo
+        self,
+        stem: nn.Module,
+        blocks: Iterable[nn.Module],
+        tail: nn.Module,
+        info: BackboneInfo,
+        *,
+        check: bool = True,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -79,10 +48,10 @@ class Backbone(nn.Module):
         self.tail = tail
         self.info = info
         self.load_plain: Callable[[], Backbone] | None = None
-        if len(self.blocks) != len(info.blocks):
-            raise ValueError(f"{len(self.blocks)} blocks, but info describes {len(info.blocks)}")
         self.requires_grad_(False)
         self.eval()
+        if check:
+            check_description(self.stem, list(self.blocks), self.tail, info)
 
     @property
     def is_lean(self) -> bool:
@@ -129,8 +98,11 @@ class Backbone(nn.Module):
         Raises:
             FreezeError: a weight is not a number.
         """
+        info = self.info
+        if not info.weights_sha256 and not any(tensor.is_meta for tensor in self.parameters()):
+            info = replace(info, weights_sha256=weights_sha256(self))  # that of the plain network
         stem, *blocks, tail = (freeze(part, consume=consume) for _, part in self.named_parts())
-        lean = Backbone(stem, blocks, tail, self.info)
+        lean = Backbone(stem, blocks, tail, info, check=False)
         lean.load_plain = self.load_plain
         return lean
 

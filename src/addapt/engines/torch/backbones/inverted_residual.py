@@ -1,4 +1,4 @@
-"""Inverted residual blocks, and the names timm gives to networks made of them.
+"""Networks of inverted residual blocks, and the names timm gives to their layers.
 
 Source: Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018.
 """
@@ -9,9 +9,13 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from addapt.engines.torch.backbones.base import BlockInfo
+from addapt.backbones import BackboneInfo, BlockInfo, InputInfo
+from addapt.engines.torch.backbones.base import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
-from addapt.engines.torch.backbones.weights import block_index
+from addapt.engines.torch.backbones.fitting import block_index
+
+STEM_CHANNELS = 32
+FEATURES = 1280
 
 TIMM_ENDS = {
     "conv_stem": "stem.conv",
@@ -76,18 +80,27 @@ def inverted_residuals(
     """Build the blocks of all stages and their descriptions."""
     blocks: list[InvertedResidual] = []
     infos: list[BlockInfo] = []
-    for stage in stages:
-        for i in range(stage.repeats):
-            stride = stage.stride if i == 0 else 1
-            block = InvertedResidual(
-                c_in, stage.channels, stage.kernel, stride, stage.expansion, conv_bn
-            )
+    for repeats, k, first_stride, expansion, c in stages:
+        for i in range(repeats):
+            stride = first_stride if i == 0 else 1
+            block = InvertedResidual(c_in, c, k, stride, expansion, conv_bn)
             blocks.append(block)
             # Without expansion the inner channels are those of the input.
-            inner = INNER_LAYERS if stage.expansion != 1 else ()
-            infos.append(BlockInfo(c_in, stage.channels, stride, block.identity_shortcut, inner))
-            c_in = stage.channels
+            inner = INNER_LAYERS if expansion != 1 else ()
+            infos.append(BlockInfo(c_in, c, stride, block.identity_shortcut, inner))
+            c_in = c
     return blocks, tuple(infos)
+
+
+def inverted_residual_network(
+    name: str, input: InputInfo, stages: Sequence[Stage], conv_bn: ConvBnBuilder
+) -> Backbone:
+    """Build a network of these blocks between a convolution and a head that makes the features."""
+    blocks, infos = inverted_residuals(STEM_CHANNELS, stages, conv_bn)
+    head = conv_bn(stages[-1].channels, FEATURES, 1, 1, 1, True)
+    tail = nn.Sequential(head, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    info = BackboneInfo(name=name, input=input, features=FEATURES, blocks=infos)
+    return Backbone(conv_bn(3, STEM_CHANNELS, 3, 2, 1, True), blocks, tail, info, check=False)
 
 
 def rename_timm_layer(layer: str, stages: Sequence[Stage]) -> str | None:

@@ -7,23 +7,15 @@ import re
 
 from torch import nn
 
-from addapt.engines.torch.backbones.base import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Backbone,
-    BackboneInfo,
-    InputInfo,
-)
+from addapt.backbones import IMAGENET_INPUT, InputInfo
+from addapt.engines.torch.backbones.base import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
+from addapt.engines.torch.backbones.fitting import Rename, renaming
 from addapt.engines.torch.backbones.inverted_residual import (
     Stage,
-    inverted_residuals,
+    inverted_residual_network,
     rename_timm_layer,
 )
-from addapt.engines.torch.backbones.weights import CLASSIFIER
-
-STEM_CHANNELS = 32
-FEATURES = 1280
 
 # (repeats, kernel, stride, expansion, channels)
 STAGES = (
@@ -59,32 +51,16 @@ TORCHVISION_LAYERS_WITHOUT_EXPANSION = {
 }
 
 
-def mobilenet_v2(name: str, px: int = 224) -> Backbone:
-    """Build a MobileNetV2 with random weights.
+def mobilenet_v2(name: str, input: InputInfo = IMAGENET_INPUT) -> Backbone:
+    """Build a MobileNetV2 with random weights; `info` keeps the name and the input."""
+    return inverted_residual_network(name, input, STAGES, _conv_bn)
 
-    Args:
-        name: registry name, kept in `info`.
-        px: native input side.
-    """
-    blocks, infos = inverted_residuals(STEM_CHANNELS, STAGES, _conv_bn)
-    info = BackboneInfo(
-        name=name,
-        input=InputInfo(px, IMAGENET_MEAN, IMAGENET_STD, "bilinear"),
-        features=FEATURES,
-        blocks=infos,
+
+def mobilenet_v2_names() -> Rename:
+    """Map the names of torchvision and timm to ours."""
+    return renaming(
+        lambda layer: _rename_torchvision_layer(layer) or rename_timm_layer(layer, STAGES)
     )
-    head = _conv_bn(STAGES[-1].channels, FEATURES, 1, 1)
-    tail = nn.Sequential(head, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Backbone(_conv_bn(3, STEM_CHANNELS, 3, 2), blocks, tail, info)
-
-
-def rename_mobilenet_v2(key: str) -> str | None:
-    """Map a name of torchvision or timm to ours; None for the classifier."""
-    if CLASSIFIER.match(key):
-        return None
-    layer, _, tensor = key.rpartition(".")
-    own = _rename_torchvision_layer(layer) or rename_timm_layer(layer, STAGES)
-    return f"{own}.{tensor}" if own else key
 
 
 def _rename_torchvision_layer(layer: str) -> str | None:
@@ -97,8 +73,6 @@ def _rename_torchvision_layer(layer: str) -> str | None:
     return f"blocks.{position - 1}.{inside}" if inside else None
 
 
-def _conv_bn(
-    c_in: int, c_out: int, k: int, stride: int, groups: int = 1, activation: bool = True
-) -> ConvBn:
+def _conv_bn(c_in: int, c_out: int, k: int, stride: int, groups: int, activation: bool) -> ConvBn:
     conv = nn.Conv2d(c_in, c_out, k, stride, padding=k // 2, groups=groups, bias=False)
     return ConvBn(conv, nn.ReLU6(inplace=True) if activation else None)

@@ -1,82 +1,53 @@
-"""The backbones by name, and how to load one."""
+"""From a backbone's name to the network with its weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from addapt._errors import OptionError, UnknownNameError, WeightsError
+from addapt._errors import OptionError, WeightsError
 from addapt._text import printable
+from addapt.backbones import BACKBONES, backbone_entry, weights_file
 from addapt.engines.torch.backbones.base import Backbone, weights_sha256
 from addapt.engines.torch.backbones.efficientnet_lite import (
     efficientnet_lite,
     efficientnet_lite_names,
 )
-from addapt.engines.torch.backbones.mobilenet_v2 import mobilenet_v2, rename_mobilenet_v2
-from addapt.engines.torch.backbones.pretrained import (
-    LITE0,
-    LITE1,
-    LITE2,
-    PretrainedPackage,
-    read_pretrained,
-)
+from addapt.engines.torch.backbones.fitting import Rename, fits, load_weights
+from addapt.engines.torch.backbones.mobilenet_v2 import mobilenet_v2, mobilenet_v2_names
 from addapt.engines.torch.backbones.resnet import resnet, resnet_names
-from addapt.engines.torch.backbones.weights import Rename, fits, load_weights
 from addapt.engines.torch.backbones.weights_file import read_state
 
 
 @dataclass(frozen=True)
-class BackboneEntry:
-    """One line of the registry: how to build a backbone and where its weights come from."""
+class _Network:
+    """How to build a backbone of the catalogue, and what other programs call its tensors."""
 
-    summary: str
-    build: Callable[[str], Backbone]
+    build: Callable[..., Backbone]
     rename: Rename
-    package: PretrainedPackage | None = None
 
 
-BACKBONES = {
-    "efficientnet_lite0": BackboneEntry(
-        "224 px, 3.4 M parameters, ImageNet weights",
-        partial(efficientnet_lite, width=1.0, depth=1.0, px=224),
-        efficientnet_lite_names(depth=1.0),
-        LITE0,
-    ),
-    "efficientnet_lite1": BackboneEntry(
-        "240 px, 4.1 M parameters, ImageNet weights",
-        partial(efficientnet_lite, width=1.0, depth=1.1, px=240),
-        efficientnet_lite_names(depth=1.1),
-        LITE1,
-    ),
-    "efficientnet_lite2": BackboneEntry(
-        "260 px, 4.8 M parameters, ImageNet weights",
-        partial(efficientnet_lite, width=1.1, depth=1.2, px=260),
-        efficientnet_lite_names(depth=1.2),
-        LITE2,
-    ),
-    "resnet18": BackboneEntry(
-        "224 px, 11.2 M parameters, your own weights file",
-        partial(resnet, block="basic", repeats=(2, 2, 2, 2)),
-        resnet_names(repeats=(2, 2, 2, 2)),
-    ),
-    "resnet26": BackboneEntry(
-        "224 px, 13.9 M parameters, your own weights file",
-        partial(resnet, block="bottleneck", repeats=(2, 2, 2, 2)),
-        resnet_names(repeats=(2, 2, 2, 2)),
-    ),
-    "resnet50": BackboneEntry(
-        "224 px, 23.5 M parameters, your own weights file",
-        partial(resnet, block="bottleneck", repeats=(3, 4, 6, 3)),
-        resnet_names(repeats=(3, 4, 6, 3)),
-    ),
-    "mobilenet_v2": BackboneEntry(
-        "224 px, 2.2 M parameters, your own weights file",
-        mobilenet_v2,
-        rename_mobilenet_v2,
-    ),
+def _efficientnet_lite(width: float, depth: float) -> _Network:
+    build = partial(efficientnet_lite, width=width, depth=depth)
+    return _Network(build, efficientnet_lite_names(depth))
+
+
+def _resnet(block: Literal["basic", "bottleneck"], *repeats: int) -> _Network:
+    return _Network(partial(resnet, block=block, repeats=repeats), resnet_names(repeats))
+
+
+_NETWORKS = {
+    "efficientnet_lite0": _efficientnet_lite(1.0, 1.0),
+    "efficientnet_lite1": _efficientnet_lite(1.0, 1.1),
+    "efficientnet_lite2": _efficientnet_lite(1.1, 1.2),
+    "resnet18": _resnet("basic", 2, 2, 2, 2),
+    "resnet26": _resnet("bottleneck", 2, 2, 2, 2),
+    "resnet50": _resnet("bottleneck", 3, 4, 6, 3),
+    "mobilenet_v2": _Network(mobilenet_v2, mobilenet_v2_names()),
 }
 
 
@@ -91,7 +62,7 @@ def load_backbone(
     """Load a frozen backbone, in channels-last memory format.
 
     Args:
-        name: one of `BACKBONES`.
+        name: one of `addapt.backbones.BACKBONES`.
         weights: a weights file, or "random"; by default the ImageNet weights of the
             installed package where there is one, else random.
         seed: of random weights; the global random generator is left alone.
@@ -105,18 +76,16 @@ def load_backbone(
         WeightsError: the weights cannot be read or do not fit.
         OptionError: there is no such device here.
     """
-    entry = _entry(name)
-    if weights is None and entry.package is not None:
-        state = read_pretrained(entry.package)
-        backbone, source = _filled(name, state, str(entry.package)), f"ImageNet ({entry.package})"
+    package = backbone_entry(name).package
+    if weights is None and package is not None:
+        state = read_state(weights_file(package))
+        backbone, source = _filled(name, state, str(package)), f"ImageNet ({package})"
     elif weights is None or weights == "random":
         backbone, source = _random(name, seed), f"random (seed {seed})"
     else:
         path = Path(weights).expanduser()
-        backbone, source = (
-            _filled(name, read_state(path), f"file {path}"),
-            f"file {printable(path.name)}",
-        )
+        backbone = _filled(name, read_state(path), f"file {path}")
+        source = f"file {printable(path.name)}"
     sha256 = weights_sha256(backbone)
     backbone.info = replace(backbone.info, weights=source, weights_sha256=sha256)
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
@@ -138,7 +107,7 @@ def load_backbone(
 def unfilled_backbone(name: str) -> Backbone:
     """Build the plain backbone called `name` on the device `meta`: weights take no memory."""
     with torch.device("meta"):
-        return _entry(name).build(name)
+        return _build(name)
 
 
 def load_classifier(name: str) -> nn.Linear:
@@ -147,12 +116,12 @@ def load_classifier(name: str) -> nn.Linear:
     Raises:
         WeightsError: no package holds weights of this backbone.
     """
-    package = _entry(name).package
+    package = backbone_entry(name).package
     if package is None:
         having = ", ".join(other for other, entry in BACKBONES.items() if entry.package)
         raise WeightsError(f"No ImageNet classifier is known for {name}. Take one of: {having}.")
-    state = read_pretrained(package)
-    rest = load_weights(unfilled_backbone(name), state, _entry(name).rename, str(package))
+    state = read_state(weights_file(package))
+    rest = load_weights(unfilled_backbone(name), state, _NETWORKS[name].rename, str(package))
     tensors = {key.rpartition(".")[2]: tensor for key, tensor in rest.items()}
     classes, features = tensors["weight"].shape
     with torch.device("meta"):
@@ -161,27 +130,26 @@ def load_classifier(name: str) -> nn.Linear:
     return classifier.requires_grad_(False)
 
 
-def _entry(name: str) -> BackboneEntry:
-    if name not in BACKBONES:
-        raise UnknownNameError("backbone", name, BACKBONES)
-    return BACKBONES[name]
+def _build(name: str) -> Backbone:
+    entry = backbone_entry(name)
+    return _NETWORKS[name].build(name, input=entry.input)
 
 
 def _random(name: str, seed: int) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return _entry(name).build(name)
+        return _build(name)
 
 
 def _filled(name: str, state: dict[str, Tensor], source: str) -> Backbone:
     backbone = unfilled_backbone(name)
     try:
-        load_weights(backbone, state, _entry(name).rename, source)
+        load_weights(backbone, state, _NETWORKS[name].rename, source)
     except WeightsError as error:
         fitting = [
             other
-            for other, entry in BACKBONES.items()
-            if fits(unfilled_backbone(other), state, entry.rename)
+            for other, network in _NETWORKS.items()
+            if fits(unfilled_backbone(other), state, network.rename)
         ]
         if not fitting or name in fitting:
             raise

@@ -10,16 +10,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from addapt.engines.torch.backbones.base import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Backbone,
-    BackboneInfo,
-    BlockInfo,
-    InputInfo,
-)
+from addapt.backbones import IMAGENET_INPUT, BackboneInfo, BlockInfo, InputInfo
+from addapt.engines.torch.backbones.base import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
-from addapt.engines.torch.backbones.weights import CLASSIFIER, Rename, block_index
+from addapt.engines.torch.backbones.fitting import Rename, block_index, renaming
 
 STEM_CHANNELS = 64
 BOTTLENECK_EXPANSION = 4
@@ -33,7 +27,6 @@ class ResidualBlock(nn.Module):
         self.residual = residual
         self.shortcut = shortcut
         self.activation = nn.ReLU(inplace=True)
-        self.identity_shortcut = shortcut is None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, c_in, h, w) to (n, c_out, ceil(h / stride), ceil(w / stride))."""
@@ -43,59 +36,47 @@ class ResidualBlock(nn.Module):
 
 
 def resnet(
-    name: str, block: Literal["basic", "bottleneck"], repeats: tuple[int, ...], px: int = 224
+    name: str,
+    block: Literal["basic", "bottleneck"],
+    repeats: tuple[int, ...],
+    input: InputInfo = IMAGENET_INPUT,
 ) -> Backbone:
-    """Build a ResNet with random weights.
+    """Build a ResNet with random weights; `info` keeps the name and the input.
 
     Args:
-        name: registry name, kept in `info`.
+        name: registry name.
         block: two 3x3 convolutions ("basic"), or 1x1, 3x3, 1x1 ("bottleneck").
         repeats: blocks of each stage.
-        px: native input side.
+        input: what its weights were trained with.
     """
     blocks: list[nn.Module] = []
     infos: list[BlockInfo] = []
     c_in = STEM_CHANNELS
-    for stage in range(len(repeats)):
+    for stage, count in enumerate(repeats):
         c = STEM_CHANNELS * 2**stage
         c_out = c * BOTTLENECK_EXPANSION if block == "bottleneck" else c
-        for i in range(repeats[stage]):
+        for i in range(count):
             stride = 2 if stage > 0 and i == 0 else 1
-            if block == "bottleneck":
-                residual = nn.Sequential(
-                    _conv_bn(c_in, c, 1), _conv_bn(c, c, 3, stride), _conv_bn(c, c_out, 1, 1, False)
-                )
-            else:
-                residual = nn.Sequential(
-                    _conv_bn(c_in, c, 3, stride), _conv_bn(c, c_out, 3, 1, False)
-                )
+            layers = (
+                [_conv_bn(c_in, c, 1), _conv_bn(c, c, 3, stride), _conv_bn(c, c_out, 1, 1, False)]
+                if block == "bottleneck"
+                else [_conv_bn(c_in, c, 3, stride), _conv_bn(c, c_out, 3, 1, False)]
+            )
             identity = stride == 1 and c_in == c_out
             shortcut = None if identity else _conv_bn(c_in, c_out, 1, stride, False)
-            blocks.append(ResidualBlock(residual, shortcut))
-            inner = tuple(f"residual.{place}.conv" for place in range(len(residual)))
+            blocks.append(ResidualBlock(nn.Sequential(*layers), shortcut))
+            inner = tuple(f"residual.{place}.conv" for place in range(len(layers)))
             infos.append(BlockInfo(c_in, c_out, stride, identity, inner))
             c_in = c_out
-    info = BackboneInfo(
-        name=name,
-        input=InputInfo(px, IMAGENET_MEAN, IMAGENET_STD, "bilinear"),
-        features=c_in,
-        blocks=tuple(infos),
-    )
+    info = BackboneInfo(name=name, input=input, features=c_in, blocks=tuple(infos))
     stem = nn.Sequential(_conv_bn(3, STEM_CHANNELS, 7, 2), nn.MaxPool2d(3, 2, padding=1))
-    return Backbone(stem, blocks, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), info)
+    tail = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Backbone(stem, blocks, tail, info, check=False)
 
 
 def resnet_names(repeats: tuple[int, ...]) -> Rename:
     """Map torchvision's names, which are timm's too, to ours."""
-    return partial(_rename, repeats=repeats)
-
-
-def _rename(key: str, repeats: tuple[int, ...]) -> str | None:
-    if CLASSIFIER.match(key):
-        return None
-    layer, _, tensor = key.rpartition(".")
-    own = _rename_layer(layer, repeats)
-    return f"{own}.{tensor}" if own else key
+    return renaming(partial(_rename_layer, repeats=repeats))
 
 
 def _rename_layer(layer: str, repeats: tuple[int, ...]) -> str | None:

@@ -65,9 +65,7 @@ def audit(module: nn.Module, example: Float[Tensor, "n c h w"]) -> tuple[AuditRo
     Raises:
         FreezeError: the network cannot be recorded, or a batch norm is in training mode.
     """
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats:
-            refuse_unfoldable(name, layer)
+    refuse_unfoldable(module)
     auditor = _Auditor(module if isinstance(module, fx.GraphModule) else trace(module))
     with torch.enable_grad():
         # Its clone may be changed in place, as a map inside a network may.
@@ -122,14 +120,15 @@ def _explain(node: fx.Node, saved: int) -> tuple[str, str]:
         return frozen, ""
     if lean_call(node, "8bit") is not None and changes_what_others_see(node):
         return "works in place on a map that others use", "let it work out of place"
-    if isinstance(conv := module_of(node, nn.Conv2d), nn.Conv2d):
+    if (conv := module_of(node, nn.Conv2d)) is not None:
         if geometry_of(conv, "none") is None:
             return "its input: padding of a kind not known to addapt", "pad in a layer before it"
-        although = (
-            "for its weight" if conv.weight.requires_grad else "although its weight is frozen"
+        trained = conv.weight.requires_grad
+        return (
+            f"its input, {'for its weight' if trained else 'although its weight is frozen'}",
+            FREEZE,
         )
-        return f"its input, {although}", FREEZE
-    if isinstance(bn := module_of(node, nn.BatchNorm2d), nn.BatchNorm2d):
+    if (bn := module_of(node, nn.BatchNorm2d)) is not None:
         if bn.running_var is None:
             return "its input: it has no statistics but those of the batch", ""
         return "its input, although its statistics are fixed", FREEZE

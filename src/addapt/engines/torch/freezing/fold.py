@@ -7,17 +7,15 @@ from torch import Tensor, nn
 from addapt._errors import FreezeError
 
 
-def refuse_unfoldable(name: str, bn: nn.BatchNorm2d) -> None:
-    """Raise unless the batch norm's statistics are fixed.
-
-    Raises:
-        FreezeError: they depend on the batch.
-    """
-    if bn.training:
-        raise FreezeError(
-            f"The batch norm {name!r} is in training mode, where its result depends on the whole "
-            "batch, so that it cannot be folded. Call .eval() on the network before freezing it."
-        )
+def refuse_unfoldable(module: nn.Module) -> None:
+    """Raise a FreezeError unless the statistics of all batch norms are fixed."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats and layer.training:
+            raise FreezeError(
+                f"The batch norm {name!r} is in training mode, where its result depends on the "
+                "whole batch, so that it cannot be folded. Call .eval() on the network before "
+                "freezing it."
+            )
 
 
 def scale_and_shift(bn: nn.BatchNorm2d) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:

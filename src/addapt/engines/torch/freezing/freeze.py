@@ -21,18 +21,19 @@ from addapt.engines.torch.freezing.patterns import (
     summand_of,
 )
 from addapt.engines.torch.freezing.replace import Codes, check_codes, lean_call
-from addapt.engines.torch.freezing.trace import trace
+from addapt.engines.torch.freezing.trace import FrozenNetwork, trace
 from addapt.engines.torch.ops.activation import Activation
 
 
 def freeze(
     module: nn.Module, *, codes: Codes | None = None, consume: bool = False
-) -> fx.GraphModule:
+) -> FrozenNetwork:
     """Return a frozen network that computes the same and keeps almost nothing for backward.
 
     Batch norms are folded into the convolutions before them, which are fused with the residual
     sum and the ReLU or ReLU6 after them; pooling and lone activations get lean forms. What
-    is not known is left as it is; `audit` lists it.
+    is not known is left as it is; `audit` lists it. What behaves otherwise in training, such as
+    dropout, stays in evaluation mode for good.
 
     Args:
         module: any network of plain PyTorch that torch.fx can record, in evaluation mode.
@@ -48,20 +49,18 @@ def freeze(
     """
     check_codes(codes)
     _refuse_broken_weights(module)
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats:
-            refuse_unfoldable(name, layer)
-    graph_module = _with_own_layers(trace(module))
+    refuse_unfoldable(module)
+    graph_module = _with_own_layers(trace(module), share_buffers=consume)
     uses = _count_uses(graph_module)
     for node in list(graph_module.graph.nodes):
         conv = module_of(node, nn.Conv2d)
-        if isinstance(conv, nn.Conv2d):
+        if conv is not None:
             once = uses[conv] == 1
             alone = once and uses[conv.weight] == 1
             _freeze_conv(graph_module, node, conv, once=once, consume=consume and alone)
     for node in list(graph_module.graph.nodes):
         bn = module_of(node, nn.BatchNorm2d)
-        if isinstance(bn, nn.BatchNorm2d) and bn.running_var is not None:
+        if bn is not None and bn.running_var is not None:
             _freeze_batch_norm(graph_module, node, bn, once=uses[bn] == 1)
         elif node.op in ("call_module", "call_function", "call_method") and node.users:
             _replace_lone(graph_module, node, codes)
@@ -82,7 +81,7 @@ def _freeze_conv(
     user = next_in_chain(chain)
     if user is not None:
         found = module_of(user, nn.BatchNorm2d)
-        if isinstance(found, nn.BatchNorm2d) and found.running_var is not None:
+        if found is not None and found.running_var is not None:
             bn = found
             chain.append(user)
     args = node.args
@@ -120,14 +119,11 @@ def _absorb_activation(chain: list[fx.Node]) -> Activation:
 
 def _replace_lone(graph_module: fx.GraphModule, node: fx.Node, codes: Codes | None) -> None:
     """Put the lean form of one operation in its place, if there is one."""
-    if changes_what_others_see(node):
-        return
     call = lean_call(node, codes)
-    if call is None:
+    if call is None or changes_what_others_see(node):
         return
-    function, args = call
     with graph_module.graph.inserting_before(node):
-        lean = graph_module.graph.call_function(function, args)
+        lean = graph_module.graph.call_function(*call)
     lean.meta = dict(node.meta)
     node.replace_all_uses_with(lean)
     graph_module.graph.erase_node(node)
@@ -152,13 +148,14 @@ def _put(
         graph_module.graph.erase_node(node)
 
 
-def _with_own_layers(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """Copy the layers, so that changing their state leaves the original; share the memory."""
+def _with_own_layers(graph_module: FrozenNetwork, *, share_buffers: bool) -> FrozenNetwork:
+    """Copy the layers, so that changing their state leaves the original; share the parameters."""
     memory: dict[int, Any] = {
         id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
         for parameter in graph_module.parameters()
     }
-    memory |= {id(buffer): buffer for buffer in graph_module.buffers()}
+    if share_buffers:
+        memory |= {id(buffer): buffer for buffer in graph_module.buffers()}
     return copy.deepcopy(graph_module, memory)
 
 

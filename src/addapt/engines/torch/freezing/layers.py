@@ -1,5 +1,6 @@
 """The modules that a frozen network is made of."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,9 +57,7 @@ class FrozenConv2d(nn.Module):
     ) -> Float[Tensor, "n c_out h2 w2"]:
         """Compute the same with another bias, which may be trained, and another activation."""
         if self.packs and self._packed is None and can_pack(x):
-            assert self.weight is not None
-            self._packed = pack_weight(self.weight, self.geometry, x.shape)
-            self.weight = None  # the packed copies take its place
+            self._pack(x.shape)
         weight: Tensor | PackedWeight | None = self._packed
         # Packed copies do not serve everywhere, such as for an empty batch.
         if weight is None or not can_pack(x):
@@ -73,11 +72,18 @@ class FrozenConv2d(nn.Module):
                 residual = spread if residual is None else residual + spread
             else:
                 tiles = Tiles(self.tiles, side)
-        if residual is not None and residual.shape != self.output_shape(x):  # it is broadcast
+        if residual is not None and not self.fuses(x, residual):
             plain = geometry._replace(activation="none")
             y = frozen_conv2d(x, weight, bias, None, plain, tiles) + residual
             return LEAN_ACTIVATIONS[activation](y)
         return frozen_conv2d(x, weight, bias, residual, geometry, tiles)
+
+    def fuses(self, x: Float[Tensor, "n c_in h w"], residual: object) -> bool:
+        """Say whether a summand can be fused: a tensor, and not one that is broadcast.
+
+        A graph does not tell: in `conv(x) + x.size(1)` it is a number.
+        """
+        return isinstance(residual, Tensor) and residual.shape == self.output_shape(x)
 
     def activate(
         self,
@@ -103,16 +109,46 @@ class FrozenConv2d(nn.Module):
         """Let a copy start with the plain weight: oneDNN's order cannot be copied."""
         state = self.__dict__.copy()
         if self._packed is not None:
-            weight = nn.Parameter(self.plain_weight(), requires_grad=False)
-            state |= {"_packed": None, "_parameters": {**self._parameters, "weight": weight}}
+            state |= {"_packed": None, "_parameters": {**self._parameters, "weight": self._plain()}}
         return state
 
-    def unpack(self) -> None:
-        """Give back the plain weight, which files and other devices need, and stop packing."""
-        self.packs = False
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
         if self._packed is not None:
-            self.weight = nn.Parameter(self.plain_weight(), requires_grad=False)
-            self._packed = None
+            destination[f"{prefix}weight"] = self.plain_weight()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self._drop_packed()
+        super()._load_from_state_dict(*args)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FrozenConv2d":
+        self._drop_packed()  # another device or type needs another order, or none
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _pack(self, input_shape: torch.Size) -> None:
+        assert self.weight is not None
+        with torch.inference_mode(False):  # training may go on with what predicting has made
+            self._packed = pack_weight(self.weight, self.geometry, input_shape)
+        last = self.weight.is_contiguous(memory_format=torch.channels_last)
+        self._layout = torch.channels_last if last else torch.contiguous_format
+        self.weight = None  # the packed copies take its place
+
+    def _plain(self) -> nn.Parameter:
+        with torch.inference_mode(False):
+            weight = self.plain_weight().contiguous(memory_format=self._layout)
+            return nn.Parameter(weight, requires_grad=False)
+
+    def _drop_packed(self) -> None:
+        """Put the plain weight in the place of packed copies; the next call may pack it anew."""
+        if self._packed is not None:
+            self.weight, self._packed = self._plain(), None
+
+    def unpack(self) -> None:
+        """Give back the plain weight and stop packing."""
+        self.packs = False
+        self._drop_packed()
 
     def extra_repr(self) -> str:
         """Say what the geometry is."""
@@ -137,7 +173,9 @@ def pack_weights(module: nn.Module) -> None:
     """Let every frozen convolution keep its weight in oneDNN's order from its next call on.
 
     A step then reorders no weights, which matters for small micro-batches; two packed copies
-    (for forward and for the input's gradient) take the place of the plain weight.
+    (for forward and for the input's gradient) take the place of the plain weight. A state dict
+    holds plain weights all the same, and so does whatever is copied, loaded or moved, until its
+    next call.
     """
     for layer in module.modules():
         if isinstance(layer, FrozenConv2d):

@@ -1,6 +1,7 @@
 """Recognising, in a graph, the operations that a frozen network knows lean forms of."""
 
 import operator
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,8 @@ from addapt.engines.torch.freezing.trace import IN_PLACE_OPERATORS
 from addapt.engines.torch.ops.activation import Activation
 from addapt.engines.torch.ops.conv import ConvGeometry
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
 RELU = {F.relu, F.relu_, torch.relu, torch.relu_}
 RELU_METHODS = {"relu", "relu_"}
 VIEWS = {
@@ -18,7 +21,6 @@ VIEWS = {
     *("transpose", "unbind", "unflatten", "unsqueeze", "view", "dropout", "dropout2d"),
     *("Dropout", "Dropout2d", "Flatten", "Identity", "Unflatten"),
 }
-RELU6 = {F.relu6}
 ADD = {operator.add, operator.iadd, torch.add}
 ADD_METHODS = {"add", "add_", "__add__", "__iadd__"}
 
@@ -30,7 +32,7 @@ def called_module(node: fx.Node) -> nn.Module:
     return owner.get_submodule(str(node.target))
 
 
-def module_of(node: fx.Node, kind: type[nn.Module]) -> nn.Module | None:
+def module_of(node: fx.Node, kind: type[Layer]) -> Layer | None:
     """Return the module that `node` calls with `x` alone, if it is exactly of that kind.
 
     A subclass may compute something else, and so may a module with hooks.
@@ -43,25 +45,20 @@ def module_of(node: fx.Node, kind: type[nn.Module]) -> nn.Module | None:
     return module if type(module) is kind and plain_call and not hooked else None
 
 
-def only_user(node: fx.Node) -> fx.Node | None:
-    """Return the one node that uses the result of `node`, if it is one."""
-    return next(iter(node.users)) if len(node.users) == 1 else None
-
-
 def activation_of(node: fx.Node) -> Activation | None:
     """Return "relu" or "relu6" if that is what `node` computes."""
     if node.op == "call_module":
         if module_of(node, nn.ReLU):
             return "relu"
         clip = module_of(node, nn.Hardtanh)
-        is_relu6 = isinstance(clip, nn.Hardtanh) and (clip.min_val, clip.max_val) == (0, 6)
+        is_relu6 = clip is not None and (clip.min_val, clip.max_val) == (0, 6)
         return "relu6" if is_relu6 or module_of(node, nn.ReLU6) else None
     if node.op == "call_method":
         return "relu" if node.target in RELU_METHODS else None
     if node.op == "call_function":
         if node.target in RELU:
             return "relu"
-        if node.target in RELU6 or (node.target is F.hardtanh and _limits(node) == (0, 6)):
+        if node.target is F.relu6 or (node.target is F.hardtanh and _limits(node) == (0, 6)):
             return "relu6"
     return None
 
@@ -100,7 +97,7 @@ def next_in_chain(chain: list[fx.Node]) -> fx.Node | None:
 
     It may not if something in between works in place: it may change what the chain reads.
     """
-    user = only_user(chain[-1])
+    user = next(iter(chain[-1].users)) if len(chain[-1].users) == 1 else None
     between = chain[0].next
     while user is not None and between is not user:
         if between not in chain and changes_its_input(between):

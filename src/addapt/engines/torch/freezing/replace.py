@@ -32,14 +32,23 @@ SMOOTH_FUNCTIONS: dict[Any, str] = {
     torch.tanh: "tanh",
 }
 SMOOTH_METHODS = {"sigmoid": "sigmoid", "tanh": "tanh"}
+WINDOW = {"kernel_size": None, "stride": None, "padding": 0}
+# Layer, function, lean form, and the settings of all three with their defaults.
+POOLING: tuple[tuple[type[nn.Module], Any, Callable[..., Any], dict[str, Any]], ...] = (
+    (
+        *(nn.MaxPool2d, F.max_pool2d, max_pool2d),
+        {**WINDOW, "dilation": 1, "ceil_mode": False},
+    ),
+    (
+        *(nn.AvgPool2d, F.avg_pool2d, avg_pool2d),
+        {**WINDOW, "ceil_mode": False, "count_include_pad": True, "divisor_override": None},
+    ),
+    (nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d, adaptive_avg_pool2d, {"output_size": None}),
+)
 
 
 def check_codes(codes: str | None) -> None:
-    """Raise unless `codes` are known.
-
-    Raises:
-        OptionError: they are not.
-    """
+    """Raise an OptionError unless `codes` are known."""
     if codes is not None and codes not in get_args(Codes):
         raise OptionError(f'There are no codes {codes!r} for derivatives: give "8bit", or none.')
 
@@ -55,14 +64,14 @@ def lean_call(node: fx.Node, codes: Codes | None) -> Call | None:
     smooth = smooth_name(node)
     if smooth is not None:
         return (smooth_8bit, (source, smooth)) if codes == "8bit" else None
-    return _module_pooling(node, source) if node.op == "call_module" else _pooling(node)
+    return _pooling(node, source)
 
 
 def smooth_name(node: fx.Node) -> str | None:
     """Return the name of the smooth activation that `node` computes, if it is one."""
     if node.op == "call_module":
         gelu = module_of(node, nn.GELU)
-        if isinstance(gelu, nn.GELU):
+        if gelu is not None:
             return "gelu_tanh" if gelu.approximate == "tanh" else "gelu"
         return next((name for kind, name in SMOOTH_MODULES.items() if module_of(node, kind)), None)
     if node.op == "call_method":
@@ -73,53 +82,17 @@ def smooth_name(node: fx.Node) -> str | None:
     return SMOOTH_FUNCTIONS.get(node.target)
 
 
-def _module_pooling(node: fx.Node, source: fx.Node) -> Call | None:
-    pool = module_of(node, nn.MaxPool2d)
-    if isinstance(pool, nn.MaxPool2d) and not pool.return_indices:
-        settings = (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
-        return max_pool2d, (source, *settings)
-    average = module_of(node, nn.AvgPool2d)
-    if isinstance(average, nn.AvgPool2d):
-        sides = (average.kernel_size, average.stride, average.padding)
-        rest = (average.ceil_mode, average.count_include_pad, average.divisor_override)
-        return avg_pool2d, (source, *sides, *rest)
-    adaptive = module_of(node, nn.AdaptiveAvgPool2d)
-    if isinstance(adaptive, nn.AdaptiveAvgPool2d):
-        return adaptive_avg_pool2d, (source, adaptive.output_size)
+def _pooling(node: fx.Node, source: fx.Node) -> Call | None:
+    """Recognise pooling; names of settings are as torch has them, in layers and functions alike."""
+    for kind, function, lean, defaults in POOLING:
+        layer = module_of(node, kind)
+        if layer is not None:
+            given = vars(layer)
+        elif node.target is function:
+            given = dict(zip(defaults, node.args[1:], strict=False)) | dict(node.kwargs)
+        else:
+            continue
+        if given.get("return_indices"):
+            return None
+        return lean, (source, *(given.get(name, default) for name, default in defaults.items()))
     return None
-
-
-def _pooling(node: fx.Node) -> Call | None:
-    """Recognise pooling functions whose arguments are numbers; names are as torch has them."""
-    if node.target is F.adaptive_avg_pool2d:
-        size = node.args[1] if len(node.args) > 1 else node.kwargs["output_size"]
-        return adaptive_avg_pool2d, (node.args[0], size)
-    if node.target is F.avg_pool2d:
-        return avg_pool2d, _arguments(node, AVG_POOL_ARGUMENTS)
-    if node.target is F.max_pool2d and not node.kwargs.get("return_indices"):
-        return max_pool2d, _arguments(node, MAX_POOL_ARGUMENTS)
-    return None
-
-
-REQUIRED = object()
-AVG_POOL_ARGUMENTS = {
-    "kernel_size": REQUIRED,
-    "stride": None,
-    "padding": 0,
-    "ceil_mode": False,
-    "count_include_pad": True,
-    "divisor_override": None,
-}
-MAX_POOL_ARGUMENTS = {
-    "kernel_size": REQUIRED,
-    "stride": None,
-    "padding": 0,
-    "dilation": 1,
-    "ceil_mode": False,
-}
-
-
-def _arguments(node: fx.Node, defaults: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the node's input and its settings in the order of `defaults`."""
-    given = dict(zip(defaults, node.args[1:], strict=False)) | dict(node.kwargs)
-    return node.args[0], *(given.get(name, default) for name, default in defaults.items())

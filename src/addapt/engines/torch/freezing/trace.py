@@ -52,8 +52,26 @@ class _Tracer(fx.Tracer):
         return _Proxy(node, self)
 
 
-def trace(module: nn.Module) -> fx.GraphModule:
-    """Record what `module` does to its input; parameters are shared, not copied.
+class FrozenNetwork(fx.GraphModule):
+    """What `freeze` returns: a recorded network that never leaves evaluation mode."""
+
+    def train(self, mode: bool = True) -> "FrozenNetwork":
+        """Stay in evaluation mode: a frozen network has frozen statistics, and drops nothing."""
+        super().train(False)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a file bring back this class; torch.fx itself makes a plain graph module of it."""
+        return _read_frozen, super().__reduce__()
+
+
+def _read_frozen(read: Callable[..., fx.GraphModule], args: tuple[Any, ...]) -> FrozenNetwork:
+    graph_module = read(*args)
+    return FrozenNetwork(graph_module, graph_module.graph, type(graph_module).__name__)
+
+
+def trace(module: nn.Module) -> FrozenNetwork:
+    """Record what `module` does to its input in evaluation mode; parameters are shared, not copied.
 
     Raises:
         FreezeError: its code decides by the values of tensors, which a graph cannot.
@@ -61,11 +79,17 @@ def trace(module: nn.Module) -> fx.GraphModule:
     tracer = _Tracer()
     if tracer.is_leaf_module(module, ""):  # a lone layer: recorded by name, not from the inside
         module = nn.Sequential(module)
+    modes = {layer: layer.training for layer in module.modules()}
     try:
+        for layer in modes:
+            layer.training = False  # code like F.dropout(x, training=self.training) asks for it
         graph = tracer.trace(module)
     except Exception as error:  # tracing runs foreign code: anything may come out of it
         raise FreezeError(_explanation(module, error)) from error
-    return fx.GraphModule(module, graph, type(module).__name__)
+    finally:
+        for layer, mode in modes.items():
+            layer.training = mode
+    return FrozenNetwork(module, graph, type(module).__name__)
 
 
 def _explanation(module: nn.Module, error: Exception) -> str:

@@ -1,130 +1,88 @@
-"""The gate of one block: how much of it an image needs."""
-
-from collections.abc import Mapping
-from typing import cast
+"""The gate of one block: whether an image needs it."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from addapt.engines.torch.backbones import BlockInfo
-from addapt.engines.torch.gates.gates import BLOCKS, Gates
-from addapt.engines.torch.gates.narrow import NarrowBlock
+from addapt.backbones import BlockInfo
+from addapt.gates import GateConfig
 
-WIDTHS = (0.25, 0.5, 0.75)  # of the inner channels; and all of them
 SMALLEST_LOSS, LARGEST_LOSS = 1e-6, 10.0  # others are errors of a gate's prediction
+# Ridge penalties to choose from, as shares of the features' variance; the last leaves the mean.
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e3)
 
 
 class BlockGate(nn.Module):
-    """Chooses among the widths of one block; the last of them is the whole block.
+    """Opens or closes one block; closed it is its shortcut, and without one it is always open.
 
-    A width's loss is how far the block's output is from the whole one's, the squared distance as
-    a share of the squared length; its cost is a share of the whole network's multiply-adds. An
-    image gets the width with the least `loss + price * cost`. In the static form, and beside blocks
-    without an adaptor, the loss is the domain's mean, and so the same for all; else a linear layer
-    predicts its logarithm for each image from the means of the adaptor's hidden features. It is
-    fitted, not trained: see `fit_gate`.
+    Closing loses how far the shortcut is from the block's output, the squared distance as a share
+    of the squared length; an open block costs a share of the whole network's multiply-adds. It is
+    closed for an image if `loss < price * cost`. In the static form, and beside blocks without an
+    adaptor, the loss is the domain's mean, and so the same for all; else a linear layer predicts
+    its logarithm for each image from the means of the adaptor's hidden features. It is fitted, not
+    trained.
 
     Args:
         info: of the block.
-        block: the block itself.
-        gates: what is asked for.
+        config: what is asked for.
         hidden: hidden features of the block's adaptor; 0 without one.
     """
 
     costs: Tensor
     losses: Tensor
-    order: Tensor | None
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, info: BlockInfo, block: nn.Module, gates: Gates, hidden: int) -> None:
+    def __init__(self, info: BlockInfo, config: GateConfig, hidden: int) -> None:
         super().__init__()
-        closed = (0.0,) if info.identity_shortcut else ()
-        parts = WIDTHS if gates.unit != BLOCKS and info.inner_layers else ()
-        self.widths = (*closed, *parts, 1.0)
-        self.layers = info.inner_layers
-        self.register_buffer("costs", torch.zeros(len(self.widths)))
-        self.register_buffer("losses", torch.zeros(len(self.widths)))
-        order = None
-        if parts:
-            inner = int(block.get_submodule(self.layers[-1]).in_channels)  # type: ignore[arg-type]
-            order = torch.arange(inner, dtype=torch.int32)
-        self.register_buffer("order", order)
-        self.dynamic = gates.dynamic and hidden > 0 and self.whole > 0
+        self.can_close = info.identity_shortcut
+        self.dynamic = config.dynamic and hidden > 0 and self.can_close
+        choices = 2 if self.can_close else 1  # closed, where that can be, and open
+        self.register_buffer("costs", torch.zeros(choices))
+        self.register_buffer("losses", torch.zeros(choices))
         if self.dynamic:
-            self.register_buffer("weight", torch.zeros(self.whole, hidden))
-            self.register_buffer("bias", torch.zeros(self.whole))
-        # Not part of the state: they are made of the backbone and the order.
-        self._narrow: dict[int, tuple[tuple[object, ...], NarrowBlock]] = {}
+            self.register_buffer("weight", torch.zeros(1, hidden))
+            self.register_buffer("bias", torch.zeros(1))
 
     @property
-    def whole(self) -> int:
-        """The place of the whole block among the widths."""
-        return len(self.widths) - 1
+    def cost(self) -> Float[Tensor, ""]:
+        """What the open block costs."""
+        return self.costs[-1]
 
-    def static_width(self, price: float) -> int:
-        """Return the width of the least loss and price, the whole block if several are."""
-        worth = (self.losses + price * self.costs).tolist()
-        return min(range(len(worth)), key=lambda width: (worth[width], -width))
+    def opens(self, price: float) -> bool:
+        """Say whether the block is open for all images alike."""
+        return not self.can_close or not bool(self.losses[0] < price * self.cost)
 
-    def choose(self, features: Float[Tensor, "n k"], price: float) -> Int[Tensor, " n"]:
-        """Return the width that each image gets, by the means of its hidden features."""
-        # Less than the whole block is worth it where the loss is below what the cost saves.
-        predicted = torch.addmm(self.bias, features, self.weight.t())
+    def opens_for(self, features: Float[Tensor, "n k"], price: float) -> Bool[Tensor, " n"]:
+        """Say for which images the block is open, by the means of their hidden features."""
+        predicted = torch.addmm(self.bias, features, self.weight.t())[:, 0]
         losses = predicted.exp().clamp(SMALLEST_LOSS, LARGEST_LOSS)
-        worth = losses - price * (self.costs[-1] - self.costs[:-1])
-        least, place = worth.min(1)
-        return torch.where(least < 0, place, self.whole)
-
-    def compute(
-        self,
-        width: int,
-        block: nn.Module,
-        x: Float[Tensor, "n c h w"],
-        biases: Mapping[str, Tensor],
-    ) -> Float[Tensor, "n c2 h2 w2"]:
-        """Compute the block at one width; closed it is its shortcut, the input itself."""
-        if width == self.whole:
-            y: Tensor = functional_call(block, dict(biases), (x,), tie_weights=False)
-            return y
-        if self.widths[width] == 0:
-            return x
-        return cast(Tensor, self._narrowed(width, block)(x, biases))
+        return ~(losses < price * self.cost)  # open, too, where it is not a number
 
     @torch.no_grad()
-    def measured_losses(
-        self,
-        block: nn.Module,
-        x: Float[Tensor, "n c h w"],
-        biases: Mapping[str, Tensor],
-    ) -> Float[Tensor, "n widths-1"]:
-        """Compute the losses of all widths but the whole block's, image by image."""
-        y = self.compute(self.whole, block, x, biases)
-        length = y.square().mean((1, 2, 3))
-        return torch.stack(
-            [
-                (self.compute(width, block, x, biases) - y).square().mean((1, 2, 3))
-                / length.clamp_min(torch.finfo(y.dtype).tiny)
-                for width in range(self.whole)
-            ],
-            dim=1,
-        )
+    def fit(self, features: Float[Tensor, "n k"], losses: Float[Tensor, " n"]) -> None:
+        """Learn to predict the logarithms of the losses from the features, as well as can be.
 
-    def _narrowed(self, width: int, block: nn.Module) -> NarrowBlock:
-        assert self.order is not None
-        # Another domain may have been loaded, or the model been moved.
-        state = self.order._version, self.losses.device, self.losses.dtype
-        before, narrow = self._narrow.get(width, ((), None))
-        if narrow is None or before != state:
-            count = round(self.widths[width] * len(self.order))
-            # Sorted: where all stay, the weights stay as they are.
-            channels = self.order[:count].long().sort().values
-            narrow = NarrowBlock(block, self.layers, channels)
-            self._narrow[width] = state, narrow
-        return narrow
+        Ridge regression, with the penalty of the least error by generalised cross-validation: from
+        features that say nothing the prediction is the mean.
 
-    def forget_widths(self) -> None:
-        """Let go of the narrow blocks that were made, of which most may never be needed again."""
-        self._narrow.clear()
+        Source: Golub, Heath, Wahba, Generalized Cross-Validation as a Method for Choosing a Good
+        Ridge Parameter, Technometrics 1979.
+        """
+        x = features.double()
+        y = losses.double().clamp_min(SMALLEST_LOSS).log()[:, None]
+        x_mean, y_mean = x.mean(0), y.mean(0)
+        scale = (x - x_mean).square().mean(0).sqrt().clamp_min(1e-8)
+        u, s, vh = torch.linalg.svd((x - x_mean) / scale, full_matrices=False)
+        found = u.t() @ (y - y_mean)
+        images = len(x)
+
+        def error(penalty: float) -> float:
+            kept = s.square() / (s.square() + penalty * images)
+            missed = (y - y_mean - u @ (kept[:, None] * found)).square().mean()
+            return float(missed / (1 - (1 + kept.sum()) / images).clamp_min(1e-3).square())
+
+        penalty = min(PENALTIES, key=error)
+        slopes = vh.t() @ ((s / (s.square() + penalty * images))[:, None] * found) / scale[:, None]
+        self.weight.copy_(slopes.t())
+        self.bias.copy_(y_mean - x_mean @ slopes)

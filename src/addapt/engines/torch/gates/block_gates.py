@@ -5,17 +5,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from addapt._errors import OptionError
 from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.gates.block_gate import BlockGate
-from addapt.engines.torch.gates.gates import Gates
 from addapt.engines.torch.ops.regroup import join_images, split_images
+from addapt.gates import GateConfig
 
-# Given a block, its input, and the means of its adaptor's hidden features if it has one.
-Watcher = Callable[["GatedBlock", Tensor, Tensor | None], None]
+
+@dataclass(frozen=True)
+class Seen:
+    """What a watcher is told before a block computes a batch.
+
+    `features` are the means of its adaptor's hidden features where its gate decides by these;
+    `opened` says for which images it is open.
+    """
+
+    block: "GatedBlock"
+    x: Tensor
+    features: Tensor | None
+    opened: Sequence[bool]
+
+
+Watcher = Callable[[Seen], None]
 
 
 class BlockGates(nn.Module):
@@ -29,30 +44,28 @@ class BlockGates(nn.Module):
     price: Tensor
     rescues: Tensor
 
-    def __init__(self, backbone: Backbone, gates: Gates, hidden: Sequence[int]) -> None:
+    def __init__(self, backbone: Backbone, config: GateConfig, hidden: Sequence[int]) -> None:
         """Make the gates of blocks whose adaptors have so many hidden features, 0 without one.
 
         Raises:
-            OptionError: no block has anything to leave out.
+            OptionError: no block has a shortcut to be left with.
         """
         super().__init__()
-        self.gates = gates
+        self.config = config
         self.active = True
-        blocks = zip(backbone.info.blocks, backbone.blocks, hidden, strict=True)
         self.of_blocks = nn.ModuleList(
-            BlockGate(info, block, gates, features) for info, block, features in blocks
+            BlockGate(info, config, features)
+            for info, features in zip(backbone.info.blocks, hidden, strict=True)
         )
-        if not any(gate.whole for gate in self):
+        if not any(gate.can_close for gate in self):
             raise OptionError(
-                f"No block of {backbone.info.name} has anything to leave out: take another gate "
-                f"unit than {gates.unit!r}, such as 'resolution', or another backbone."
+                f"No block of {backbone.info.name} has an identity shortcut, so none can be left "
+                "out: take the gate unit 'resolution', or another backbone."
             )
         self.register_buffer("price", torch.zeros(()))
         self.register_buffer("rescues", torch.zeros((), dtype=torch.int64))
         self.watcher: Watcher | None = None
-        self.all_open = False
-        self._widths: list[Tensor | None] | None = None
-        self._static: dict[int, tuple[tuple[int, ...], int]] = {}
+        self._static: dict[int, tuple[tuple[int, ...], bool]] = {}
 
     def __iter__(self) -> Iterator[BlockGate]:
         for gate in self.of_blocks:
@@ -64,47 +77,42 @@ class BlockGates(nn.Module):
         assert isinstance(gate, BlockGate)
         return gate
 
-    def gated(self, place: int, block: nn.Module, biases: Mapping[str, Tensor]) -> "GatedBlock":
-        """Return the backbone's block at `place`, with these biases in the place of its own."""
-        return GatedBlock(self, place, block, biases)
-
     @property
     def rest(self) -> float:
         """The compute outside the blocks, as a share of the whole network's."""
-        return 1 - sum(float(gate.costs[-1]) for gate in self)
-
-    def static_width(self, place: int) -> int:
-        """Return what the gate at `place` chooses for all images alike."""
-        gate = self[place]
-        # Kept, since it is asked for in every pass; another domain's tensors change versions.
-        versions = gate.losses._version, gate.costs._version, self.price._version
-        if (kept := self._static.get(place)) is None or kept[0] != versions:
-            kept = self._static[place] = versions, gate.static_width(float(self.price))
-        return kept[1]
+        return 1 - sum(float(gate.cost) for gate in self)
 
     @contextmanager
-    def watched(self, watcher: Watcher, *, all_open: bool) -> Iterator[None]:
-        """Have `watcher` called before each block, while gates decide or with all of them open."""
-        self.watcher, self.all_open = watcher, all_open
+    def watched(self, watcher: Watcher | None = None, *, active: bool) -> Iterator[None]:
+        """Have `watcher` told of each block, while gates decide or with all of them open."""
+        before = self.watcher, self.active
+        self.watcher, self.active = watcher, active
         try:
             with torch.no_grad():
                 yield
         finally:
-            self.watcher, self.all_open = None, False
+            self.watcher, self.active = before
 
-    @contextmanager
-    def noting_widths(self) -> Iterator[list[Tensor | None]]:
-        """Give a list of the widths that one batch's images get, block by block; None: whole."""
-        self._widths = [None] * len(self.of_blocks)
-        try:
-            yield self._widths
-        finally:
-            self._widths = None
+    def decide(self, place: int, images: int, features: Tensor | None) -> Sequence[bool]:
+        """Say for which of a batch's images the block at `place` is open."""
+        if not self.active:
+            return [True] * images
+        if features is None:
+            return [self._opens(place)] * images
+        opened: list[bool] = self[place].opens_for(features, float(self.price)).tolist()
+        return opened
 
-    def note(self, place: int, chosen: Int[Tensor, " n"]) -> None:
-        """Take note of the widths that a batch's images get, if anybody asks."""
-        if self._widths is not None:
-            self._widths[place] = chosen
+    def _opens(self, place: int) -> bool:
+        """Say whether a block is open for all images alike, without a look at values each time."""
+        gate = self[place]
+        known = gate.losses, gate.costs, self.price
+        if any(tensor.is_inference() for tensor in known):  # they have no versions
+            return gate.opens(float(self.price))
+        # Another domain's tensors change versions.
+        versions = tuple(tensor._version for tensor in known)
+        if (kept := self._static.get(place)) is None or kept[0] != versions:
+            kept = self._static[place] = versions, gate.opens(float(self.price))
+        return kept[1]
 
 
 @dataclass(frozen=True)
@@ -122,64 +130,46 @@ class GatedBlock:
     def run(
         self, x: Float[Tensor, "n c h w"], hidden: Float[Tensor, "n k gh gw"] | None = None
     ) -> Float[Tensor, "n c2 h2 w2"]:
-        """Compute the block of input `x`, each image at its width.
+        """Compute the block of those images of its input for which it is open.
 
-        Args:
-            x: its input.
-            hidden: features of its adaptor; None without one.
+        `hidden` are the features of its adaptor, if it has one.
         """
-        gates, gate = self.gates, self.gate
+        if x.is_meta:  # no values to decide by
+            return self.compute(x)
         features = None
-        if hidden is not None and gate.dynamic:
+        if hidden is not None and self.gate.dynamic:
             features = hidden.detach().mean((2, 3))  # the features are the adaptor's affair
-        if gates.watcher is not None:
-            gates.watcher(self, x, features)
-        closing = gates.active and not gates.all_open and gate.whole > 0
-        if not closing or x.is_meta:  # meta: no values to decide by
-            return self.at(gate.whole, x)
-        if features is None:
-            width = gates.static_width(self.place)
-            gates.note(self.place, torch.full((len(x),), width))
-            return self.at(width, x)
-        chosen = gate.choose(features, float(gates.price))
-        gates.note(self.place, chosen)
-        return self._by_width(x, chosen.tolist())
+        opened = self.gates.decide(self.place, len(x), features)
+        if self.gates.watcher is not None:
+            self.gates.watcher(Seen(self, x, features, opened))
+        if all(opened):
+            return self.compute(x)
+        if not any(opened):
+            return x
+        groups = [
+            torch.tensor([i for i, each in enumerate(opened) if each is open_], device=x.device)
+            for open_ in (False, True)
+        ]
+        closed, computed = split_images(x, groups)
+        biases = {
+            name: split_images(bias, groups)[1] if bias.dim() == 4 else bias
+            for name, bias in self.biases.items()
+        }
+        return join_images([closed, replace(self, biases=biases).compute(computed)], groups)
 
     @property
     def gate(self) -> BlockGate:
         """The gate of this block."""
         return self.gates[self.place]
 
-    @property
-    def tiles(self) -> Mapping[str, Tensor]:
-        """Those of the biases that belong to one image each."""
-        return {name: bias for name, bias in self.biases.items() if bias.dim() == 4}
+    def compute(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+        """Compute the block of all images."""
+        y: Tensor = functional_call(self.block, dict(self.biases), (x,), tie_weights=False)
+        return y
 
-    def at(self, width: int, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
-        """Compute all images at one width."""
-        return self.gate.compute(width, self.block, x, self.biases)
-
-    def with_tiles(self, tiles: Mapping[str, Tensor]) -> "GatedBlock":
-        """Return the same for other images, whose tiles these are."""
-        return replace(self, biases={**self.biases, **tiles}) if tiles else self
-
-    def first_image(self) -> "GatedBlock":
-        """Return the same for the first image alone."""
-        return self.with_tiles({name: bias[:1] for name, bias in self.tiles.items()})
-
-    def _by_width(self, x: Tensor, chosen: Sequence[int]) -> Tensor:
-        """Compute groups of images, a width each."""
-        widths = sorted(set(chosen))
-        if len(widths) <= 1:
-            return self.at(widths[0] if widths else self.gate.whole, x)
-        groups = [
-            torch.tensor([i for i, width in enumerate(chosen) if width == each], device=x.device)
-            for each in widths
-        ]
-        parts = split_images(x, groups)
-        tiles = {name: split_images(bias, groups) for name, bias in self.tiles.items()}
-        computed = [
-            self.with_tiles({name: split[i] for name, split in tiles.items()}).at(width, parts[i])
-            for i, width in enumerate(widths)
-        ]
-        return join_images(computed, groups)
+    @torch.no_grad()
+    def closing_losses(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Compute what closing the block would lose, image by image; it can be closed."""
+        y = self.compute(x)
+        length = y.square().mean((1, 2, 3)).clamp_min(torch.finfo(y.dtype).tiny)
+        return (x - y).square().mean((1, 2, 3)) / length

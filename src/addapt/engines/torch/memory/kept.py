@@ -10,8 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from addapt.engines.torch.memory.live import memory_of
-
 OUTSIDE = "(outside the model)"
 
 
@@ -32,7 +30,7 @@ class KeptTensors:
     def __init__(self, model: nn.Module | None = None, alive: Iterable[Tensor] = ()) -> None:
         self._model = model
         tensors = [*alive, *(_held_by(model) if model is not None else ())]
-        self._alive = {memory_of(tensor)[1] for tensor in tensors}
+        self._alive = {memory_of(tensor)[0] for tensor in tensors}
         self._holders: Counter[int] = Counter()
         self._sizes: dict[int, tuple[str, int]] = {}
         self._changes: list[tuple[str, int]] = []
@@ -84,7 +82,7 @@ class KeptTensors:
         # The tensor itself may own the operation that saves it: a circle, never freed.
         kept = _Kept(tensor.detach())
         base = tensor if tensor._base is None else tensor._base
-        _, key, nbytes = memory_of(tensor)
+        key, nbytes = memory_of(tensor)
         if key in self._alive or (base.is_leaf and base.requires_grad):
             return kept
         if not self._holders[key]:
@@ -150,3 +148,12 @@ def _tensors_in(value: object) -> Iterator[Tensor]:
     elif isinstance(value, dict | list | tuple):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _tensors_in(part)
+
+
+def memory_of(tensor: Tensor) -> tuple[int, int]:
+    """Return a key that tells the owners of tensors' memory apart, and the owner's bytes."""
+    try:
+        storage = tensor.untyped_storage()
+    except NotImplementedError:  # sparse, or packed for oneDNN
+        return id(tensor), tensor.numel() * tensor.element_size()
+    return storage._cdata, storage.nbytes()

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from addapt.engines.torch.memory.kept import KeptTensors
-from addapt.engines.torch.memory.live import LiveTensors
 from addapt.memory.process import ProcessPeak, measure_process_peak
 
 
@@ -18,7 +17,6 @@ class StepMemory:
     Args:
         kept_bytes: what autograd kept for backward, at its most.
         kept_by_layer: the same, by the dotted name of the module that saved it.
-        peak_live_bytes: the tensors that were alive at once.
         peak_process_bytes: of the whole process, the working space of operations
             included; None where it cannot be told.
         peak_process_how: how that was measured, or why not.
@@ -27,19 +25,18 @@ class StepMemory:
 
     kept_bytes: int
     kept_by_layer: dict[str, int]
-    peak_live_bytes: int
     peak_process_bytes: int | None
     peak_process_how: str
     peak_cuda_bytes: int | None
 
 
 def measure(step: Callable[[], object], model: nn.Module | None = None) -> StepMemory:
-    """Measure the memory of `step` by running it four times.
+    """Measure the memory of `step` by running it three times.
 
     What looks on takes memory and changes the order of things itself, so each run
     measures one thing: the first nothing (it makes what is made once: gradients,
     packed weights, an optimiser's state), the second the kept bytes, the third the
-    live tensors, the fourth the process and CUDA. Call `configure_allocator` before.
+    process and CUDA. Call `configure_allocator` before.
 
     Args:
         step: for example forward, loss and backward over all micro-batches.
@@ -48,13 +45,10 @@ def measure(step: Callable[[], object], model: nn.Module | None = None) -> StepM
     step()
     with KeptTensors(model) as kept:
         step()
-    with LiveTensors() as live:
-        step()
     process, cuda_bytes = _measure_from_outside(step)
     return StepMemory(
         kept_bytes=kept.peak_bytes,
         kept_by_layer=kept.by_layer,
-        peak_live_bytes=live.peak_bytes,
         peak_process_bytes=process.peak_bytes,
         peak_process_how=process.how,
         peak_cuda_bytes=cuda_bytes,

@@ -1,5 +1,6 @@
 """A batch in parts: the same gradient, with only one part's activations in memory at once."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -28,7 +29,8 @@ def accumulate_gradients(
         model: maps images to logits.
         x: normalised images.
         labels: their classes.
-        micro_batch: images in memory at once; by default all.
+        micro_batch: the most images in memory at once; by default all. The parts differ by at
+            most one image in size: statistics of a single one would be poor.
         label_smoothing: as in `torch.nn.functional.cross_entropy`.
 
     Raises:
@@ -37,9 +39,9 @@ def accumulate_gradients(
     if len(x) == 0:
         raise OptionError("A batch without an image has no gradient: give at least one.")
     if micro_batch is not None and micro_batch < 1:
-        raise OptionError(f"micro_batch is {micro_batch}: give at least 1.")
-    size = len(x) if micro_batch is None else micro_batch
-    parts = zip(torch.split(x, size), torch.split(labels, size), strict=True)
+        raise OptionError(f"`micro_batch` is {micro_batch}: give at least 1.")
+    count = 1 if micro_batch is None else math.ceil(len(x) / micro_batch)
+    parts = zip(torch.tensor_split(x, count), torch.tensor_split(labels, count), strict=True)
     losses = [
         add_gradient(model, part, part_labels, images=len(x), label_smoothing=label_smoothing)
         for part, part_labels in parts

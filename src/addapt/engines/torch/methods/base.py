@@ -1,43 +1,15 @@
-"""What a method of adaptation is, and the model it makes of a backbone."""
+"""What an adaptor is, and the model that it makes of a backbone."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from addapt._errors import DomainError, OptionError
 from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.gates import TwoLooks
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a method is trained unless the user says otherwise; LOG.md tells which were tried.
-
-    `lr` is Adam's peak learning rate (warm-up, then cosine to zero), `backbone_lr`
-    that of parameters that started from pre-trained values or are as sensitive, if there are such.
-    A run has `epochs` passes, or more if those are fewer than `min_steps` steps of `batch`
-    images: few images need more passes. Of a batch, `micro_batch` images are in memory
-    at once (None: all), which changes nothing but memory and time. A run ends early when
-    validation has not become better for `patience`, a share of the passes. `augmentation` is
-    the strength of the images' random changes: 1 as `addapt.images.Augmentation` has them, 0
-    for none.
-    """
-
-    lr: float
-    epochs: int
-    min_steps: int = 400
-    batch: int = 16
-    micro_batch: int | None = None
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    augmentation: float = 1.0
-    backbone_lr: float = 0.0
-    patience: float = 0.5
+from addapt.engines.torch.gates import BlockGates, ModelGates, TwoLooks
+from addapt.gates import GateConfig
 
 
 class Adaptor(nn.Module, ABC):
@@ -57,9 +29,7 @@ class Adaptor(nn.Module, ABC):
     def stored(self, name: str, tensor: Tensor) -> Tensor:
         """Return a tensor of this adaptor's state as the domain's file keeps it: as it is, mostly.
 
-        Args:
-            name: in the adaptor.
-            tensor: its value, now or at another time.
+        `name` is its name in the adaptor.
         """
         return tensor
 
@@ -85,16 +55,28 @@ class AdaptedModel(nn.Module):
         self.head = nn.Linear(backbone.info.features, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.looks: TwoLooks | None = None
+        self._looks: TwoLooks | None = None
         # The domain's part follows the backbone's device and type, so that the whole runs at once.
         reference = next(backbone.parameters())
         self.adaptor.to(reference.device, reference.dtype)
         self.head.to(reference.device, reference.dtype)
 
+    @property
+    def gates(self) -> ModelGates | None:
+        """What this model may leave out; None without gates."""
+        for part in (self._looks, *self.adaptor.children()):
+            if isinstance(part, BlockGates | TwoLooks):
+                return ModelGates(part, self, self.classify)
+        return None
+
+    def look_twice(self, config: GateConfig) -> None:
+        """Look at images twice from here on, first at a smaller size."""
+        self._looks = TwoLooks(config).to(self.head.weight.device)
+
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
         """Map normalised images to logits."""
-        if self.looks is not None:
-            looked: Tensor = self.looks(x, self.classify)
+        if self._looks is not None:
+            looked: Tensor = self._looks(x, self.classify)
             return looked
         return self.classify(x)
 
@@ -174,24 +156,4 @@ class AdaptedModel(nn.Module):
 
     def _domain_parts(self) -> tuple[tuple[str, nn.Module], ...]:
         parts = ("adaptor.", self.adaptor), ("head.", self.head)
-        return parts if self.looks is None else (*parts, ("looks.", self.looks))
-
-
-@dataclass(frozen=True)
-class Method(ABC):
-    """A way of adapting: a frozen dataclass of hyper-parameters that builds a model."""
-
-    name: ClassVar[str]
-    summary: ClassVar[str]
-    why_kept: ClassVar[str]  # what of a step must be kept for backward, in a sentence
-    recipe: ClassVar[Recipe]
-    batch_statistics: ClassVar[bool] = False  # whether training needs more than one image
-    plain: ClassVar[bool] = False  # whether it trains a plain copy of the backbone
-
-    def for_backbone(self, backbone: Backbone) -> Self:
-        """Return this method with every default that depends on the backbone spelt out."""
-        return self
-
-    @abstractmethod
-    def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
-        """Make a model for `classes` classes that shares `backbone` and never changes it."""
+        return parts if self._looks is None else (*parts, ("looks.", self._looks))

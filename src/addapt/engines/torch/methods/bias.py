@@ -1,20 +1,33 @@
-"""Bias: what is added after each frozen convolution is trained, and the head.
+"""Bias: what is added after each frozen convolution is trained, and the head."""
 
-Source: Cai, Gan, Zhu, Han, "TinyTL: Reduce Memory, Not Parameters for Efficient On-Device
-Learning", NeurIPS 2020, where it is the variant called TinyTL-B.
-"""
-
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.methods.base import AdaptedModel, Adaptor, Method, Recipe
-from addapt.engines.torch.methods.shifts import Shifts
+from addapt.engines.torch.freezing import trained_biases
+from addapt.engines.torch.methods.base import Adaptor
+from addapt.methods import Bias
+
+
+class Shifts(nn.Module):
+    """What is added to one block's biases; their gradient needs no activation."""
+
+    def __init__(self, block: nn.Module, trained: bool) -> None:
+        super().__init__()
+        biases = trained_biases(block) if trained else {}
+        self.names = list(biases)
+        self.values = nn.ParameterList(bias.new_zeros(bias.shape) for bias in biases.values())
+
+    def applied_to(self, block: nn.Module) -> dict[str, Tensor]:
+        """Return the shifted biases under the names that they replace in the block."""
+        return {
+            name: block.get_parameter(name) + shift
+            for name, shift in zip(self.names, self.values, strict=True)
+        }
 
 
 class BackboneShifts(nn.Module):
@@ -37,7 +50,7 @@ class BackboneShifts(nn.Module):
 class TrainedBiases(Adaptor):
     """The backbone with its biases shifted."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, method: Bias) -> None:
         super().__init__()
         self.shifts = BackboneShifts(backbone)
 
@@ -47,32 +60,3 @@ class TrainedBiases(Adaptor):
         for part in (stem, *blocks, tail):
             x = part(x)
         return x
-
-
-@dataclass(frozen=True)
-class Bias(Method):
-    """Train the biases of all frozen layers, from the stem to the tail.
-
-    For every layer y = activation(w * x + b + residual), with its batch norm folded into w and b:
-
-        y = activation(w * x + (b + shift) + residual)
-
-    The shifts start at zero: before training the features are the backbone's own.
-
-    *Deviations:* the source trains biases of group norms, which its backbones were given and
-    pre-trained with anew; here they are those of batch norms with frozen statistics.
-
-    *Memory:* 1 bit for each element of a ReLU and 1 byte for each of a max pooling's output; a
-    bias's gradient needs nothing. A plain backbone keeps the maps themselves.
-    """
-
-    name: ClassVar[str] = "bias"
-    summary: ClassVar[str] = "trained biases of all frozen layers"
-    why_kept: ClassVar[str] = (
-        "A bias's gradient needs no map; bits of the activations pass the gradient on."
-    )
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
-
-    def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
-        """Make a model that trains shifts of the backbone's biases."""
-        return AdaptedModel(backbone, TrainedBiases(backbone), classes)

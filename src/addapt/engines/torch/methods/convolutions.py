@@ -31,7 +31,12 @@ class ConvolutionAdaptor(Adaptor):
 
     def __init__(self, backbone: Backbone, make_layer: MakeLayer) -> None:
         super().__init__()
-        _refuse_plain(backbone)
+        if not all(isinstance(part, fx.GraphModule) for _, part in backbone.named_parts()):
+            raise OptionError(
+                f"This method changes the convolutions of a lean backbone, and {backbone.info.name}"
+                " is a plain one, with batch norms apart. Give load_backbone(...) without "
+                "plain=True, or backbone.lean()."
+            )
         self.layers = nn.ModuleDict()
         for name, convolution in convolutions(backbone):
             layer = make_layer(convolution)
@@ -67,15 +72,6 @@ def convolutions(backbone: Backbone) -> Iterator[tuple[str, FrozenConv2d]]:
         for name, layer in part.named_modules():
             if isinstance(layer, FrozenConv2d):
                 yield f"{part_name}.{name}", layer
-
-
-def _refuse_plain(backbone: Backbone) -> None:
-    if not all(isinstance(part, fx.GraphModule) for _, part in backbone.named_parts()):
-        raise OptionError(
-            f"This method changes the convolutions of a lean backbone, and {backbone.info.name} is "
-            "a plain one, with batch norms apart. Give load_backbone(...) without plain=True, or "
-            "backbone.lean()."
-        )
 
 
 class _Walk(fx.Interpreter):

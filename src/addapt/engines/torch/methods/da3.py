@@ -1,134 +1,40 @@
-"""DA3: dynamic additive attention adaption, reconstructed.
-
-Source: Yang, Rakin, Fan, "DA3: Dynamic Additive Attention Adaption for
-Memory-Efficient On-Device Multi-Domain Learning", arXiv 2012.01362. The authors
-published no code; layer order, pooling, insertion points and rates are our own
-design, chosen by the trials in LOG.md.
-"""
+"""DA3: dynamic additive attention adaption, reconstructed."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
-from typing_extensions import Self
 
-from addapt._errors import OptionError
-from addapt.engines.torch.backbones import Backbone, BlockInfo
+from addapt.backbones import BlockInfo
+from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
 from addapt.engines.torch.freezing import FrozenConv2d
-from addapt.engines.torch.gates import BlockGates, Gates
-from addapt.engines.torch.methods.base import AdaptedModel, Adaptor, Method, Recipe
-from addapt.engines.torch.methods.few_at_once import few_at_once
-from addapt.engines.torch.methods.hyperparameters import check_counts, check_kernel
-from addapt.engines.torch.methods.shifts import Shifts
+from addapt.engines.torch.gates import BlockGates, GatedBlock
+from addapt.engines.torch.methods.base import Adaptor
+from addapt.engines.torch.methods.bias import Shifts
+from addapt.engines.torch.methods.head import few_at_once
 from addapt.engines.torch.ops.conv import may_be_overwritten
 from addapt.engines.torch.ops.grid import add_tiled, pool_beside
-
-
-@dataclass(frozen=True)
-class DA3(Method):
-    """Additive spatial and channel attention beside every block, computed on a small grid.
-
-    For block `f` with input `x`:
-
-        y = f(x) + spread(W (S(q) + C(mean(q)) + q)),    q = V average_pool(x)
-
-    `q` has one element for each square of y, at most grid x grid, and `spread` adds one to all
-    of its square. `V` is a 1 x 1 convolution to c_in / reduction channels (at most `width`), `S`
-    a grouped k x k convolution of these and ReLU, `C` a linear layer and ReLU, `W` a 1 x 1
-    convolution to c_out. The same hidden features, through an output layer of their own, shift the
-    inner channels of `f`, before the activation of its first convolution: where a square is one
-    element, `q` alone makes of that a low-rank update of its weight. Output layers start at zero:
-    before training the features are the backbone's own, bit for bit. There are no batch
-    statistics: micro-batches give the gradient of the whole batch.
-
-    Args:
-        reduction: the hidden width is the input's channels divided by this,
-        width: but not more than this, so that an adaptor grows with the channels, not their square.
-        kernel: side of the convolution in `S`, odd.
-        groups: groups of that convolution.
-        grid: largest side of the pooled map.
-        inner: also shift the inner channels of the blocks behind the first adaptor, where the
-            backbone says which these are (`BlockInfo.inner_layers`).
-        shortcut: `q` is among the hidden features itself, past both nonlinearities.
-        biases: also train what is added after each convolution of the blocks behind the first
-            adaptor; beside that one the block needs no backward, nor does anything before it.
-        first_block: adaptors stand beside this block and all later ones; None means after the
-            first third of the blocks, which are general and, their maps being large, slow.
-
-    *Memory:* being added, the adaptor keeps for backward only its own pooled map and its hidden
-    activations, about 4 n (c_in + 3 hidden) grid^2 bytes a block, never the block's output; a
-    lean backbone's block keeps 1 bit for each element of a ReLU.
-    """
-
-    name: ClassVar[str] = "da3"
-    summary: ClassVar[str] = "additive spatial and channel attention beside frozen blocks"
-    why_kept: ClassVar[str] = (
-        "Being added, it keeps what it computes on small pooled maps, never a block's output."
-    )
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
-
-    reduction: int = 4
-    width: int = 24
-    kernel: int = 5
-    groups: int = 4
-    grid: int = 8
-    inner: bool = True
-    shortcut: bool = True
-    biases: bool = True
-    first_block: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the hyper-parameters.
-
-        Raises:
-            OptionError: one makes no sense.
-        """
-        check_counts(
-            "DA3", reduction=self.reduction, width=self.width, groups=self.groups, grid=self.grid
-        )
-        check_kernel("DA3", self.kernel)
-
-    def for_backbone(self, backbone: Backbone) -> Self:
-        """Spell out `first_block`: a file must not depend on how it is chosen today."""
-        if self.first_block is not None:
-            return self
-        return replace(self, first_block=len(backbone.blocks) // 3)
-
-    def attach(self, backbone: Backbone, classes: int, gates: Gates | None = None) -> AdaptedModel:
-        """Make a model with one adaptor beside each block from `first_block` on.
-
-        Args:
-            backbone: shared, never changed.
-            classes: width of the logits.
-            gates: of blocks or channels; all are open until `measure_gates`.
-        """
-        blocks = len(backbone.blocks)
-        first_block = self.for_backbone(backbone).first_block
-        assert first_block is not None
-        if not 0 <= first_block < blocks:
-            raise OptionError(
-                f"DA3's first_block is {first_block}, but {backbone.info.name} "
-                f"has blocks 0 to {blocks - 1}."
-            )
-        adaptor = AdditiveAdaptor(backbone, self, first_block, gates)
-        return AdaptedModel(backbone, adaptor, classes)
+from addapt.gates import GateConfig
+from addapt.methods import DA3
 
 
 class AdditiveAdaptor(Adaptor):
-    """The adaptors of all blocks, and the blocks' own shifts where they are trained."""
+    """An adaptor for each block from `first_block` on, and these blocks' shifts if trained.
 
-    def __init__(
-        self, backbone: Backbone, method: DA3, first_block: int, gates: Gates | None = None
-    ) -> None:
+    Gates of blocks are all open until they are measured.
+    """
+
+    def __init__(self, backbone: Backbone, method: DA3, gates: GateConfig | None = None) -> None:
         super().__init__()
+        first_block = method.for_backbone(len(backbone.blocks)).first_block
+        assert first_block is not None
         self.first_block = first_block
         blocks = backbone.info.blocks[first_block:], backbone.blocks[first_block:]
         attentions = [
@@ -172,7 +78,7 @@ class AdditiveAdaptor(Adaptor):
         """Compute a block with its biases and, by name, the tiles of its convolutions."""
         own = {**biases, **tiles}
         if self.gates is not None:
-            return self.gates.gated(place, block, own).run(x, hidden)
+            return GatedBlock(self.gates, place, block, own).run(x, hidden)
         y: Tensor = functional_call(block, own, (x,), tie_weights=False)
         return y
 
@@ -182,7 +88,7 @@ class AdditiveAdaptor(Adaptor):
         """Compute what stands before the first adaptor."""
         x = backbone.stem(x)
         for place, block in enumerate(backbone.blocks[: self.first_block]):
-            x = block(x) if self.gates is None else self.gates.gated(place, block, {}).run(x)
+            x = block(x) if self.gates is None else GatedBlock(self.gates, place, block, {}).run(x)
         return x
 
 
@@ -194,12 +100,14 @@ class InnerLayer(NamedTuple):
 
 
 class AdditiveAttention(nn.Module):
-    """The adaptor of one block: attention on a pooled map, added to the block's output."""
+    """The adaptor of one block: attention on a pooled map, added to the block's output.
+
+    It also shifts what an inner layer of the block computes, if there is one.
+    """
 
     def __init__(
         self, block: BlockInfo, method: DA3, inner_layer: InnerLayer | None = None
     ) -> None:
-        """Make the adaptor; it also shifts what an inner layer of the block computes."""
         super().__init__()
         self.grid, self.stride, self.shortcut = method.grid, block.stride, method.shortcut
         c_in, c_out = block.in_channels, block.out_channels
@@ -242,7 +150,8 @@ class AdditiveAttention(nn.Module):
         attention = self.out(hidden)
         tiles = {} if self.inner is None else {self.tiles: self.inner(hidden)}
         y = block(x, hidden, tiles)
-        if attention.shape[2:] != _grid_size(y.shape[2:], factor):  # it has a border of its own
+        if attention.shape[2:] != tuple(math.ceil(side / factor) for side in y.shape[2:]):
+            # a block with a border of its own
             return y + F.interpolate(attention, y.shape[2:])
         return add_tiled(y, attention, factor, in_place=may_be_overwritten(y, x))
 
@@ -264,13 +173,6 @@ def _inner_layer(block: nn.Module, info: BlockInfo) -> InnerLayer | None:
 def grid_factor(size: Sequence[int], stride: int, grid: int) -> int:
     """Return the side of the squares that make of a block's output a grid of at most grid x grid.
 
-    Args:
-        size: height and width of the block's input; its output's are ceil(size / stride).
-        stride: the block's.
-        grid: largest side.
+    `size` is its input's; its output's is ceil(size / stride).
     """
     return math.ceil(math.ceil(max(size) / stride) / grid)
-
-
-def _grid_size(size: Sequence[int], factor: int) -> tuple[int, int]:
-    return math.ceil(size[0] / factor), math.ceil(size[1] / factor)

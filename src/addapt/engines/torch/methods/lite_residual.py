@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from addapt.engines.torch.ops.activation import relu
 from addapt.engines.torch.ops.conv import may_be_overwritten
 from addapt.engines.torch.ops.grid import add_tiled
+from addapt.methods import RepNet, TinyTL
 
 NORM_CHANNELS = 8  # channels of a group norm's group, as in the source
 LEAST_HIDDEN = 8  # as in the source
@@ -24,39 +25,21 @@ class LiteResidual(nn.Module):
     Args:
         c_in: channels of the pooled map.
         c_out: channels of the block's output.
+        method: says k (`kernel`), the least number of its groups, of which there are as many as
+            divide the channels, and how many channels are hidden.
         stride: of the k x k convolution.
-        kernel: k, odd.
-        groups: of the k x k convolution, at least; as many as divide the channels.
-        expand: hidden channels a channel of the input,
-        width: but not more than this in all.
 
     *Memory:* of n images, P elements a channel in the pooled map and G in the result,
     4 n (c_in P + (2 hidden + c_out) G) bytes, 1 bit a hidden element, and 8 bytes for each
     group of a norm.
     """
 
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        *,
-        stride: int,
-        kernel: int,
-        groups: int,
-        expand: float,
-        width: int,
-    ) -> None:
+    def __init__(self, c_in: int, c_out: int, method: TinyTL | RepNet, *, stride: int = 1) -> None:
         super().__init__()
-        hidden = min(max(round(c_in * expand), LEAST_HIDDEN), width)
-        self.conv_in = nn.Conv2d(
-            c_in,
-            hidden,
-            kernel,
-            stride,
-            kernel // 2,
-            groups=_common_divisor(c_in, hidden, max(groups, c_in / MOST_GROUP_CHANNELS)),
-            bias=False,
-        )
+        hidden = min(max(round(c_in * method.expand), LEAST_HIDDEN), method.width)
+        groups = _common_divisor(c_in, hidden, max(method.groups, c_in / MOST_GROUP_CHANNELS))
+        k = method.kernel
+        self.conv_in = nn.Conv2d(c_in, hidden, k, stride, k // 2, groups=groups, bias=False)
         self.norm_in = _group_norm(hidden)
         self.conv_out = nn.Conv2d(hidden, c_out, 1, bias=False)
         self.norm_out = _group_norm(c_out)

@@ -1,14 +1,8 @@
-"""LoRA: a trained low-rank update of each convolution's weight, which may be merged into it.
-
-Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, for linear
-layers; for convolutions as the package peft has it.
-"""
+"""LoRA: a trained low-rank update of each convolution's weight, which may be merged into it."""
 
 import copy
 import math
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import ClassVar
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -18,65 +12,9 @@ from torch import Tensor, nn
 from addapt._errors import OptionError
 from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.freezing import FrozenConv2d
-from addapt.engines.torch.methods.base import AdaptedModel, Method, Recipe
+from addapt.engines.torch.methods.base import AdaptedModel
 from addapt.engines.torch.methods.convolutions import ConvolutionAdaptor, convolutions
-from addapt.engines.torch.methods.hyperparameters import check_counts, check_positive
-
-
-@dataclass(frozen=True)
-class LoRA(Method):
-    """A low-rank update of the weight of every convolution.
-
-    For a convolution with weight W, seen as a matrix of a row an output channel:
-
-        y = activation((W + alpha / rank B A) * x + b)
-
-    A has `rank` rows, each shaped as a kernel of W, and starts random; B starts at zero, so that
-    before training the features are the backbone's own, bit for bit. Where W has one group, B A x
-    is computed as what it is, a convolution by A to `rank` channels and a 1 x 1 by B; where it has
-    several (depthwise), the small update is added to the weight. `merged_backbone` adds it for
-    good: a domain then costs no more time than the backbone alone.
-
-    Args:
-        rank: of the update; no more than the kernel's elements for a convolution in groups.
-        alpha: the update counts alpha / rank times.
-
-    *Deviations:* the source adapts linear layers. The weights that are updated have the batch
-    norms folded into them; statistics and shifts of the norms stay the backbone's, and biases are
-    not trained. For grouped convolutions peft makes A grouped, too, which a depthwise one has no
-    use for: here the update of the whole weight has the rank.
-
-    *Memory:* A is trained, so that the input of every convolution must be kept: 4 n c_in h w
-    bytes, and 4 n rank h2 w2 for B. All else is lean, 1 bit for each element of a ReLU.
-    """
-
-    name: ClassVar[str] = "lora"
-    summary: ClassVar[str] = "a low-rank update of every convolution's weight"
-    why_kept: ClassVar[str] = (
-        "The first low-rank factor is trained on the input of each convolution, kept whole."
-    )
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
-
-    rank: int = 8
-    alpha: float = 8.0
-
-    def __post_init__(self) -> None:
-        """Check the hyper-parameters.
-
-        Raises:
-            OptionError: one makes no sense.
-        """
-        check_counts("LoRA", rank=self.rank)
-        check_positive("LoRA", "alpha", self.alpha, "8")
-
-    def attach(self, backbone: Backbone, classes: int) -> AdaptedModel:
-        """Make a model with an update of every convolution.
-
-        Raises:
-            OptionError: the backbone is plain.
-        """
-        adaptor = ConvolutionAdaptor(backbone, partial(LowRank, method=self))
-        return AdaptedModel(backbone, adaptor, classes)
+from addapt.methods import LoRA
 
 
 class LowRank(nn.Module):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from addapt.engines.torch.ops.bits import bits_bytes, in_memory_order, pack_bits, pass_where
+from addapt.engines.torch.ops.bits import in_memory_order, pack_bits, pass_where
 from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
 
 Activation = Literal["none", "relu", "relu6"]
@@ -34,20 +34,12 @@ def activate(
 def activation_bits(y: Float[Tensor, "..."], activation: Activation) -> UInt8[Tensor, " bytes"]:
     """Pack where the gradient passes an activation, in the order of `y`'s memory.
 
-    NaN passes, as in torch's own backward; "none" needs no bits and gives none.
-
-    Args:
-        y: the activation's output, not its input.
-        activation: which one.
+    `y` is the activation's output, not its input. NaN passes, as in torch's own backward; "none"
+    needs no bits and gives none.
     """
     if activation == "none":
         return y.new_empty(0, dtype=torch.uint8)
     return pack_bits(in_memory_order(y), ceiling=6.0 if activation == "relu6" else None)
-
-
-def activation_kept_bytes(count: int, activation: Activation) -> int:
-    """Return what backward keeps of an activation with `count` elements."""
-    return 0 if activation == "none" else bits_bytes(count)
 
 
 def relu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -58,32 +50,12 @@ def relu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return _cut_off(x, "relu")
 
 
-def relu_kept_bytes(count: int) -> int:
-    """Return the bytes that `relu` keeps of `count` elements."""
-    return bits_bytes(count)
-
-
-def relu_reference(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Compute what `relu` does with plain torch."""
-    return F.relu(x)
-
-
 def relu6(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Return min(max(x, 0), 6).
 
     *Memory:* ceil(count / 8) bytes.
     """
     return _cut_off(x, "relu6")
-
-
-def relu6_kept_bytes(count: int) -> int:
-    """Return the bytes that `relu6` keeps of `count` elements."""
-    return bits_bytes(count)
-
-
-def relu6_reference(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Compute what `relu6` does with plain torch."""
-    return F.relu6(x)
 
 
 def _cut_off(x: Tensor, activation: Activation) -> Tensor:
@@ -130,11 +102,6 @@ def smooth_8bit(x: Float[Tensor, "..."], name: Smooth) -> Float[Tensor, "..."]:
         y: Tensor = _Smooth8Bit.apply(x, name)  # type: ignore[no-untyped-call]
         return y
     return _CURVES[name].forward(x)
-
-
-def smooth_8bit_kept_bytes(count: int) -> int:
-    """Return the bytes that `smooth_8bit` keeps of `count` elements."""
-    return count
 
 
 def smooth_8bit_reference(x: Float[Tensor, "..."], name: Smooth) -> Float[Tensor, "..."]:

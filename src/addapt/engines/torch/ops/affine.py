@@ -6,12 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from addapt.engines.torch.ops.activation import (
-    Activation,
-    activate,
-    activation_bits,
-    activation_kept_bytes,
-)
+from addapt.engines.torch.ops.activation import Activation, activate, activation_bits
 from addapt.engines.torch.ops.bits import pass_where
 from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
 
@@ -44,11 +39,6 @@ def channel_affine(
         y: Tensor = _ChannelAffine.apply(x, scale, shift, activation)  # type: ignore[no-untyped-call]
         return y
     return _affine(x, scale, shift, activation)
-
-
-def channel_affine_kept_bytes(count: int, activation: Activation = "none") -> int:
-    """Return the bytes that `channel_affine` keeps of `count` elements."""
-    return activation_kept_bytes(count, activation)
 
 
 def channel_affine_reference(

@@ -11,12 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from addapt.engines.torch.ops.activation import (
-    Activation,
-    activate,
-    activation_bits,
-    activation_kept_bytes,
-)
+from addapt.engines.torch.ops.activation import Activation, activate, activation_bits
 from addapt.engines.torch.ops.bits import pass_where
 from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
 from addapt.engines.torch.ops.grid import add_tiled_reference, add_tiles, sum_tiles
@@ -77,11 +72,6 @@ def frozen_conv2d(
     return _forward(x, weight, bias, residual, geometry, grid, side)
 
 
-def frozen_conv2d_kept_bytes(output_elements: int, activation: Activation) -> int:
-    """Return the bytes that `frozen_conv2d` keeps for backward."""
-    return activation_kept_bytes(output_elements, activation)
-
-
 def frozen_conv2d_reference(
     x: Float[Tensor, "n c_in h w"],
     weight: Float[Tensor, "c_out c_in/groups kh kw"],
@@ -94,6 +84,11 @@ def frozen_conv2d_reference(
     y = F.conv2d(x, weight, bias, *geometry[:4])
     y = y if tiles is None else add_tiled_reference(y, *tiles)
     return activate(y if residual is None else y + residual, geometry.activation)
+
+
+def add_residual(y: Tensor, residual: Tensor) -> Tensor:
+    """Return the sum, within the memory of `y` unless it needs a wider type."""
+    return y.add_(residual) if torch.result_type(y, residual) == y.dtype else y + residual
 
 
 def may_be_overwritten(y: Tensor, x: Tensor) -> bool:
@@ -163,9 +158,7 @@ class _FrozenConv2d(torch.autograd.Function):
         side: int,
     ) -> Tensor:
         y = _forward(x, weight, bias, residual, geometry, grid, side)
-        bits = None
-        if geometry.activation != "none":
-            bits = activation_bits(y, geometry.activation)
+        bits = None if geometry.activation == "none" else activation_bits(y, geometry.activation)
         ctx.channels_last = y.is_contiguous(memory_format=torch.channels_last)
         # A packed weight is no ordinary tensor and cannot be saved; it is constant all the same.
         ctx.packed = weight if isinstance(weight, PackedWeight) else None
@@ -187,7 +180,9 @@ class _FrozenConv2d(torch.autograd.Function):
         if wants_grid:
             grad_grid = sum_tiles(grad, ctx.side)
         if wants_x:
-            grad_x = _input_gradient(grad, ctx.packed or weight, ctx.input_size, ctx.geometry)
+            # Autocast, or a residual of another type, may have changed the type on the way.
+            weight = ctx.packed or weight.to(grad.dtype)
+            grad_x = _input_gradient(grad, weight, ctx.input_size, ctx.geometry)
         grad_residual = grad if wants_residual else None
         return grad_x, None, grad_bias, grad_residual, None, grad_grid, None
 
@@ -212,7 +207,7 @@ def _forward(
         y = add_tiles(y, grid, side)
     # In place, while the map is in the cache, and not by oneDNN's own fusion: that gains 3 % at
     # most, and turns NaN into 0, which would hide from the user that a training went astray.
-    return activate(y if residual is None else y.add_(residual), activation, inplace=True)
+    return activate(y if residual is None else add_residual(y, residual), activation, inplace=True)
 
 
 def _input_gradient(

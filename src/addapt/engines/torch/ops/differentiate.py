@@ -66,7 +66,7 @@ def _sole_uses() -> tuple[int, int, int] | None:
     def is_probed(grad: Tensor) -> None:  # as deep in calls as `is_nobody_elses` is
         seen.append(_uses(grad))
 
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         x = torch.zeros(2, requires_grad=True)
         y: Tensor = Probe.apply(x * 1)  # type: ignore[no-untyped-call]
         y.square().sum().backward()  # type: ignore[no-untyped-call]

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
-from addapt.engines.torch.ops.pool import avg_pool2d_reference
 
 
 def pool_beside(
@@ -32,16 +31,11 @@ def pool_beside(
     return x, _pool(x, factor)
 
 
-def pool_beside_kept_bytes(count: int) -> int:
-    """Return the bytes that `pool_beside` keeps: none."""
-    return 0
-
-
 def pool_beside_reference(
     x: Float[Tensor, "n c h w"], factor: int
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c gh gw"]]:
     """Compute the same with plain torch."""
-    return x, avg_pool2d_reference(x, factor, ceil_mode=True)
+    return x, _pool(x, factor)
 
 
 class _PoolBeside(torch.autograd.Function):
@@ -85,11 +79,6 @@ def add_tiled(
     return add_tiles(y if in_place else y.clone(), small, factor)
 
 
-def add_tiled_kept_bytes(count: int) -> int:
-    """Return the bytes that `add_tiled` keeps: none."""
-    return 0
-
-
 def add_tiled_reference(
     y: Float[Tensor, "n c h w"], small: Float[Tensor, "n c gh gw"], factor: int
 ) -> Float[Tensor, "n c h w"]:
@@ -113,12 +102,7 @@ class _AddTiled(torch.autograd.Function):
 
 
 def square_side(size: torch.Size, grid: torch.Size) -> int | None:
-    """Return the side of the squares of which `grid` has one each; None if no side fits.
-
-    Args:
-        size: height and width of a map.
-        grid: rows and columns over it.
-    """
+    """Return the side of a map's squares of which a grid has one each; None if no side fits."""
     side = max(math.ceil(n / g) for n, g in zip(size, grid, strict=True))
     fits = all(math.ceil(n / side) == g for n, g in zip(size, grid, strict=True))
     return side if fits else None

@@ -7,14 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from addapt.engines.torch.ops.activation import (
-    Activation,
-    activate,
-    activation_bits,
-    activation_kept_bytes,
-)
+from addapt.engines.torch.ops.activation import activate, activation_bits
 from addapt.engines.torch.ops.bits import pass_where
-from addapt.engines.torch.ops.conv import ConvGeometry
+from addapt.engines.torch.ops.conv import ConvGeometry, add_residual
 from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
 
 
@@ -32,14 +27,7 @@ def masked_conv2d(
     The mask's gradient is straight through: that of a factor of the weight, as if no threshold
     stood between.
 
-    Args:
-        x: the input; receives a gradient if it asks for one, as `bias` and `residual` do.
-        weight: frozen.
-        mask: a real number for each element of the weight; may be trained.
-        bias: may be trained.
-        residual: added before the activation; of the result's shape, or broadcast to it.
-        geometry: stride, padding, dilation, groups, activation.
-        threshold: what a mask's element must exceed for the weight's to count.
+    `mask` has a real number for each element of the weight. The rest is as in `frozen_conv2d`.
 
     *Memory:* x, that is 4 n c_in h w bytes, and ceil(n c_out h2 w2 / 8) with a ReLU or ReLU6. The
     masked weight is made anew in backward; mask and weight are there anyhow.
@@ -51,13 +39,6 @@ def masked_conv2d(
         args = (x, weight, mask, bias, residual, geometry, threshold)
         return cast(Tensor, _MaskedConv2d.apply(*args))  # type: ignore[no-untyped-call]
     return _forward(x, masked(weight, mask, threshold), bias, residual, geometry)
-
-
-def masked_conv2d_kept_bytes(
-    input_elements: int, output_elements: int, activation: Activation
-) -> int:
-    """Return the bytes that `masked_conv2d` keeps for backward beside weight and mask."""
-    return 4 * input_elements + activation_kept_bytes(output_elements, activation)
 
 
 def masked_conv2d_reference(
@@ -102,7 +83,6 @@ class _MaskedConv2d(torch.autograd.Function):
         # The mask's gradient needs x; without one, nothing does.
         ctx.save_for_backward(bits, x if ctx.needs_input_grad[2] else None, weight, mask)
         ctx.geometry, ctx.threshold, ctx.input_shape = geometry, threshold, x.shape
-        ctx.residual_shape = None if residual is None else residual.shape
         return y
 
     @staticmethod
@@ -114,12 +94,12 @@ class _MaskedConv2d(torch.autograd.Function):
         if bits is not None:
             grad = pass_where(bits, grad, ctx.channels_last, in_place=in_place)
         grad_bias = grad.sum((0, 2, 3)) if wants_bias else None
-        grad_residual = grad.sum_to_size(ctx.residual_shape) if wants_residual else None
+        grad_residual = grad if wants_residual else None
         stride, padding, dilation, groups, _ = ctx.geometry
         grad_x, grad_mask, _ = torch.ops.aten.convolution_backward(
             grad,
-            grad.new_empty(1).expand(ctx.input_shape) if x is None else x,
-            masked(weight, mask, ctx.threshold),
+            grad.new_empty(1).expand(ctx.input_shape) if x is None else x.to(grad.dtype),
+            masked(weight, mask, ctx.threshold).to(grad.dtype),  # autocast may have changed it
             *(None, stride, padding, dilation, False, (0, 0), groups),
             (wants_x, wants_mask, False),
         )
@@ -136,5 +116,5 @@ def _forward(
     geometry: ConvGeometry,
 ) -> Tensor:
     y = F.conv2d(x, weight, bias, *geometry[:4])
-    y = y if residual is None else y.add_(residual)
+    y = y if residual is None else add_residual(y, residual)
     return activate(y, geometry.activation, inplace=True)

@@ -34,23 +34,6 @@ def max_pool2d(
     return F.max_pool2d(x, *window, _pair(dilation), ceil_mode)
 
 
-def max_pool2d_kept_bytes(count: int, kernel: Pair) -> int:
-    """Return the bytes that `max_pool2d` keeps for `count` output elements."""
-    return count * _code_type(_pair(kernel)).itemsize
-
-
-def max_pool2d_reference(
-    x: Float[Tensor, "*n c h w"],
-    kernel: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-) -> Float[Tensor, "*n c h2 w2"]:
-    """Compute what `max_pool2d` does with plain torch."""
-    return F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
-
-
 class _MaxPool2d(torch.autograd.Function):
     """Torch names each winner by its int64 place in the plane; we keep its place in the window.
 
@@ -145,45 +128,16 @@ def avg_pool2d(
     return F.avg_pool2d(x, *window, *options)
 
 
-def avg_pool2d_kept_bytes(count: int) -> int:
-    """Return the bytes that `avg_pool2d` keeps for `count` output elements: none."""
-    return 0
-
-
-def avg_pool2d_reference(
-    x: Float[Tensor, "*n c h w"],
-    kernel: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Float[Tensor, "*n c h2 w2"]:
-    """Compute what `avg_pool2d` does with plain torch."""
-    options = ceil_mode, count_include_pad, divisor_override
-    return F.avg_pool2d(x, kernel, stride, padding, *options)
-
-
 class _AvgPool2d(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        kernel: tuple[int, int],
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        ceil_mode: bool,
-        count_include_pad: bool,
-        divisor_override: int | None,
-    ) -> Tensor:
-        ctx.window = kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-        ctx.shape, ctx.memory_format = x.shape, _memory_format(x)
-        return F.avg_pool2d(x, *ctx.window)
+    def forward(ctx: Any, x: Tensor, *window: Any) -> Tensor:
+        ctx.window, ctx.shape, ctx.memory_format = window, x.shape, _memory_format(x)
+        return F.avg_pool2d(x, *window)
 
     @staticmethod
     @only_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
-        return _avg_pool2d_backward(ctx, grad, *ctx.window), None, None, None, None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _avg_pool2d_backward(ctx, grad, *ctx.window), *(None for _ in ctx.window)
 
 
 def _avg_pool2d_backward(ctx: Any, grad: Tensor, *window: Any) -> Tensor:
@@ -203,18 +157,6 @@ def adaptive_avg_pool2d(
     if torch.is_grad_enabled() and x.requires_grad:
         y: Tensor = _AdaptiveAvgPool2d.apply(x, size)  # type: ignore[no-untyped-call]
         return y
-    return F.adaptive_avg_pool2d(x, size)
-
-
-def adaptive_avg_pool2d_kept_bytes(count: int) -> int:
-    """Return the bytes that `adaptive_avg_pool2d` keeps for `count` output elements: none."""
-    return 0
-
-
-def adaptive_avg_pool2d_reference(
-    x: Float[Tensor, "*n c h w"], size: int | tuple[int | None, int | None]
-) -> Float[Tensor, "*n c h2 w2"]:
-    """Compute what `adaptive_avg_pool2d` does with plain torch."""
     return F.adaptive_avg_pool2d(x, size)
 
 

@@ -1,5 +1,6 @@
 """A batch taken apart into groups of images, and put together again; keeps the indices alone."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -15,20 +16,13 @@ Groups = Sequence[Int[Tensor, " k"]]
 def split_images(x: Float[Tensor, "n c h w"], groups: Groups) -> tuple[Tensor, ...]:
     """Return the images of each group as a tensor of their own, x[group].
 
-    Args:
-        x: a batch.
-        groups: places in the batch; together they name each image once.
+    Groups are places in the batch; together they name each image once.
 
     *Memory:* 8 n bytes, the groups.
     """
     if torch.is_grad_enabled() and x.requires_grad:
         return cast(tuple[Tensor, ...], _Split.apply(x, *groups))  # type: ignore[no-untyped-call]
     return _take(x, groups)
-
-
-def split_images_kept_bytes(images: int) -> int:
-    """Return the bytes that `split_images` keeps: an index of 8 bytes an image."""
-    return 8 * images
 
 
 def split_images_reference(x: Float[Tensor, "n c h w"], groups: Groups) -> tuple[Tensor, ...]:
@@ -44,11 +38,6 @@ def join_images(parts: Sequence[Float[Tensor, "k c h w"]], groups: Groups) -> Te
     if torch.is_grad_enabled() and any(part.requires_grad for part in parts):
         return cast(Tensor, _Join.apply(len(groups), *groups, *parts))  # type: ignore[no-untyped-call]
     return _put(parts, groups)
-
-
-def join_images_kept_bytes(images: int) -> int:
-    """Return the bytes that `join_images` keeps: an index of 8 bytes an image."""
-    return 8 * images
 
 
 def join_images_reference(parts: Sequence[Float[Tensor, "k c h w"]], groups: Groups) -> Tensor:
@@ -93,13 +82,14 @@ def _take(x: Tensor, groups: Groups) -> tuple[Tensor, ...]:
 def _put(parts: Sequence[Tensor], groups: Groups) -> Tensor:
     images = sum(len(group) for group in groups)
     first = parts[0]
+    dtype = functools.reduce(torch.promote_types, (part.dtype for part in parts))
     channels_last = all(part.is_contiguous(memory_format=torch.channels_last) for part in parts)
     y = torch.empty(
         (images, *first.shape[1:]),
-        dtype=first.dtype,
+        dtype=dtype,
         device=first.device,
         memory_format=torch.channels_last if channels_last else torch.contiguous_format,
     )
     for part, group in zip(parts, groups, strict=True):
-        y.index_copy_(0, group, part)
+        y.index_copy_(0, group, part.to(dtype))
     return y

@@ -1,0 +1,22 @@
+"""What is known of the frozen networks without building one: names, inputs, published weights."""
+
+from addapt.backbones.catalogue import (
+    BACKBONES,
+    IMAGENET_INPUT,
+    BackboneEntry,
+    backbone_entry,
+)
+from addapt.backbones.info import BackboneInfo, BlockInfo, InputInfo
+from addapt.backbones.pretrained import PretrainedPackage, weights_file
+
+__all__ = [
+    "BACKBONES",
+    "IMAGENET_INPUT",
+    "BackboneEntry",
+    "BackboneInfo",
+    "BlockInfo",
+    "InputInfo",
+    "PretrainedPackage",
+    "backbone_entry",
+    "weights_file",
+]

@@ -1,0 +1,53 @@
+"""What a model makes of a set of images: logits, probabilities, accuracy and loss."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from addapt.engines.base import Labels, Logits, Model
+from addapt.images import ImageSet
+
+EVALUATION_BATCH = 8  # whole maps of all blocks, though for a moment only
+
+
+def logits_of(
+    model: Model,
+    images: ImageSet,
+    batch: int = EVALUATION_BATCH,
+    before_batch: Callable[[], None] = lambda: None,
+) -> Logits:
+    """Compute the logits of all images (at least one), `batch` at once: (n, classes).
+
+    `before_batch` may raise an exception to end this early.
+    """
+    parts = []
+    for start in range(0, len(images), batch):
+        before_batch()
+        parts.append(model.logits(images.batch(range(start, min(start + batch, len(images))))))
+    return np.concatenate(parts)
+
+
+def evaluate(
+    model: Model,
+    images: ImageSet,
+    batch: int = EVALUATION_BATCH,
+    before_batch: Callable[[], None] = lambda: None,
+) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy of `model` on `images`; see `logits_of`."""
+    logits = logits_of(model, images, batch, before_batch)
+    return float((logits.argmax(1) == images.labels).mean()), cross_entropy(logits, images.labels)
+
+
+def softmax(logits: Logits) -> npt.NDArray[np.float32]:
+    """Return probabilities (n, classes)."""
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities: npt.NDArray[np.float32] = exponentials / exponentials.sum(1, keepdims=True)
+    return probabilities
+
+
+def cross_entropy(logits: Logits, labels: Labels) -> float:
+    """Return the mean over images of -log(probability of its class)."""
+    shifted = (logits - logits.max(1, keepdims=True)).astype(np.float64)
+    of_label = shifted[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(shifted).sum(1)) - of_label).mean())

@@ -1,0 +1,157 @@
+"""From a folder to what a run needs: images decoded, split, and recognisable later."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from addapt._errors import DataError, DomainError, OptionError
+from addapt.domains import check_classes
+from addapt.domains.info import IMAGE_PX_LIMIT
+from addapt.engines.base import Engine
+from addapt.gates import GateConfig
+from addapt.images import (
+    ImageFolder,
+    ImageSet,
+    auto_image_px,
+    load_images,
+    scan_folder,
+    split_validation,
+)
+from addapt.learning.controls import Controls
+from addapt.learning.gating import static_px
+
+MIN_IMAGE_PX = 32
+MAX_IMAGE_PX = IMAGE_PX_LIMIT
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The images of one run. `fingerprint` tells them from any others without reading them.
+
+    `full_px` is the size without gates; static gates of resolution make `image_px` smaller.
+    """
+
+    classes: tuple[str, ...]
+    train: ImageSet
+    val: ImageSet
+    image_px: int
+    full_px: int
+    fingerprint: str
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The image files of a folder and the size they will get; none is decoded yet.
+
+    `val_fraction` is the share to hold out where the folder has no split of its own.
+    """
+
+    contents: ImageFolder
+    image_px: int
+    full_px: int
+    val_fraction: float
+
+
+def refuse_store_inside(store: Path, folder: Path) -> None:
+    """Raise an OptionError if a store lies inside a folder of images."""
+    # Not Path.resolve: it fails on links in circles, of which scanning has better words to say.
+    place, images = (Path(os.path.realpath(path)) for path in (store, folder))
+    if place.is_relative_to(images):
+        raise OptionError(
+            f"The store {store} lies inside the folder of images {folder}, where it would be "
+            "taken for a class. Give another one with `store`."
+        )
+
+
+def check_image_px(image_px: int) -> None:
+    """Raise an OptionError if no images of this side can be learned from."""
+    if not MIN_IMAGE_PX <= image_px <= MAX_IMAGE_PX:
+        raise OptionError(f"`image_px` is {image_px}: give {MIN_IMAGE_PX} to {MAX_IMAGE_PX}.")
+
+
+def find_images(
+    folder: Path,
+    engine: Engine,
+    *,
+    image_px: int | None,
+    val_fraction: float,
+    gates: GateConfig | None,
+) -> FoundImages:
+    """Scan `folder`, and read headers where the size is left open.
+
+    Raises:
+        DataError: the folder cannot be learned from.
+        OptionError: the size or the fraction makes no sense.
+    """
+    if image_px is not None:
+        check_image_px(image_px)
+    if not 0 < val_fraction < 1:
+        raise OptionError(f"`val_fraction` is {val_fraction}: give a number between 0 and 1.")
+    contents = scan_folder(folder)
+    try:
+        check_classes(contents.classes)  # before the work, not after it
+    except DomainError as error:
+        raise DataError(f"The folder {folder} cannot be learned from. {error}") from error
+    full_px = image_px or auto_image_px(contents.train, engine.backbone.input.px)
+    smaller_px = full_px
+    if gates is not None and gates.shrinks_images:
+        smaller_px = static_px(engine, full_px, gates.compute)
+    return FoundImages(contents, smaller_px, full_px, val_fraction)
+
+
+def prepare_lesson(found: FoundImages, engine: Engine, seed: int, controls: Controls) -> Lesson:
+    """Decode everything and hold out validation images unless the folder has some.
+
+    Raises:
+        DataError: too little can be read to learn from.
+    """
+    contents = found.contents
+    images, unreadable = load_images(
+        (*contents.train, *contents.val),
+        found.image_px,
+        engine.backbone.input.interpolation,
+        controls.cache_bytes,
+        threads=engine.threads,
+        on_progress=controls.tell_reading,
+    )
+    val = set(contents.val) or set(split_validation(images.samples, found.val_fraction, seed)[1])
+    places: tuple[list[int], list[int]] = ([], [])
+    for i, sample in enumerate(images.samples):
+        places[sample in val].append(i)
+    train_set, val_set = (images.select(chosen) for chosen in places)
+    _refuse_gaps(contents.classes, train_set, val_set)
+    return Lesson(
+        classes=contents.classes,
+        train=train_set,
+        val=val_set,
+        image_px=found.image_px,
+        full_px=found.full_px,
+        fingerprint=_fingerprint(contents.root, train_set, val_set),
+        unreadable=unreadable,
+    )
+
+
+def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> None:
+    for label in sorted(set(range(len(classes))) - set(train.labels.tolist())):
+        raise DataError(
+            f"No image of the class {classes[label]!r} that can be read is left to learn from. "
+            "Mend or add some, or remove the class."
+        )
+    if not len(val):
+        raise DataError(
+            "None of the images to validate with can be read. Mend or add some, or remove their "
+            "folder, so that a part of the others is held out."
+        )
+
+
+def _fingerprint(root: Path, train: ImageSet, val: ImageSet) -> str:
+    """Hash which images there are, by place, class, size and time of change."""
+    digest = hashlib.sha256()
+    for part in (train, val):
+        digest.update(f"{len(part)} images\n".encode())
+        for sample, origin in zip(part.samples, part.origins, strict=True):
+            digest.update(os.fsencode(sample.path.relative_to(root)))
+            digest.update(f"\0{sample.label} {origin.size_bytes} {origin.changed_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""A split is complete, disjoint and alike for every class; three numbers decide all chance."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from addapt._errors import DataError, OptionError
+from addapt.images.chance import generator_of, split_validation
+from addapt.images.folder import Sample
+
+
+def make_samples(counts: list[int]) -> list[Sample]:
+    return [
+        Sample(Path(f"{label}/{i}.png"), label)
+        for label, count in enumerate(counts)
+        for i in range(count)
+    ]
+
+
+@given(
+    counts=st.lists(st.integers(2, 12), min_size=1, max_size=4),
+    fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_complete_disjoint_and_stratified(counts: list[int], fraction: float, seed: int) -> None:
+    samples = make_samples(counts)
+    train, val = split_validation(samples, fraction, seed)
+    assert split_validation(samples, fraction, seed) == (train, val)
+    assert len(train) + len(val) == len(samples)
+    assert train == tuple(sample for sample in samples if sample not in val)
+    assert val == tuple(sample for sample in samples if sample not in train)
+    val_counts = Counter(sample.label for sample in val)
+    for label, count in enumerate(counts):
+        assert 1 <= val_counts[label] <= count - 1
+        wanted = min(max(count * fraction, 1), count - 1)
+        assert abs(val_counts[label] - wanted) <= 0.5
+
+
+WHOLE = st.integers(0, 2**63 - 1)
+TRIPLES = st.tuples(WHOLE, st.integers(0, 9), WHOLE)
+
+
+@given(a=TRIPLES, b=TRIPLES)
+@example(a=(2**32, 5, 0), b=(0, 1, 5))  # the same words, one after another
+@example(a=(2**32, 0, 0), b=(0, 1, 0))
+@example(a=(0, 1, 0), b=(0, 0, 1))
+@example(a=(1, 0, 0), b=(0, 1, 0))
+@example(a=(0, 0, 2**32), b=(0, 0, 1))
+@example(a=(2**63 - 1, 0, 0), b=(2**63 - 2, 0, 0))
+def test_the_three_numbers_alone_decide(a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
+    drawn = generator_of(*a).integers(2**63, size=4).tolist()
+    np.random.default_rng().random()
+    assert generator_of(*a).integers(2**63, size=4).tolist() == drawn
+    assert (generator_of(*b).integers(2**63, size=4).tolist() == drawn) == (a == b)
+
+
+def test_chance_stays_the_same_from_version_to_version() -> None:
+    assert generator_of(1, 2, 3).integers(1000, size=5).tolist() == [925, 89, 40, 228, 335]
+
+
+def test_another_seed_gives_another_split_and_the_order_given_is_not_followed() -> None:
+    samples = make_samples([50, 50])
+    splits = {split_validation(samples, 0.2, seed)[1] for seed in range(20)}
+    assert len(splits) == 20
+    assert (*samples[:10], *samples[50:60]) not in splits
+
+
+def test_what_cannot_be_split() -> None:
+    for fraction in (0.0, 1.0, -0.1, 20, float("nan")):
+        with pytest.raises(OptionError, match=f"is {fraction}; it must lie between 0 and 1"):
+            split_validation(make_samples([4, 4]), fraction, 0)
+    with pytest.raises(DataError, match=r"1/0\.png is the only one of its class"):
+        split_validation(make_samples([4, 1]), 0.5, 0)

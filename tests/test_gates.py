@@ -1,0 +1,66 @@
+"""What may be asked of gates, and what a domain's file says about them."""
+
+import dataclasses
+import math
+
+import pytest
+
+from addapt import GateConfig
+from addapt._errors import DomainError, OptionError, UnknownNameError
+from addapt.gates import (
+    UNITS,
+    GateReport,
+    gates_fields,
+    gates_from,
+    require_gates,
+    share_words,
+    ungated_px,
+)
+from tests.domains.domain_cases import INFO
+
+
+def test_what_can_be_asked_and_the_usual_share_of_each_unit() -> None:
+    assert {unit: GateConfig(unit).compute for unit in UNITS} == {"resolution": 0.4, "blocks": 0.6}
+    assert GateConfig() == GateConfig("resolution", compute=0.4) != GateConfig(compute=0.6)
+    assert GateConfig().kind == "static"
+    assert GateConfig(dynamic=True, compute=1.0).kind == "dynamic"
+
+
+def test_what_cannot_be_asked() -> None:
+    for compute in (0.0, 1.01, math.nan):
+        with pytest.raises(OptionError, match=f"`compute` is {compute}: give a share above 0"):
+            GateConfig(compute=compute)
+    with pytest.raises(UnknownNameError, match="'block'.*'blocks'"):
+        GateConfig("block")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_file_says_what_was_asked(unit: str, dynamic: bool) -> None:
+    config = GateConfig(unit, dynamic, 0.5)
+    fields = gates_fields(config, 224, GateReport(0.5, 0.9, None, ((0.25, 0.75), (1.0,))))
+    assert fields["report"]["open_shares"] == [[0.25, 0.75], [1.0]]
+    info = dataclasses.replace(INFO, gates=fields)
+    assert gates_from(info) == require_gates("cells", info) == config
+    assert ungated_px(info) == (224 if (unit, dynamic) == ("resolution", False) else info.image_px)
+
+
+def test_a_file_without_gates() -> None:
+    assert gates_fields(None, 224, None) == {}
+    assert gates_from(INFO) is None
+    assert ungated_px(INFO) == INFO.image_px
+    with pytest.raises(OptionError, match="'cells' has no gates: learn it with `gates`"):
+        require_gates("cells", INFO)
+
+
+def test_a_file_whose_gates_leave_out_channels_says_how_to_learn_it_anew() -> None:
+    fields = gates_fields(GateConfig("blocks"), 224, GateReport(0.6, 0.9, 0.9, ((1.0,),)))
+    info = dataclasses.replace(INFO, gates=fields | {"unit": "channels"})
+    with pytest.raises(DomainError, match=r"leave out channels, .* Learn the domain again, with "):
+        gates_from(info)
+
+
+def test_shares_that_round_alike_are_told_apart() -> None:
+    assert share_words(0.5, 0.4) == ("50%", "40%")
+    assert share_words(0.3637, 0.3561) == ("36.4%", "35.6%")
+    assert share_words(0.36, 0.35999) == ("36.000%", "35.999%")
