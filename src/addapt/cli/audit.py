@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from addapt._errors import OptionError
-from addapt.backbones import backbone_entry
 from addapt.cli import options
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
-from addapt.methods import build_method
 
 if TYPE_CHECKING:
     from addapt.engines.torch.freezing import AuditRow
@@ -47,7 +45,9 @@ def audit(
                 "--method audits a method's own step, whatever the weights: leave out --plain, "
                 "--codes, --all and --weights."
             )
+        from addapt.backbones import backbone_entry
         from addapt.engines.torch.memory import audit_backbone, audit_method
+        from addapt.methods import build_method
 
         px = image_px or backbone_entry(backbone).input.px
         totals: dict[str, object]

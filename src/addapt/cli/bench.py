@@ -11,7 +11,6 @@ import typer
 
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import OptionError
-from addapt.backbones import backbone_entry
 from addapt.cli import options
 from addapt.cli.confusion import check_drawing
 from addapt.cli.flags import with_flags
@@ -83,6 +82,7 @@ def step(
             check_drawing(chart)
         if save is not None and not save.parent.is_dir():
             raise OptionError(f"The folder of {save} does not exist: make it first.")
+        from addapt.backbones import backbone_entry
         from addapt.bench.contender import Workload, check_comparison
         from addapt.bench.step import run_comparison
 
