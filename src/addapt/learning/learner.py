@@ -101,7 +101,7 @@ class Learner:
                 # Evaluation keeps nothing, but takes whole maps of all blocks.
                 evaluation_batch = 1 if budgeted else EVALUATION_BATCH
                 run = Run(name, self.store, self.engine, job, lesson, evaluation_batch)
-                state, gate_report = run.learn(controls, restart=restart)
+                state = run.learn(controls, restart=restart)
         path = self.store.path(name)
         info = self.store.info(name)
         return LearnReport(

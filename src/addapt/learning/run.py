@@ -11,7 +11,6 @@ from addapt._disk import write_atomically
 from addapt._errors import DomainError, TrainingError
 from addapt.domains import Store
 from addapt.engines.base import Engine, Model
-from addapt.gates import GateReport
 from addapt.learning.checkpoint import (
     history_lines,
     load_run,
@@ -48,13 +47,11 @@ class Run:
         self.job, self.lesson, self.evaluation_batch = job, lesson, evaluation_batch
         self._folder = store.state_path(name)
 
-    def learn(
-        self, controls: Controls, *, restart: bool = False
-    ) -> tuple[TrainingState, GateReport | None]:
-        """Train, going on with an unfinished run if there is one, and save the domain.
+    def learn(self, controls: Controls, *, restart: bool = False) -> TrainingState:
+        """Train, going on with an unfinished run if there is one; save the domain.
 
         Returns:
-            The run as it ended, and what its gates do if there are some.
+            The run as it ended.
 
         Raises:
             LearningStopped: `controls` said so.
@@ -89,9 +86,10 @@ class Run:
             if watch.exceeded_bytes is not None:
                 raise watch.error(self.name)
             raise self._stopped(state)
-        return state, self._finish(model, state, saver)
+        self._finish(model, state, saver)
+        return state
 
-    def _finish(self, model: Model, state: TrainingState, saver: StateSaver) -> GateReport | None:
+    def _finish(self, model: Model, state: TrainingState, saver: StateSaver) -> None:
         tensors: Mapping[str, npt.NDArray[Any]] = state.best
         gate_report = None
         if self.job.gates is not None:
@@ -110,7 +108,6 @@ class Run:
             write_atomically(self.store.history_path(self.name), history_lines(state))
         with contextlib.suppress(TrainingError):  # in nobody's way
             remove_run(self._folder)
-        return gate_report
 
     def _stopped(self, state: TrainingState) -> LearningStopped:
         return LearningStopped(

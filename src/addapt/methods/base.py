@@ -12,7 +12,7 @@ from addapt._errors import OptionError
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained unless the user says otherwise; LOG.md tells which were tried.
+    """How a method is trained unless the user says otherwise; LOG-archive.md has the trials.
 
     `lr` is Adam's peak learning rate (warm-up, then cosine to zero), `backbone_lr`
     that of parameters that started from pre-trained values or are as sensitive, if there are such.
