@@ -7,6 +7,7 @@ from addapt.backbones.catalogue import (
     backbone_entry,
 )
 from addapt.backbones.info import BackboneInfo, BlockInfo, InputInfo
+from addapt.backbones.networks import Block, ConvLayer, Network, network
 from addapt.backbones.pretrained import PretrainedPackage, weights_file
 
 __all__ = [
@@ -15,8 +16,12 @@ __all__ = [
     "BackboneEntry",
     "BackboneInfo",
     "BlockInfo",
+    "Block",
+    "ConvLayer",
     "InputInfo",
+    "Network",
     "PretrainedPackage",
     "backbone_entry",
+    "network",
     "weights_file",
 ]

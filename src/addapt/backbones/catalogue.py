@@ -17,7 +17,7 @@ class BackboneEntry:
 
     `features` is the length of what it makes of an image. `package` holds its published weights,
     None if whoever uses it brings some along. `weights_sha256` is the hash by which domains know
-    a network with those weights, see `addapt.engines.torch.backbones.weights_sha256`: it must
+    a network with those weights, see `addapt.backbones.weights.weights_sha256`: it must
     never change.
     """
 

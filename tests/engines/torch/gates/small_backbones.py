@@ -3,11 +3,12 @@
 import torch
 from torch import nn
 
-from addapt.backbones import BackboneInfo, InputInfo
+from addapt.backbones import IMAGENET_INPUT, BackboneInfo, InputInfo, Network
+from addapt.backbones.inverted_residuals import Stage, inverted_residuals, mobilenet_layer
+from addapt.backbones.random_weights import random_weights
+from addapt.backbones.resnets import resnet
 from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.backbones.conv_bn import ConvBn
-from addapt.engines.torch.backbones.inverted_residual import Stage, inverted_residuals
-from addapt.engines.torch.backbones.resnet import resnet
+from addapt.engines.torch.backbones.registry import build_backbone, fill
 
 STAGES = (Stage(1, 3, 1, 1, 8), Stage(2, 3, 2, 4, 8), Stage(2, 3, 1, 4, 8))
 
@@ -24,9 +25,13 @@ def small_backbone(kind: str = "inverted", seed: int = 0) -> Backbone:
 
 
 def plain_small_backbone(kind: str, seed: int = 0) -> Backbone:
+    described = _described(kind)
+    backbone = build_backbone(described)
+    fill(backbone, random_weights(described, seed))
+    drawn = 2 * sum(layer.weight_size for layer in described.layers())
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        backbone = _inverted() if kind == "inverted" else resnet(kind, kind, (2, 2))  # type: ignore[arg-type]
+        torch.empty(drawn).uniform_()  # batch norms come after the weights
         for layer in backbone.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.weight.uniform_(0.5, 1.5)
@@ -34,13 +39,11 @@ def plain_small_backbone(kind: str, seed: int = 0) -> Backbone:
     return backbone
 
 
-def _inverted() -> Backbone:
-    blocks, infos = inverted_residuals(8, STAGES, _conv_bn)
+def _described(kind: str) -> Network:
+    if kind != "inverted":
+        return resnet(kind, IMAGENET_INPUT, kind, (2, 2))  # type: ignore[arg-type]
+    blocks = inverted_residuals(8, STAGES, mobilenet_layer)
+    infos = tuple(block.info for block in blocks)
     info = BackboneInfo("small", InputInfo(64, (0.5,) * 3, (0.5,) * 3, "bicubic"), 8, infos)
-    tail = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Backbone(_conv_bn(3, 8, 3, 2, 1, True), blocks, tail, info)
-
-
-def _conv_bn(c_in: int, c_out: int, k: int, stride: int, groups: int, activation: bool) -> ConvBn:
-    conv = nn.Conv2d(c_in, c_out, k, stride, k // 2, groups=groups, bias=False)
-    return ConvBn(conv, nn.ReLU6(inplace=True) if activation else None)
+    stem = mobilenet_layer("stem", 3, 8, 3, 2, 1, activation="relu6")
+    return Network(info, stem, stem_pool=False, blocks=blocks, tail=None)

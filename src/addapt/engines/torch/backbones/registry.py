@@ -1,54 +1,24 @@
 """From a backbone's name to the network with its weights."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from addapt._errors import OptionError, WeightsError
-from addapt._text import printable
-from addapt.backbones import BACKBONES, backbone_entry, weights_file
-from addapt.engines.torch.backbones.base import Backbone, weights_sha256
-from addapt.engines.torch.backbones.efficientnet_lite import (
-    efficientnet_lite,
-    efficientnet_lite_names,
-)
-from addapt.engines.torch.backbones.fitting import Rename, fits, load_weights
-from addapt.engines.torch.backbones.mobilenet_v2 import mobilenet_v2, mobilenet_v2_names
-from addapt.engines.torch.backbones.resnet import resnet, resnet_names
-from addapt.engines.torch.backbones.weights_file import read_state
-
-
-@dataclass(frozen=True)
-class _Network:
-    """How to build a backbone of the catalogue, and what other programs call its tensors."""
-
-    build: Callable[..., Backbone]
-    rename: Rename
-
-
-def _efficientnet_lite(width: float, depth: float) -> _Network:
-    build = partial(efficientnet_lite, width=width, depth=depth)
-    return _Network(build, efficientnet_lite_names(depth))
-
-
-def _resnet(block: Literal["basic", "bottleneck"], *repeats: int) -> _Network:
-    return _Network(partial(resnet, block=block, repeats=repeats), resnet_names(repeats))
-
-
-_NETWORKS = {
-    "efficientnet_lite0": _efficientnet_lite(1.0, 1.0),
-    "efficientnet_lite1": _efficientnet_lite(1.0, 1.1),
-    "efficientnet_lite2": _efficientnet_lite(1.1, 1.2),
-    "resnet18": _resnet("basic", 2, 2, 2, 2),
-    "resnet26": _resnet("bottleneck", 2, 2, 2, 2),
-    "resnet50": _resnet("bottleneck", 3, 4, 6, 3),
-    "mobilenet_v2": _Network(mobilenet_v2, mobilenet_v2_names()),
-}
+from addapt.backbones import BACKBONES, Network, backbone_entry, network, weights_file
+from addapt.backbones.names import is_classifier
+from addapt.backbones.state_file import read_state
+from addapt.backbones.weights import load_weights
+from addapt.engines.torch.backbones.base import Backbone
+from addapt.engines.torch.backbones.blocks import build_block
+from addapt.engines.torch.backbones.conv_bn import ConvBn
 
 
 def load_backbone(
@@ -76,18 +46,11 @@ def load_backbone(
         WeightsError: the weights cannot be read or do not fit.
         OptionError: there is no such device here.
     """
-    package = backbone_entry(name).package
-    if weights is None and package is not None:
-        state = read_state(weights_file(package))
-        backbone, source = _filled(name, state, str(package)), f"ImageNet ({package})"
-    elif weights is None or weights == "random":
-        backbone, source = _random(name, seed), f"random (seed {seed})"
-    else:
-        path = Path(weights).expanduser()
-        backbone = _filled(name, read_state(path), f"file {path}")
-        source = f"file {printable(path.name)}"
-    sha256 = weights_sha256(backbone)
-    backbone.info = replace(backbone.info, weights=source, weights_sha256=sha256)
+    loaded = load_weights(name, weights, seed=seed)
+    backbone = unfilled_backbone(name)
+    fill(backbone, loaded.tensors)
+    backbone.info = replace(backbone.info, weights=loaded.source, weights_sha256=loaded.sha256)
+    del loaded  # a mapped file
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
     if not plain:
         backbone = backbone.lean(consume=True)
@@ -107,7 +70,32 @@ def load_backbone(
 def unfilled_backbone(name: str) -> Backbone:
     """Build the plain backbone called `name` on the device `meta`: weights take no memory."""
     with torch.device("meta"):
-        return _build(name)
+        return build_backbone(network(name))
+
+
+def build_backbone(described: Network) -> Backbone:
+    """Build the plain backbone of a description, its weights yet to be filled in."""
+    stem: nn.Module = ConvBn(described.stem)
+    if described.stem_pool:
+        stem = nn.Sequential(stem, nn.MaxPool2d(3, 2, padding=1))
+    tail = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if described.tail is not None:
+        tail.insert(0, ConvBn(described.tail))
+    return Backbone(stem, map(build_block, described.blocks), tail, described.info, check=False)
+
+
+def fill(backbone: Backbone, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """Give a plain backbone, which may be on the device `meta`, its weights.
+
+    It takes over the memory of those that may be written to, and copies the others.
+    """
+    state = {
+        name: _owned(tensors[name])
+        if name in tensors
+        else torch.zeros((), dtype=tensor.dtype)  # a batch counter
+        for name, tensor in backbone.state_dict().items()
+    }
+    backbone.load_state_dict(state, assign=True)
 
 
 def load_classifier(name: str) -> nn.Linear:
@@ -121,8 +109,8 @@ def load_classifier(name: str) -> nn.Linear:
         having = ", ".join(other for other, entry in BACKBONES.items() if entry.package)
         raise WeightsError(f"No ImageNet classifier is known for {name}. Take one of: {having}.")
     state = read_state(weights_file(package))
-    rest = load_weights(unfilled_backbone(name), state, _NETWORKS[name].rename, str(package))
-    tensors = {key.rpartition(".")[2]: tensor for key, tensor in rest.items()}
+    names = [name for name in state if is_classifier(name)]
+    tensors = {name.rpartition(".")[2]: _owned(state[name]) for name in names}
     classes, features = tensors["weight"].shape
     with torch.device("meta"):
         classifier = nn.Linear(features, classes)
@@ -130,28 +118,5 @@ def load_classifier(name: str) -> nn.Linear:
     return classifier.requires_grad_(False)
 
 
-def _build(name: str) -> Backbone:
-    entry = backbone_entry(name)
-    return _NETWORKS[name].build(name, input=entry.input)
-
-
-def _random(name: str, seed: int) -> Backbone:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return _build(name)
-
-
-def _filled(name: str, state: dict[str, Tensor], source: str) -> Backbone:
-    backbone = unfilled_backbone(name)
-    try:
-        load_weights(backbone, state, _NETWORKS[name].rename, source)
-    except WeightsError as error:
-        fitting = [
-            other
-            for other, network in _NETWORKS.items()
-            if fits(unfilled_backbone(other), state, network.rename)
-        ]
-        if not fitting or name in fitting:
-            raise
-        raise WeightsError(f"{error} They fit {' and '.join(fitting)}.") from error
-    return backbone
+def _owned(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "ALIGNED", "WRITEABLE"]))

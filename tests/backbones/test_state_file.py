@@ -9,26 +9,27 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
 from addapt._errors import WeightsError
-from addapt.engines.torch.backbones.weights_file import (
-    MAX_FILE_BYTES,
-    MAX_LISTING_BYTES,
-    MAX_NAME_LENGTH,
-    read_state,
-)
+from addapt.backbones.state_file import MAX_FILE_BYTES, MAX_NAME_LENGTH, read_state
+from addapt.backbones.torch_file import MAX_LISTING_BYTES
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, -1.0])}
 
 
-def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+def same(found: dict[str, NDArray[Any]], expected: dict[str, Tensor]) -> bool:
     return found.keys() == expected.keys() and all(
-        torch.equal(found[name], expected[name]) for name in expected
+        found[name].dtype == expected[name].numpy().dtype
+        and np.array_equal(found[name], expected[name].numpy())
+        for name in expected
     )
 
 
@@ -238,6 +239,22 @@ def test_a_tar_archive_is_never_unpacked(tmp_path: Path) -> None:
             read_state(path)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int64", "bool"])
+def test_safetensors_of_every_type(dtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    tensor = torch.tensor([[1.0, -3.140625, 0.0]]).to(getattr(torch, dtype))
+    save_file({**STATE, "c": tensor, "empty": tensor[:, :0]}, path)
+    expected = tensor.float() if dtype == "bfloat16" else tensor
+    assert same(read_state(path), {**STATE, "c": expected, "empty": expected[:, :0]})
+
+
+def test_safetensors_of_other_types_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(2, dtype=torch.float8_e4m3fn)}, path)
+    with pytest.raises(WeightsError, match=r"its tensor a holds numbers of type F8_E4M3\. Give a"):
+        read_state(path)
+
+
 def safetensors(header: object, data: bytes = b"\0" * 8) -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
@@ -304,8 +321,10 @@ def test_damaged_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
         path = tmp_path / f"{i}{whole.suffix}"
         path.write_bytes(damaged)
         try:
-            assert all(isinstance(tensor, Tensor) for tensor in read_state(path).values())
+            state = read_state(path)
         except WeightsError as error:
             refused += 1
             assert str(path) in str(error)
+        else:
+            assert all(np.isfinite(array).size == array.size for array in state.values())
     assert 50 <= refused < 200
