@@ -57,6 +57,12 @@ def remember(kind: str, question: Mapping[str, Any], answer: Mapping[str, Any]) 
         write_atomically(path, json.dumps(content, indent=1).encode())
 
 
+def forget(kind: str, question: Mapping[str, Any]) -> None:
+    """Take back an answer that turned out to be wrong."""
+    with suppress(OSError, RuntimeError):
+        _path(kind, _text(question)).unlink()
+
+
 def _text(question: Mapping[str, Any]) -> str:
     return json.dumps(dict(question), sort_keys=True)
 

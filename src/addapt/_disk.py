@@ -3,8 +3,8 @@
 import contextlib
 import errno
 import os
-import secrets
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 _ELSEWHERE = "choose another folder, or make this one writable"
@@ -14,6 +14,7 @@ _REASONS = {
     errno.EPERM: ("permission was denied", _ELSEWHERE),
     errno.ENOSPC: ("the disk is full", "free some space and try again"),
     errno.EDQUOT: ("your disk quota is used up", "free some space and try again"),
+    errno.EFBIG: ("files cannot be so large there", "choose a folder on another disk"),
     errno.ENOENT: ("there is no such file or folder", "check the path"),
     errno.ENOTDIR: ("a part of this path is a file, not a folder", "choose another folder"),
     errno.EEXIST: ("something of that name is in the way", "move it away or choose another name"),
@@ -30,15 +31,22 @@ def disk_reason(error: OSError) -> str:
     return f"{reason}: {remedy}."
 
 
-def write_atomically(path: Path, *parts: bytes | bytearray) -> None:
+def write_atomically(path: Path, *parts: bytes | bytearray | memoryview) -> None:
     """Write `parts` to `path`: a file that was there stays until the new one is on the disk.
 
     Raises:
         OSError: as the system gives it, or there is too little space to begin; nothing is left
             behind.
     """
-    require_space(path.parent, sum(memoryview(part).nbytes for part in parts))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    stream_atomically(path, parts, sum(memoryview(part).nbytes for part in parts))
+
+
+def stream_atomically(
+    path: Path, parts: Iterable[bytes | bytearray | memoryview], size_bytes: int
+) -> None:
+    """Write parts, `size_bytes` in all, that need not be in memory together; else the same."""
+    require_space(path.parent, size_bytes)
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
             for part in parts:
@@ -51,6 +59,16 @@ def write_atomically(path: Path, *parts: bytes | bytearray) -> None:
             temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def move_atomically(source: Path, target: Path) -> None:
+    """Give a file that is on the disk another name on the same disk, over one that was there.
+
+    Raises:
+        OSError: as the system gives it.
+    """
+    source.replace(target)
+    _sync_folder(target.parent)
 
 
 def make_folder(folder: Path) -> None:

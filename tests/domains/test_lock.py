@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from addapt._errors import DomainError
-from addapt.domains import lock
+from addapt.domains import lock, temporary_prefix
 from addapt.domains.lock import is_being_written, writing
 from addapt.domains.store import Store
 from tests.domains.domain_cases import INFO, tensors
@@ -145,6 +145,7 @@ def test_a_writer_removes_what_was_left_over_unless_it_is_in_use(tmp_path: Path)
         unfinished / ".state.safetensors.0123abcd.tmp",
         tmp_path / ".a.history.safetensors.0123abcd.tmp",  # of a domain called "a.history"
         tmp_path / ".c.safetensors.0123abcd.tmp",
+        tmp_path / f"{temporary_prefix('a')}z_9xy012.tmp",  # as the system names scratch files
     ]
     kept = [
         tmp_path / ".b.safetensors.0123abcd.tmp",

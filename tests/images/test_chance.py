@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from addapt._errors import DataError, OptionError
 from addapt.images.chance import generator_of, split_validation
-from addapt.images.folder import Sample
+from addapt.images.samples import Sample, Samples
 
 
-def make_samples(counts: list[int]) -> list[Sample]:
-    return [
+def make_samples(counts: list[int]) -> Samples:
+    return Samples.of(
         Sample(Path(f"{label}/{i}.png"), label)
         for label, count in enumerate(counts)
         for i in range(count)
-    ]
+    )
 
 
 @given(
@@ -26,14 +26,12 @@ def make_samples(counts: list[int]) -> list[Sample]:
     fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
     seed=st.integers(0, 2**63 - 1),
 )
-def test_complete_disjoint_and_stratified(counts: list[int], fraction: float, seed: int) -> None:
+def test_every_class_is_split_alike(counts: list[int], fraction: float, seed: int) -> None:
     samples = make_samples(counts)
-    train, val = split_validation(samples, fraction, seed)
-    assert split_validation(samples, fraction, seed) == (train, val)
-    assert len(train) + len(val) == len(samples)
-    assert train == tuple(sample for sample in samples if sample not in val)
-    assert val == tuple(sample for sample in samples if sample not in train)
-    val_counts = Counter(sample.label for sample in val)
+    chosen = split_validation(samples, fraction, seed)
+    assert np.array_equal(split_validation(samples, fraction, seed), chosen)
+    assert len(chosen) == len(samples)
+    val_counts = Counter(samples.labels[chosen].tolist())
     for label, count in enumerate(counts):
         assert 1 <= val_counts[label] <= count - 1
         wanted = min(max(count * fraction, 1), count - 1)
@@ -64,9 +62,16 @@ def test_chance_stays_the_same_from_version_to_version() -> None:
 
 def test_another_seed_gives_another_split_and_the_order_given_is_not_followed() -> None:
     samples = make_samples([50, 50])
-    splits = {split_validation(samples, 0.2, seed)[1] for seed in range(20)}
+    splits = {
+        tuple(np.flatnonzero(split_validation(samples, 0.2, seed)).tolist()) for seed in range(20)
+    }
     assert len(splits) == 20
-    assert (*samples[:10], *samples[50:60]) not in splits
+    assert (*range(10), *range(50, 60)) not in splits
+
+
+def test_the_split_stays_the_same_from_version_to_version() -> None:
+    chosen = split_validation(make_samples([9, 2, 14]), 0.3, 5)
+    assert np.flatnonzero(chosen).tolist() == [1, 3, 5, 9, 13, 16, 21, 23]
 
 
 def test_what_cannot_be_split() -> None:

@@ -1,12 +1,14 @@
 """Both layouts are found, junk is passed over, and every wrong folder gets its own sentence."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from addapt._errors import DataError
-from addapt.images.folder import Sample, scan_classes, scan_folder
+from addapt.images.folder import scan_classes, scan_folder
+from addapt.images.samples import Sample
 
 
 def put(root: Path, *names: str) -> None:
@@ -17,7 +19,7 @@ def put(root: Path, *names: str) -> None:
         Image.new("L", (1, 1)).save(path)
 
 
-def names(root: Path, samples: tuple[Sample, ...]) -> list[tuple[str, int]]:
+def names(root: Path, samples: Sequence[Sample]) -> list[tuple[str, int]]:
     return [(sample.path.relative_to(root).as_posix(), sample.label) for sample in samples]
 
 
@@ -35,7 +37,7 @@ def test_class_folders(tmp_path: Path) -> None:
         ("dog/b.png", 1),
         ("dog/x.jpg/2.png", 1),
     ]
-    assert found.val == ()
+    assert len(found.val) == 0
 
 
 def test_junk_is_passed_over(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_train_is_a_split_or_a_class(
 ) -> None:
     put(tmp_path, *(f"{image}.png" for image in images))
     assert scan_folder(tmp_path).classes == classes
-    assert scan_folder(tmp_path).val == ()
+    assert len(scan_folder(tmp_path).val) == 0
 
 
 def test_a_link_in_place_of_a_class_folder_is_named(tmp_path: Path) -> None:

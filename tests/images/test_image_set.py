@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from addapt._errors import DataError, OptionError, UnknownNameError
-from addapt.images.folder import Sample
 from addapt.images.image_set import auto_image_px, load_images
+from addapt.images.samples import Sample
 
 PX = 8
 IMAGE_BYTES = 3 * PX * PX
@@ -50,7 +50,7 @@ def test_images_labels_and_paths(tmp_path: Path) -> None:
     assert messages == ()
     assert len(loaded) == 6
     assert loaded.px == PX
-    assert loaded.samples == tuple(samples)
+    assert list(loaded.samples) == samples
     assert loaded.labels.dtype == np.int64
     assert loaded.labels.tolist() == [0, 1, 0, 1, 0, 1]
     batch = loaded.batch([4, 1, 4])
@@ -136,9 +136,21 @@ def test_what_files_were_like_before_reading(tmp_path: Path) -> None:
     sizes = [samples[i].path.stat().st_size for i in (0, 2, 3)]
     for sample in samples:
         sample.path.unlink()
-    assert [origin.size_bytes for origin in loaded.origins] == sizes
-    assert loaded.origins[1].changed_ns == 7
-    assert loaded.select([2, 1]).origins == (loaded.origins[2], loaded.origins[1])
+    assert [loaded.origin(place).size_bytes for place in range(3)] == sizes
+    assert loaded.origin(1).changed_ns == 7
+    chosen = loaded.select([2, 1])
+    assert [chosen.origin(place) for place in (0, 1)] == [loaded.origin(2), loaded.origin(1)]
+    assert os.fsdecode(chosen.name(1)) == str(samples[2].path)
+
+
+def test_a_file_of_another_century(tmp_path: Path) -> None:
+    """Some file systems know times of which nanoseconds since 1970 do not fit into 64 bits."""
+    samples = write(tmp_path, 2)
+    os.utime(samples[0].path, (0, 2**34 - 1))
+    os.utime(samples[1].path, (0, -(2**31)))
+    loaded, _ = load_images(samples, PX, "bicubic")
+    assert loaded.origin(1).changed_ns == -(2**31) * 10**9
+    assert abs(loaded.origin(0).changed_ns) < 2**63
 
 
 def test_what_files_turn_into_between_finding_and_reading_them(tmp_path: Path) -> None:
@@ -167,7 +179,7 @@ def test_unreadable_images_are_left_out_and_told(tmp_path: Path) -> None:
     assert len(loaded) == len(loaded.labels) == 18
     assert [message.split()[0] for message in messages] == [str(samples[i].path) for i in (3, 8)]
     readable = [i for i in range(20) if i not in (3, 8)]
-    assert loaded.samples == tuple(samples[i] for i in readable)
+    assert list(loaded.samples) == [samples[i] for i in readable]
     assert loaded.labels.tolist() == [i % 2 for i in readable]
     assert loaded.batch(range(18))[:, 0, 0, 0].tolist() == readable
 

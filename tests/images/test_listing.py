@@ -133,5 +133,5 @@ def test_50_000_files_in_one_class(tmp_path: Path) -> None:
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(contents.train) == 50_002
-    assert [sample.path.name for sample in contents.train[:1]] == ["image 00000.jpg"]
-    assert peak_bytes < 50_000_000
+    assert contents.train[0].path.name == "image 00000.jpg"
+    assert peak_bytes < 10_000_000

@@ -3,7 +3,7 @@
 from addapt.domains.file import DomainFile, open_domain, read_domain, read_info, write_domain
 from addapt.domains.header import TensorPlace
 from addapt.domains.info import SCHEMA, DomainInfo, check_backbone, check_classes
-from addapt.domains.layout import check_name
+from addapt.domains.layout import check_name, temporary_prefix
 from addapt.domains.lock import writing
 from addapt.domains.store import Store
 
@@ -19,6 +19,7 @@ __all__ = [
     "open_domain",
     "read_domain",
     "read_info",
+    "temporary_prefix",
     "write_domain",
     "writing",
 ]

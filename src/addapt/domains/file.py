@@ -100,14 +100,14 @@ def write_domain(path: Path, info: DomainInfo, tensors: Mapping[str, NDArray[Any
         DomainError: the folder is missing or not writable, the disk is full, or the
             description is too long.
     """
-    header, data = seal(_DESCRIPTION, info.to_json(), tensors)
-    if len(header) > HEADER_LIMIT_BYTES:
+    parts = seal(_DESCRIPTION, info.to_json(), tensors)
+    if len(parts[0]) > HEADER_LIMIT_BYTES:
         raise DomainError(
-            f"{path} was not written: its description takes {len(header)} bytes, more than the "
+            f"{path} was not written: its description takes {len(parts[0])} bytes, more than the "
             f"{HEADER_LIMIT_BYTES} allowed. Use fewer classes or shorter class names."
         )
     try:
-        write_atomically(path, header, data)
+        write_atomically(path, *parts)
     except OSError as error:
         raise DomainError(f"{path} could not be written because {disk_reason(error)}") from error
 

@@ -107,13 +107,16 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def checksum(text: str, tensors: Mapping[str, TensorPlace], data: bytearray | memoryview) -> str:
+def checksum(
+    text: str, tensors: Mapping[str, TensorPlace], *data: bytes | bytearray | memoryview
+) -> str:
     """Hash a description, the table of tensors and the tensors' bytes, in hexadecimal."""
     table = {
         name: (place.dtype, place.shape, place.start, place.end) for name, place in tensors.items()
     }
     digest = hashlib.sha256(json.dumps([text, table], sort_keys=True).encode())
-    digest.update(data)
+    for piece in data:
+        digest.update(piece)
     return digest.hexdigest()
 
 

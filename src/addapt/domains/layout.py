@@ -16,8 +16,8 @@ NAME_LENGTH = 64
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 # Windows opens a device, not a file, under these names, whatever suffix follows.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-# As `write_atomically` calls them: ".NAME.safetensors.0123abcd.tmp".
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+# As `write_atomically` and `tempfile` call them: ".NAME.safetensors.0123abcd.tmp".
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-z_]{8}\.tmp")
 
 
 def check_name(name: str) -> str:
@@ -39,6 +39,14 @@ def may_be_name(text: str) -> bool:
     """Tell whether a domain may be called so."""
     is_name = len(text) <= NAME_LENGTH and _NAME.fullmatch(text)
     return bool(is_name and not _DEVICE.fullmatch(text))
+
+
+def temporary_prefix(name: str) -> str:
+    """Return how to begin the name of a temporary file in a store, so that `leftovers` knows it.
+
+    Eight characters as `tempfile` draws them, and ".tmp" belong behind it.
+    """
+    return f".{check_name(name)}{SUFFIX}."
 
 
 def leftovers(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -20,26 +20,25 @@ _ALIGNMENT_BYTES = 8  # the header is padded with spaces, so that tensors begin 
 _BFLOAT16 = "bfloat16"  # the upper half of a float32; numpy has no such type
 
 
-def seal(key: str, text: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[bytes, bytearray]:
-    """Return a file's beginning, up to its header's end, and the tensors' bytes.
+def seal(key: str, text: str, tensors: Mapping[str, NDArray[Any]]) -> list[bytes | memoryview]:
+    """Return the parts of a file: its beginning, up to its header's end, then each tensor's bytes.
 
     The same inputs give the same bytes. In the header `text` is called `key`. The tensors may have
     any order in memory and even lie in the same place.
 
-    *Memory:* the bytes of all tensors.
+    *Memory:* the bytes of those tensors alone that do not lie in C's order.
     """
     places: dict[str, TensorPlace] = {}
+    data: list[bytes | memoryview] = []
     end = 0
     # Those of large elements first, so that each lies aligned.
     for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):
         tensor = tensors[name]
         start, end = end, end + tensor.nbytes
         places[name] = TensorPlace(tensor.dtype.name, tensor.shape, start, end)
-    data = bytearray(end)
-    for name, place in places.items():
-        _view(data, place)[...] = tensors[name]
+        data.append(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
     entries: dict[str, object] = {
-        METADATA: {key: text, "format": "pt", CHECKSUM: checksum(text, places, data)}
+        METADATA: {key: text, "format": "pt", CHECKSUM: checksum(text, places, *data)}
     }
     for name, place in places.items():
         entries[name] = {
@@ -49,7 +48,7 @@ def seal(key: str, text: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[byte
         }
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % _ALIGNMENT_BYTES)
-    return len(header).to_bytes(LENGTH_BYTES, "little") + header, data
+    return [len(header).to_bytes(LENGTH_BYTES, "little") + header, *data]
 
 
 def unseal(

@@ -3,8 +3,11 @@
 from addapt.images.chance import ORDER, VARIATION, generator_of, split_validation
 from addapt.images.decode import read_image
 from addapt.images.decode_many import decoding_bytes, usable_threads
-from addapt.images.folder import ImageFolder, Sample, scan_classes, scan_folder
+from addapt.images.folder import ImageFolder, scan_classes, scan_folder
 from addapt.images.image_set import ImageSet, auto_image_px, load_images
+from addapt.images.kept import ScratchFile
+from addapt.images.one_pass import OnePass
+from addapt.images.samples import Sample, Samples
 from addapt.images.vary import Augmentation
 
 __all__ = [
@@ -13,7 +16,10 @@ __all__ = [
     "Augmentation",
     "ImageFolder",
     "ImageSet",
+    "OnePass",
     "Sample",
+    "Samples",
+    "ScratchFile",
     "auto_image_px",
     "decoding_bytes",
     "generator_of",

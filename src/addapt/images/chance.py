@@ -1,11 +1,10 @@
 """What is left to chance, and comes out the same again: generators, and images set aside."""
 
-from collections.abc import Sequence
-
 import numpy as np
+import numpy.typing as npt
 
 from addapt._errors import DataError, OptionError
-from addapt.images.folder import Sample
+from addapt.images.samples import Samples
 
 ORDER, VARIATION, SPLIT = range(3)  # purposes: of an epoch's images, of a step's, of all
 
@@ -20,10 +19,8 @@ def generator_of(seed: int, purpose: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(numbers))
 
 
-def split_validation(
-    samples: Sequence[Sample], fraction: float, seed: int
-) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Split `samples` into those to learn from and those to check on, in their given order.
+def split_validation(samples: Samples, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose among `samples` those to check on; from the others is learned.
 
     Every class is split alike, with at least one image on either side. The same seed gives
     the same split, whatever random numbers were drawn elsewhere.
@@ -37,13 +34,10 @@ def split_validation(
             f"The share of images to check on is {fraction}; it must lie between 0 and 1, "
             "such as 0.2."
         )
-    of_class: dict[int, list[int]] = {}
-    for i, sample in enumerate(samples):
-        of_class.setdefault(sample.label, []).append(i)
     generator = generator_of(seed, SPLIT, 0)
-    val: set[int] = set()
-    for label in sorted(of_class):
-        indices = of_class[label]
+    chosen = np.zeros(len(samples), np.bool_)
+    for label in np.unique(samples.labels):
+        indices = np.flatnonzero(samples.labels == label)
         if len(indices) == 1:
             raise DataError(
                 f"The image {samples[indices[0]].path} is the only one of its class. At least "
@@ -51,8 +45,5 @@ def split_validation(
             )
         generator.shuffle(indices)
         count = min(max(round(len(indices) * fraction), 1), len(indices) - 1)
-        val.update(indices[:count])
-    return (
-        tuple(sample for i, sample in enumerate(samples) if i not in val),
-        tuple(sample for i, sample in enumerate(samples) if i in val),
-    )
+        chosen[indices[:count]] = True
+    return chosen

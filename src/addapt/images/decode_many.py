@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
+import numpy.typing as npt
 from PIL import Image
 
 from addapt._errors import DataError, OptionError
@@ -39,7 +38,10 @@ class Origin(NamedTuple):
     crc32: int
 
 
-Decoded = tuple[UInt8[ndarray, "px px 3"], Origin]
+# The same as rows of an array, for many images.
+ORIGINS = np.dtype([("size_bytes", np.int64), ("changed_ns", np.int64), ("crc32", np.uint32)])
+
+Decoded = tuple[npt.NDArray[np.uint8], Origin]
 
 
 def usable_threads(threads: int | None = None) -> int:
@@ -85,7 +87,12 @@ def _decode(path: Path, px: int, resampling: Image.Resampling) -> Decoded | Data
     except DataError as error:
         return error
     pixels = np.array(image.resize((px, px), resampling))
-    return pixels, Origin(status.st_size, status.st_mtime_ns, zlib.crc32(pixels.data))
+    return pixels, Origin(status.st_size, _in_64_bits(status.st_mtime_ns), zlib.crc32(pixels.data))
+
+
+def _in_64_bits(number: int) -> int:
+    """Cut off what a file system may know of times after the year 2262."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def decoding_bytes(paths: Iterable[Path], px: int, threads: int | None = None) -> int:

@@ -6,15 +6,17 @@ Two layouts: `root/class/...`, or `root/train/class/...` with `root/val/class/..
 
 import difflib
 import errno
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+import numpy as np
+
 from addapt._errors import DataError
 from addapt.images.decode import IMAGE_SUFFIXES
 from addapt.images.listing import entries, files, is_image, leads_to_folder, subfolders
+from addapt.images.samples import Sample, Samples
 
 VAL_NAMES = ("val", "valid", "validation")
 SPLIT_NAMES = frozenset({"train", "test", *VAL_NAMES})
@@ -30,22 +32,24 @@ _UNLISTED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image file and its class, an index into the classes' names."""
-
-    path: Path
-    label: int
-
-
 @dataclass(frozen=True)
 class ImageFolder:
-    """What a folder holds. `val` is empty when the folder has no split of its own."""
+    """What a folder holds: of all `samples`, the first are there to learn from."""
 
     root: Path
     classes: tuple[str, ...]
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
+    samples: Samples
+    train_images: int
+
+    @property
+    def train(self) -> Samples:
+        """The images to learn from."""
+        return self.samples[: self.train_images]
+
+    @property
+    def val(self) -> Samples:
+        """The images to check on; there are none when the folder has no split of its own."""
+        return self.samples[self.train_images :]
 
 
 def scan_folder(root: Path) -> ImageFolder:
@@ -69,8 +73,8 @@ def scan_folder(root: Path) -> ImageFolder:
         classes = tuple(folder.name for folder in folders)
         if len(folders) == 1:
             raise DataError(_only_one_class(folders[0]))
-        train = _samples(folders, classes)
-        images_of = Counter(sample.label for sample in train)
+        train = _samples(root, folders, classes)
+        images_of = np.bincount(train.labels, minlength=len(classes))
         for label, folder in enumerate(folders):
             if images_of[label] == 0:
                 raise DataError(
@@ -82,11 +86,13 @@ def scan_folder(root: Path) -> ImageFolder:
                     f"The class folder {folder} holds a single image. At least two are needed: "
                     "one to learn from and one to check on."
                 )
-        val = () if val_folder is None else _known_samples(val_folder, classes)
-        return ImageFolder(root, classes, train, val)
+        samples = train
+        if val_folder is not None:
+            samples += _known_samples(root, val_folder, classes)
+        return ImageFolder(root, classes, samples, len(train))
 
 
-def scan_classes(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
+def scan_classes(root: Path, classes: Sequence[str]) -> Samples:
     """Find the images in `root` to check on, labelled by their place in `classes`.
 
     Of a folder that is split, `test` is taken, or else `val`. Classes may be absent.
@@ -96,7 +102,7 @@ def scan_classes(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
             without a part to check on.
     """
     with _listing(root):
-        return _known_samples(_folder_to_check(root, classes), classes)
+        return _known_samples(root, _folder_to_check(root, classes), classes)
 
 
 @contextmanager
@@ -162,7 +168,7 @@ def _class_folders(root: Path) -> list[Path]:
         raise DataError(f"The folder {root} does not exist: check the path.")
     if not root.is_dir():
         raise DataError(f"{root} is a file. Give the folder that holds one folder per class.")
-    found = entries(root)
+    found = list(entries(root))
     folders = [entry for entry in found if leads_to_folder(entry)]
     for entry in folders:
         if entry.is_symlink():
@@ -181,8 +187,8 @@ def _class_folders(root: Path) -> list[Path]:
     raise DataError(f"The folder {root} holds {what}. It should hold one folder per class.")
 
 
-def _known_samples(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
-    folders = _class_folders(root)
+def _known_samples(root: Path, part: Path, classes: Sequence[str]) -> Samples:
+    folders = _class_folders(part)
     for folder in folders:
         if folder.name not in classes:
             nearest = difflib.get_close_matches(folder.name, classes, n=1)
@@ -191,20 +197,21 @@ def _known_samples(root: Path, classes: Sequence[str]) -> tuple[Sample, ...]:
                 f"The class folder {folder} is not one of the known classes.{hint} "
                 f"Known: {', '.join(classes)}. Rename or remove the folder."
             )
-    samples = _samples(folders, classes)
+    samples = _samples(root, folders, classes)
     if not samples:
-        raise DataError(f"The class folders in {root} hold no images.{_other_files(root)}")
+        raise DataError(f"The class folders in {part} hold no images.{_other_files(part)}")
     return samples
 
 
-def _samples(folders: Sequence[Path], classes: Sequence[str]) -> tuple[Sample, ...]:
+def _samples(root: Path, folders: Sequence[Path], classes: Sequence[str]) -> Samples:
     label_of = {name: label for label, name in enumerate(classes)}
-    return tuple(
+    found = (
         Sample(Path(entry.path), label_of[folder.name])
         for folder in folders
         for entry in files(folder)
         if is_image(entry)
     )
+    return Samples.of(found, root)
 
 
 def _only_one_class(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""All images of a set, decoded and resized once, and kept as far as the memory given allows."""
+"""All images of a set, decoded and resized once, and kept as far as there is room."""
 
 import math
 import statistics
@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import numpy as np
-from jaxtyping import Int64, UInt8
-from numpy import ndarray
+import numpy.typing as npt
 from PIL import Image
 
 from addapt._errors import DataError, OptionError, UnknownNameError
 from addapt.images.decode import read_size
-from addapt.images.decode_many import Origin, decode_in_order
-from addapt.images.folder import Sample
+from addapt.images.decode_many import ORIGINS, Origin, decode_in_order
+from addapt.images.kept import KeptImages, Pixels, ScratchFile
+from addapt.images.samples import Indices, Sample, Samples
 
 MAX_UNREADABLE_SHARE = 0.1
 FLOOR_PX = 96  # of sizes chosen automatically
@@ -29,61 +29,81 @@ class ImageSet:
     The whole image is squeezed into the square and nothing is cropped: people frame what
     they photograph by hand, and what tells one class from another may touch the border.
 
-    `cache` holds images as (images, px, px, 3), `rows[i]` the place of image i in it; an
-    image whose row is -1 is decoded anew each time it is asked for, and has to be the same then.
+    The set has those at `indices` of the `samples` that were loaded; `kept` numbers them likewise.
+    An image that is not kept is decoded anew each time it is asked for, and has to be the same
+    then.
     """
 
     def __init__(
         self,
-        samples: Sequence[Sample],
-        origins: Sequence[Origin],
-        px: int,
+        samples: Samples,
+        origins: npt.NDArray[np.void],
         interpolation: str,
-        cache: UInt8[ndarray, "m px px 3"],
-        rows: Int64[ndarray, " n"],
+        kept: KeptImages,
+        indices: npt.NDArray[np.int64],
     ) -> None:
-        self.samples = tuple(samples)
-        self.origins = tuple(origins)
-        self.labels: Int64[ndarray, " n"] = np.array([sample.label for sample in samples], np.int64)
-        self.px = px
+        self.indices = indices
+        self.labels: npt.NDArray[np.int64] = samples.labels[indices]
+        self.px = kept.px
+        self._samples, self._origins = samples, origins
         self._interpolation = interpolation
-        self._cache = cache
-        self._rows = rows
+        self._kept = kept
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.indices)
 
-    def select(self, indices: Sequence[int]) -> "ImageSet":
-        """Give a set of some of the images; the memory that keeps them is shared."""
-        samples = [self.samples[i] for i in indices]
-        origins = [self.origins[i] for i in indices]
-        rows = self._rows[np.asarray(indices, np.int64)]
-        return ImageSet(samples, origins, self.px, self._interpolation, self._cache, rows)
+    @property
+    def samples(self) -> Samples:
+        """The files and their classes."""
+        return self._samples.select(self.indices)
 
-    def batch(
-        self, indices: Int64[ndarray, " n"] | Sequence[int], threads: int | None = None
-    ) -> UInt8[ndarray, "n px px 3"]:
-        """Give the images at `indices`, in that order; `threads` decode what was not kept.
+    def name(self, place: int) -> bytes:
+        """Return an image's path below the folder of all, as the system writes it."""
+        return self._samples.name(self.indices[place])
+
+    def origin(self, place: int) -> Origin:
+        """Return what an image's file was like when it was read."""
+        return Origin(*self._origins[self.indices[place]].item())
+
+    @property
+    def warning(self) -> str | None:
+        """Why images are decoded anew that should have been kept, in words."""
+        return self._kept.warning
+
+    def select(self, places: Indices) -> "ImageSet":
+        """Give a set of some of the images; what keeps them is shared."""
+        indices = self.indices[np.asarray(places, np.int64)]
+        return ImageSet(self._samples, self._origins, self._interpolation, self._kept, indices)
+
+    def batch(self, places: Indices, threads: int | None = None) -> Pixels:
+        """Give the images at `places` in the set, in that order: (n, px, px, 3).
+
+        Args:
+            places: of images.
+            threads: they decode what was not kept.
 
         Raises:
-            IndexError: an index is not in 0 ... len - 1.
+            IndexError: a place is not in 0 ... len - 1.
             DataError: an image that was not kept can no longer be read, or is another one now.
         """
-        wanted = np.asarray(indices, dtype=np.int64)
+        wanted = np.asarray(places, dtype=np.int64)
         if ((wanted < 0) | (wanted >= len(self))).any():
             raise IndexError(f"indices {wanted.tolist()}, but there are {len(self)} images")
-        rows = self._rows[wanted]
-        cached = rows >= 0
-        images = np.empty((len(wanted), self.px, self.px, 3), dtype=np.uint8)
-        images[cached] = self._cache[rows[cached]]
-        places = (~cached).nonzero()[0]
-        paths = [self.samples[i].path for i in wanted[places]]
+        numbers = self.indices[wanted].tolist()
+        checksums = self._origins["crc32"][numbers].tolist()
+        images = np.empty((len(numbers), self.px, self.px, 3), dtype=np.uint8)
+        anew = [
+            place
+            for place, (number, checksum) in enumerate(zip(numbers, checksums, strict=True))
+            if not self._kept.read(number, images[place], checksum)
+        ]
+        paths = [self._samples[numbers[place]].path for place in anew]
         decoded = decode_in_order(paths, self.px, RESAMPLING[self._interpolation], threads)
-        for place, path, image in zip(places, paths, decoded, strict=True):
+        for place, path, image in zip(anew, paths, decoded, strict=True):
             if isinstance(image, DataError):
                 raise DataError(f"{image} It was there before: {_PUT_BACK}") from image
             pixels, origin = image
-            if origin.crc32 != self.origins[wanted[place]].crc32:
+            if origin.crc32 != checksums[place]:
                 raise DataError(f"The image {path} has changed since it was read: {_PUT_BACK}")
             images[place] = pixels
         return images
@@ -97,6 +117,7 @@ def load_images(
     refuse_many_unreadable: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
+    aside: ScratchFile | None = None,
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """Decode all images once; give those that can be read, and what is wrong with the others.
 
@@ -108,6 +129,7 @@ def load_images(
         refuse_many_unreadable: see Raises; otherwise the set may even be empty.
         on_progress: called with how many of how many are done, in the calling thread.
         threads: that decode, as `usable_threads` takes it.
+        aside: takes decoded images for which there is no memory; without it they are not kept.
 
     Raises:
         DataError: more than `MAX_UNREADABLE_SHARE` of the images, or all of one class,
@@ -115,39 +137,31 @@ def load_images(
         OptionError: `px` or `cache_bytes` is out of range.
         UnknownNameError: no such interpolation.
     """
-    if px < 1:
-        raise OptionError(f"The image size is {px} px; it must be at least 1.")
     if cache_bytes < 0:
         raise OptionError(f"The memory for images is {cache_bytes} bytes; it cannot be negative.")
-    if interpolation not in RESAMPLING:
-        raise UnknownNameError("interpolation", interpolation, RESAMPLING)
-    if not samples:
-        raise DataError("There are no images to load.")
-    slots = min(len(samples), cache_bytes // (3 * px * px))
-    cache = np.empty((slots, px, px, 3), dtype=np.uint8)
-    kept: list[Sample] = []
-    origins: list[Origin] = []
+    check_loading(samples, px, interpolation)
+    samples = Samples.of(samples)
+    in_memory = min(len(samples), cache_bytes // (3 * px * px))
+    kept = KeptImages(np.empty((in_memory, px, px, 3), np.uint8), aside)
+    origins = np.zeros(len(samples), ORIGINS)
+    readable = np.ones(len(samples), np.bool_)
     messages: list[str] = []
-    paths = (sample.path for sample in samples)
-    decoded = decode_in_order(paths, px, RESAMPLING[interpolation], threads)
+    decoded = decode_in_order(samples.paths(), px, RESAMPLING[interpolation], threads)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # what matters becomes a message of ours
-        for done, (sample, image) in enumerate(zip(samples, decoded, strict=True), start=1):
+        for number, image in enumerate(decoded):
             if isinstance(image, DataError):
                 messages.append(str(image))
+                readable[number] = False
             else:
-                pixels, origin = image
-                if len(kept) < slots:
-                    cache[len(kept)] = pixels
-                kept.append(sample)
-                origins.append(origin)
+                pixels, origins[number] = image
+                kept.keep(number, pixels)
             if on_progress is not None:
-                on_progress(done, len(samples))
+                on_progress(number + 1, len(samples))
     if refuse_many_unreadable:
-        _check_unreadable(samples, kept, messages)
-    rows = np.arange(len(kept), dtype=np.int64)
-    rows[slots:] = -1
-    return ImageSet(kept, origins, px, interpolation, cache, rows), tuple(messages)
+        check_unreadable(samples, readable, messages)
+    images = ImageSet(samples, origins, interpolation, kept, np.flatnonzero(readable))
+    return images, tuple(messages)
 
 
 def auto_image_px(samples: Sequence[Sample], native_px: int) -> int:
@@ -168,18 +182,30 @@ def auto_image_px(samples: Sequence[Sample], native_px: int) -> int:
     return min(max(rounded, FLOOR_PX), native_px)
 
 
-def _check_unreadable(
-    samples: Sequence[Sample], kept: Sequence[Sample], messages: Sequence[str]
+def check_loading(samples: Sequence[Sample], px: int, interpolation: str) -> None:
+    """Refuse what cannot be loaded; see `load_images`."""
+    if px < 1:
+        raise OptionError(f"The image size is {px} px; it must be at least 1.")
+    if interpolation not in RESAMPLING:
+        raise UnknownNameError("interpolation", interpolation, RESAMPLING)
+    if not samples:
+        raise DataError("There are no images to load.")
+
+
+def check_unreadable(
+    samples: Samples, readable: npt.NDArray[np.bool_], messages: Sequence[str]
 ) -> None:
+    """Refuse too many images that cannot be read; `messages` say what is wrong with them.
+
+    Raises:
+        DataError: they are more than `MAX_UNREADABLE_SHARE`, or all of one class.
+    """
     if len(messages) > MAX_UNREADABLE_SHARE * len(samples):
         raise DataError(
             f"{len(messages)} of {len(samples)} images cannot be read, which is more than "
             f"{MAX_UNREADABLE_SHARE:.0%}. The first: {' '.join(messages[:3])}"
         )
-    readable = {sample.label for sample in kept}
-    for sample in samples:
-        if sample.label not in readable:
-            raise DataError(
-                f"No image of the class in {sample.path.parent} can be read. "
-                f"{' '.join(messages[:3])}"
-            )
+    of_lost_classes = np.flatnonzero(~np.isin(samples.labels, samples.labels[readable]))
+    if len(of_lost_classes):
+        folder = samples[int(of_lost_classes[0])].path.parent
+        raise DataError(f"No image of the class in {folder} can be read. {' '.join(messages[:3])}")

@@ -7,6 +7,7 @@ take a fraction of the time that questions about their paths would.
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from addapt._errors import DataError
@@ -19,28 +20,52 @@ JUNK_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
 
-Entry = os.DirEntry[str]
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What lies in a folder under one name; `listed` is None for a plain file."""
+
+    path: str
+    name: str
+    listed: os.DirEntry[str] | None
+
+    def is_symlink(self) -> bool:
+        """Whether it is a link."""
+        return self.listed is not None and self.listed.is_symlink()
 
 
-def entries(folder: Path | str) -> list[Entry]:
-    """List what is in `folder`, sorted by name, without hidden entries and junk.
+def entries(folder: Path | str) -> Iterator[Entry]:
+    """Yield what is in `folder`, sorted by name, without hidden entries and junk.
 
     Raises:
         OSError: the folder cannot be listed.
     """
+    # Of plain files, of which there may be very many, no more than the names is kept.
+    names: list[str] = []
+    others: dict[str, os.DirEntry[str]] = {}
     with os.scandir(folder) as listed:
-        found = [
-            entry
-            for entry in listed
-            if not entry.name.startswith(".") and entry.name not in JUNK_FOLDERS
-        ]
-    return sorted(found, key=lambda entry: entry.name)
+        for entry in listed:
+            if not entry.name.startswith(".") and entry.name not in JUNK_FOLDERS:
+                names.append(entry.name)
+                if not _is_plain_file(entry):
+                    others[entry.name] = entry
+    names.sort(reverse=True)
+    while names:
+        name = names.pop()
+        yield Entry(os.path.join(folder, name), name, others.get(name))  # noqa: PTH118 - faster
+
+
+def _is_plain_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def leads_to_folder(entry: Entry) -> bool:
     """Whether `entry` is a folder or a link to one."""
     try:
-        return entry.is_dir()
+        return entry.listed is not None and entry.listed.is_dir()
     except OSError:  # a link that leads to itself, for one
         return False
 
@@ -63,7 +88,7 @@ def files(folder: Path) -> Iterator[Entry]:
         OSError: a folder cannot be listed.
         DataError: folders lie too deep in one another.
     """
-    open_folders = [iter(entries(folder))]
+    open_folders = [entries(folder)]
     while open_folders:
         entry = next(open_folders[-1], None)
         if entry is None:
@@ -76,7 +101,7 @@ def files(folder: Path) -> Iterator[Entry]:
                     f"The folder {folder} holds folders in folders, more than {MAX_DEPTH} deep. "
                     "Remove the deepest, or bring their images further up."
                 )
-            open_folders.append(iter(entries(entry.path)))
+            open_folders.append(entries(entry.path))
 
 
 def is_image(entry: Entry) -> bool:
@@ -88,8 +113,9 @@ def is_image(entry: Entry) -> bool:
     _, dot, ending = entry.name.lower().rpartition(".")
     if dot + ending not in IMAGE_SUFFIXES:
         return False
+    if entry.listed is None:
+        return True
     try:
-        # a link's target has to be asked for; of others it is known already
-        return stat.S_ISREG(entry.stat().st_mode) if entry.is_symlink() else entry.is_file()
+        return entry.is_symlink() and stat.S_ISREG(entry.listed.stat().st_mode)
     except OSError:
-        return entry.is_symlink()
+        return True

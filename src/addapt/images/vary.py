@@ -1,13 +1,18 @@
 """Random changes of images that leave their class as it is, the same for every engine."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64, UInt8
 from numpy import ndarray
 
 from addapt._errors import OptionError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Float64, Int32, UInt8
 
 DRAWS = 7  # random numbers an image: zoom, angle, shift x, shift y, flip, brightness, contrast
 
@@ -21,6 +26,7 @@ LANE_BITS = (1 << LANE) - 1
 
 # So many pixels are varied at a time: their numbers stay in a processor's second cache.
 CHUNK_PIXELS = 1 << 15
+BAND_PIXELS = 1 << 13  # of which intermediate results are in memory at once
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Augmentation:
     contrast: float = 0.15
 
     @classmethod
-    def of_strength(cls, strength: float, *, flip: bool) -> "Augmentation":
+    def of_strength(cls, strength: float, *, flip: bool) -> Augmentation:
         """Scale all default ranges by `strength`."""
         ranges = {name: strength * value for name, value in vars(cls()).items() if name != "flip"}
         return cls(flip=flip, **ranges)
@@ -138,8 +144,10 @@ class _Sampler:
         # One more row and column, so that every place has a neighbour to the right and below.
         self.packed = np.empty((images, height + 1, width + 1), np.int64)
         self.first = np.arange(images, dtype=np.int32)[:, None, None] * self.packed[0].size
-        self.wide = np.empty((4, images, height, width), np.int64)
-        self.narrow = np.empty((4, images, height, width), np.int32)
+        # Rows at a time: a whole large image would take megabytes, and no less time.
+        self.band = min(max(BAND_PIXELS // (images * width), 1), height)
+        self.wide = np.empty((4, images, self.band, width), np.int64)
+        self.narrow = np.empty((4, images, self.band, width), np.int32)
         self.values = np.empty((images, height, width, 3), np.float32)
 
     def sample(
@@ -155,15 +163,32 @@ class _Sampler:
             columns: what each column adds to x and y.
             rows: what each row adds to them.
         """
-        n, (height, width) = len(images), self.shape
-        at, weight, part, total = self.wide[:, :n]
-        x, y, both, rest = self.narrow[:, :n]
-        self._pack(images, total, part)
+        height, values = self.shape[0], self.values[: len(images)]
+        for top in range(0, height, self.band):
+            band = slice(top, min(top + self.band, height))
+            self._pack(images, band)
+        packed = self.packed[: len(images)]
+        packed[:, height] = packed[:, height - 1]
+        for top in range(0, height, self.band):
+            band = slice(top, min(top + self.band, height))
+            self._sample_band(columns, rows[:, :, band], values[:, band])
+        return values
+
+    def _sample_band(
+        self,
+        columns: Int32[ndarray, "2 n 1 w"],
+        rows: Int32[ndarray, "2 n band 1"],
+        values: Float32[ndarray, "n band w 3"],
+    ) -> None:
+        """Fill the values of some rows."""
+        n, height, (full_height, width) = len(values), values.shape[1], self.shape
+        at, weight, part, total = self.wide[:, :n, :height]
+        x, y, both, rest = self.narrow[:, :n, :height]
 
         np.add(columns[0], rows[0], out=x)
         np.clip(x, 0, (width - 1) * ONE, out=x)
         np.add(columns[1], rows[1], out=y)
-        np.clip(y, 0, (height - 1) * ONE, out=y)
+        np.clip(y, 0, (full_height - 1) * ONE, out=y)
         np.right_shift(y, FRACTION, out=rest)
         rest *= width + 1
         rest += self.first[:n]
@@ -193,30 +218,23 @@ class _Sampler:
             part *= weight
             total += part
 
-        values = self.values[:n]
         for channel in range(3):
             if channel:
                 total >>= LANE
             np.bitwise_and(total, LANE_BITS, out=part)
             values[..., channel] = part
-        return values
 
-    def _pack(
-        self,
-        images: UInt8[ndarray, "n h w 3"],
-        pixels: Int64[ndarray, "n h w"],
-        part: Int64[ndarray, "n h w"],
-    ) -> None:
-        """Put the colours of each pixel into one number; the last two arguments are room."""
-        pixels[...] = images[..., 2]
+    def _pack(self, images: UInt8[ndarray, "n h w 3"], band: slice) -> None:
+        """Put the colours of each pixel of some rows into one number."""
+        some, width = images[:, band], self.shape[1]
+        _, _, part, pixels = self.wide[:, : len(images), : some.shape[1]]
+        pixels[...] = some[..., 2]
         for channel in (1, 0):
-            part[...] = images[..., channel]
+            part[...] = some[..., channel]
             pixels <<= LANE
             pixels |= part
-        height, width = self.shape
-        packed = self.packed[: len(images)]
-        packed[:, :height, :width] = pixels
-        packed[:, height] = packed[:, height - 1]
+        packed = self.packed[: len(images), band]
+        packed[:, :, :width] = pixels
         packed[:, :, width] = packed[:, :, width - 1]
 
 
