@@ -1,5 +1,6 @@
 """Things many tests need: a tiny backbone and folders of easy images."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,12 @@ def _same_beginning() -> None:
     # With more threads a copy of this process would hang at its first operation.
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have PyTorch be found nowhere; what has imported it already goes on."""
+    monkeypatch.setitem(sys.modules, "torch", None)
 
 
 class TinyBlock(nn.Module):

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from addapt._errors import DomainError
 from addapt.backbones import BackboneInfo, InputInfo
+from addapt.engines.abilities import TORCH, Abilities
 from addapt.engines.base import (
-    Abilities,
     Engine,
     Form,
     Images,
@@ -20,7 +20,7 @@ from addapt.engines.base import (
     State,
     StepSettings,
 )
-from addapt.gates import BLOCKS, RESOLUTION, GateConfig
+from addapt.gates import BLOCKS, GateConfig
 from addapt.learning.evaluation import softmax
 from addapt.methods import Method
 
@@ -52,7 +52,7 @@ class FakeEngine(Engine):
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(("head",), ("fake",), ("cpu",), (RESOLUTION, BLOCKS))
+        return Abilities(("head",), ("fake",), ("cpu",), TORCH.gates)
 
     @property
     def device(self) -> str:

@@ -12,12 +12,13 @@ MAX_LINES = 300
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common"}
 
 # From the ground up. A unit may import itself and what stands on a line above it. But nobody
-# imports the engine on PyTorch from outside: the product knows it by `engines.base` alone.
+# imports an engine from outside: the product knows it by `engines.base` alone.
 PRODUCT_BELOW: tuple[tuple[str, ...], ...] = (
     ("_errors", "_text", "_disk"),
     ("_cache", "memory"),
     ("images", "domains", "backbones", "methods"),
     ("gates",),
+    ("engines.abilities",),
     ("engines.base",),
 )
 TORCH: tuple[tuple[str, ...], ...] = (
@@ -30,13 +31,33 @@ TORCH: tuple[tuple[str, ...], ...] = (
     ("engines.torch.adamw", "engines.torch.arrays"),
     ("engines.torch",),
 )
+ONNX: tuple[tuple[str, ...], ...] = (
+    ("engines.onnx.frozen", "engines.onnx.parameters"),
+    ("engines.onnx.graph",),
+    ("engines.onnx.layers", "engines.onnx.writing"),
+    ("engines.onnx.adaptor", "engines.onnx.blocks", "engines.onnx.ends"),
+    ("engines.onnx.trained",),
+    ("engines.onnx.attention",),
+    ("engines.onnx.bias", "engines.onnx.da3", "engines.onnx.head"),
+    ("engines.onnx.step",),
+    ("engines.onnx.making",),
+    ("engines.onnx.exporting", "engines.onnx.session"),
+    ("engines.onnx.exporter",),
+    ("engines.onnx.maker", "engines.onnx.runtime"),
+    ("engines.onnx.adamw",),
+    ("engines.onnx.model",),
+    ("engines.onnx.engine",),
+    ("engines.onnx",),
+)
 PRODUCT_ABOVE: tuple[tuple[str, ...], ...] = (
     ("engines",),  # which opens one by its name
     ("learning",),
     ("addapt",),  # the package's own face, src/addapt/__init__.py
     ("cli", "demo", "bench", "engines.torch.bench"),
 )
-LEVELS = (*PRODUCT_BELOW, *TORCH, *PRODUCT_ABOVE)
+LEVELS = (*PRODUCT_BELOW, *TORCH, *ONNX, *PRODUCT_ABOVE)
+# What only one engine may import, and none of it when the package itself is imported.
+LIBRARIES = {"torch": "torch", "onnx": "onnx", "onnxruntime": "onnx"}
 # Commands that show what PyTorch does.
 WINDOWS = {Path("cli/audit.py")}
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}
@@ -68,9 +89,10 @@ def all_imports(source: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-def is_torch(unit: str) -> bool:
-    """Tell whether a unit is a part of the engine on PyTorch."""
-    return unit.startswith("engines.torch")
+def engine_with(unit: str) -> str | None:
+    """Return the name of the engine that a unit is a part of."""
+    parts = unit.split(".")
+    return parts[1] if parts[0] == "engines" and parts[1:2] in (["torch"], ["onnx"]) else None
 
 
 def unit_of_file(file: Path) -> str:
@@ -93,7 +115,7 @@ def wrong_imports(file: Path, source: str) -> list[str]:
 
 
 def _may_import(unit: str, other: str, *, is_window: bool) -> bool:
-    if is_torch(other) and not is_torch(unit) and not is_window:
+    if engine_with(other) not in (None, engine_with(unit)) and not is_window:
         return False
     if unit == other or {unit, other} <= FRONT:
         return True
@@ -106,10 +128,10 @@ def test_imports_run_downwards_only(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
-def test_pytorch_is_imported_by_its_engine_only(file: Path) -> None:
-    if file == Path("__init__.py") or not is_torch(unit_of_file(file)):
-        names = all_imports((SOURCE / file).read_text(encoding="utf-8"))
-        assert [name for name in names if name.split(".")[0] == "torch"] == []
+def test_libraries_that_compute_are_imported_by_their_engine_only(file: Path) -> None:
+    own = None if file == Path("__init__.py") else engine_with(unit_of_file(file))
+    names = {name.split(".")[0] for name in all_imports((SOURCE / file).read_text("utf-8"))}
+    assert [name for name in names & LIBRARIES.keys() if LIBRARIES[name] != own] == []
 
 
 @pytest.mark.parametrize(
@@ -140,6 +162,11 @@ def test_pytorch_is_imported_by_its_engine_only(file: Path) -> None:
         ("cli/audit.py", "from addapt.engines.torch.memory import audit_method", True),
         ("engines/torch/engine.py", "from addapt.engines.base import Engine", True),
         ("engines/torch/engine.py", "from addapt.engines import open_engine", False),
+        ("engines/torch/engine.py", "from addapt.engines.onnx.step import LOSS", False),
+        ("engines/onnx/engine.py", "from addapt.engines.torch.arrays import to_arrays", False),
+        ("engines/onnx/step.py", "from addapt.engines.onnx.da3 import AdditiveAttention", True),
+        ("engines/onnx/da3.py", "from addapt.engines.onnx.step import LOSS", False),
+        ("learning/loop.py", "from addapt.engines.onnx.model import OnnxModel", False),
         ("cli/main.py", "from addapt import attach", True),
         ("cli/demo.py", "from addapt.demo.run import demo", True),
         ("__init__.py", "from addapt.cli.main import main", True),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from addapt import _cache
-from addapt._cache import ANSWER_LIMIT_BYTES, cache_folder, recall, remember
+from addapt._cache import ANSWER_LIMIT_BYTES, cache_folder, forget, recall, remember
 
 QUESTION = {"px": 32, "names": ("a", "b")}
 ANSWER = {"speed_up": 1.5}
@@ -27,6 +27,15 @@ def test_only_the_same_question_has_the_answer(folder: Path) -> None:
     remember("gates", QUESTION, {"speed_up": 2.0})
     assert recall("gates", QUESTION) == {"speed_up": 2.0}
     assert len(list(folder.iterdir())) == 1
+
+
+def test_an_answer_taken_back() -> None:
+    forget("gates", QUESTION)  # there is none
+    for question in (QUESTION, {**QUESTION, "px": 33}):
+        remember("gates", question, ANSWER)
+    forget("gates", QUESTION)
+    assert recall("gates", QUESTION) is None
+    assert recall("gates", {**QUESTION, "px": 33}) == ANSWER
 
 
 def kept(question: object, answer: object) -> bytes:

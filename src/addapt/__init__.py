@@ -1,6 +1,7 @@
 """addapt: a frozen vision network learns new visual domains, one small adaptor each.
 
-Names are imported when they are first used, so that the help of `addapt` need not wait for torch.
+Names are imported when they are first used, so that nothing waits for PyTorch, or needs it,
+without using it.
 """
 
 from importlib import import_module
@@ -83,7 +84,12 @@ _ROOMS = {  # of what is not in `addapt.methods`
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'addapt' has no attribute {name!r}")
-    return getattr(import_module(_ROOMS.get(name, "addapt.methods")), name)
+    room = _ROOMS.get(name, "addapt.methods")
+    if room.startswith("addapt.engines.torch"):
+        from addapt.engines.installed import require_torch
+
+        require_torch(f"addapt.{name}")
+    return getattr(import_module(room), name)
 
 
 def __dir__() -> list[str]:

@@ -49,6 +49,11 @@ class GateConfig:
         return "dynamic" if self.dynamic else "static"
 
     @property
+    def words(self) -> str:
+        """Unit and kind, such as "static gates of resolution"."""
+        return f"{self.kind} gates of {self.unit}"
+
+    @property
     def shrinks_images(self) -> bool:
         """Whether the domain is learned from smaller images, and the model has no gates."""
         return self.unit == RESOLUTION and not self.dynamic

@@ -1,5 +1,6 @@
 """The command line as a user meets it: outputs, JSON, exit codes, sentences."""
 
+import errno
 import inspect
 import json
 import re
@@ -18,6 +19,7 @@ from addapt.learning.job import VAL_FRACTION, method_for
 from addapt.learning.trial import Trial
 from tests.cli.conftest import refused, run, run_json, said
 from tests.conftest import MakeFolder, write_images
+from tests.faults import fail
 
 QUICK = ("--epochs", "1", "--image-px", "32", "--threads", "1")
 
@@ -37,15 +39,19 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_learn_in_words(make_folder: MakeFolder, tmp_path: Path) -> None:
+def test_learn_in_words(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: fail(errno.ENOSPC))
     folder = make_folder(images=3)
     (folder / "red" / "notes.jpg").write_text("no image")
     (folder / "red" / "more.jpg").write_text("no image")
     words = ("learn", "c", folder, "--store", tmp_path / "s", "--val-fraction", "0.34", *QUICK)
     assert "2 of 11 images cannot be read" in refused(*words)
     (folder / "red" / "more.jpg").unlink()
-    result = run(*words)
+    result = run(*words, "--cache-mb", "0")
     assert result.exit_code == 0
+    assert "Warning: Not all decoded images could be put aside in" in result.stderr
     assert "Left out: " in result.stderr
     assert "notes.jpg" in result.stderr
     assert "Learned c: 3 classes from 6 images of 32 px" in result.stdout
@@ -125,15 +131,16 @@ def test_methods_and_backbones() -> None:
 
 def test_every_command_has_the_common_options() -> None:
     commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    commands |= commands.pop("bench").commands
+    inner = commands.pop("bench").commands
+    commands |= {f"bench {name}": command for name, command in inner.items()}
     options = {
         name: {word for option in command.params for word in option.opts}
         for name, command in commands.items()
     }
-    assert {"learn", "demo", "step"} < set(options)
+    assert {"learn", "demo", "bench step"} < set(options)
     assert all({"--json", "--threads"} <= words for words in options.values())
     without = {name for name, words in options.items() if "--store" not in words}
-    assert without == {"audit", "plan", "step"}  # they are about no domain
+    assert without == {"audit", "plan", "bench step", "bench predict"}  # they are about no domain
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ SOURCE = Path(addapt.__path__[0])
     [
         ("`epochs` is 0: give at least 1.", "--epochs is 0: give at least 1."),
         ("Give `threads=2`, or `restart=True`.", "Give --threads 2, or --restart."),
+        ("Or give `engine='torch'`.", "Or give --engine torch."),
         ("Give `store='my store'`.", "Give --store 'my store'."),
         ("Learn it with `gates=GateConfig(compute=0.5)`.", "Learn it with --gates."),
         ("Predict with `gates=False`.", "Predict with --no-gates."),

@@ -23,7 +23,10 @@ from tests.cli.conftest import refused
 from tests.conftest import MakeFolder
 from tests.forks import Fork
 
-WORDS = ("--epochs", "500", "--image-px", "32", "--threads", "1", "--method", "head")
+WORDS = (
+    *("--epochs", "500", "--image-px", "32", "--threads", "1", "--method", "head"),
+    *("--engine", "torch"),
+)
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]  # and the exit codes
 
 
@@ -133,6 +136,9 @@ def test_terminated_while_learning(
     words[words.index("500")] = "2"
     message = refused("learn", "x", folder, "--store", store, *words)
     assert "its epochs was 500 and now is 2" in message
+    words[-1] = "onnx"
+    message = refused("learn", "x", folder, "--store", store, *words)
+    assert "its engine was torch and now is onnx. Give --engine torch to go on, or" in message
 
 
 def test_interrupted_while_reading(

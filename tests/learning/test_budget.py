@@ -54,7 +54,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[Question]:
 
 def need(size: int, images: int = 24) -> int:
     """Return the smallest budget for a size under the fixture `tried`."""
-    return 100 * MB + images * (1000 + 8 * 3) + above_bytes(TRIAL, size, 0)
+    return 100 * MB + images * (200 + 8 * 3) + above_bytes(TRIAL, size, 0)
 
 
 def within(budget_bytes: int, **controls: Any) -> Controls:
@@ -93,15 +93,15 @@ def test_micro_batch_and_cache_follow_from_the_budget(
     caches: list[int] = []
     lean: list[bool] = []
 
-    def watch(found: Any, engine: Engine, seed: int, controls: Controls) -> Any:
+    def watch(found: Any, engine: Engine, seed: int, controls: Controls, aside: Any) -> Any:
         caches.append(controls.cache_bytes)
         lean.append(allocator._is_lean())
-        return prepare_lesson(found, engine, seed, controls)
+        return prepare_lesson(found, engine, seed, controls, aside)
 
     monkeypatch.setattr(learner_module, "prepare_lesson", watch)
     folder = make_folder()
     left = 3 * PX * PX * 7  # seven images
-    report = learner.learn("two", folder, controls=within(need(2) + left), **QUICK)
+    report = learner.learn("two", folder, controls=within(need(2) + left, cache_bytes=MB), **QUICK)
     assert report.micro_batch == 2
     assert report.budget_bytes == need(2) + left
     assert 0 < (report.process_peak_bytes or 0) <= (process_peak_bytes() or 0)

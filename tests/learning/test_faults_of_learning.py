@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from addapt._errors import AddaptError
-from addapt.learning import Learner
+from addapt.learning import Controls, Learner
 from addapt.learning.checkpoint import is_unfinished
+from addapt.learning.controls import CACHE_BYTES
 from tests.conftest import MakeFolder
 from tests.fake_engine import FakeEngine
 from tests.faults import ERRORS, dead_at, failing, watched
@@ -28,8 +29,8 @@ def contents(folder: Path) -> Contents:
 class Scene:
     """A store with two domains, of which "a" is learned anew."""
 
-    def __init__(self, folder: Path, images: Path) -> None:
-        self.folder, self.images = folder, images
+    def __init__(self, folder: Path, images: Path, controls: Controls) -> None:
+        self.folder, self.images, self.controls = folder, images, controls
         self.engine = FakeEngine()
         for name in ("a", "b"):
             self.learn("template", seed=1, name=name)
@@ -60,6 +61,7 @@ class Scene:
             image_px=32,
             seed=seed,
             restart=learner.store.exists(name) and not unfinished,
+            controls=self.controls,
         )
 
     def each_call(self) -> Iterator[tuple[str, int]]:
@@ -68,11 +70,17 @@ class Scene:
                 yield call, number
 
 
-@pytest.fixture
-def scene(tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> Scene:
+@pytest.fixture(params=[CACHE_BYTES, 0], ids=["in memory", "in a file"])
+def scene(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    make_folder: MakeFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Scene:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no real power is cut
-    return Scene(tmp_path, make_folder(classes=("dark", "light"), images=2, px=32))
+    folder = make_folder(classes=("dark", "light"), images=2, px=32)
+    return Scene(tmp_path, folder, Controls(cache_bytes=request.param))
 
 
 def attempt(work: Callable[[], None]) -> str | None:

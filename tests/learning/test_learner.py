@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from addapt import Learner
+from addapt._disk import MARGIN_BYTES
 from addapt._errors import DataError, DomainError, OptionError, TrainingError, UnknownNameError
 from addapt.engines.torch.backbones import Backbone
 from addapt.learning import Asked, ClassScore, Controls, LearningStopped, Progress
@@ -216,6 +218,23 @@ def test_store_that_cannot_be_written(
     with pytest.raises(TrainingError, match=r"store/.learning/colours because .* read-only"):
         learner.learn("colours", make_folder(), controls=controls, **QUICK)
     assert "learning" not in phases  # told before the work
+
+
+def test_a_disk_without_room_for_decoded_images(
+    learner: Learner, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is left for the domain and for states of learning it, whatever the method keeps."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    monkeypatch.setattr(FakeEngine, "weights_bytes", 10**6)
+    folder, controls = make_folder(), Controls(cache_bytes=0)
+    assert learner.learn("memory", folder, **QUICK).warnings == ()
+    assert learner.learn("file", folder, controls=controls, **QUICK).warnings == ()
+    usage = shutil.disk_usage(folder)._replace(free=8 * 10**6 + MARGIN_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    (warning,) = learner.learn("anew", folder, controls=controls, **QUICK).warnings
+    assert f"put aside in {learner.store.folder} because the disk is full" in warning
+    contents = {learner.store.path(name).read_bytes() for name in ("memory", "file", "anew")}
+    assert len(contents) == 1
 
 
 def test_unknown_names(learner: Learner, make_folder: MakeFolder) -> None:

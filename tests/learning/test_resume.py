@@ -10,19 +10,25 @@ import pytest
 from addapt import Learner
 from addapt._errors import DomainError, TrainingError
 from addapt.domains import writing
-from addapt.engines.torch.backbones import Backbone
+from addapt.engines import open_engine
 from addapt.learning import Controls, LearningStopped, OnProgress, Progress, unfinished_threads
 from addapt.learning.checkpoint import STATE_FILE, load_run
-from tests.conftest import MakeFolder
+from addapt.methods import DA3, Method
+from tests.conftest import MakeFolder, build_tiny_backbone
 from tests.fake_engine import FakeEngine
 from tests.forks import Fork
+
+LATE = DA3(first_block=14)  # beside the last two blocks, which takes less time
 
 
 class Killed:
     """Learns "x", in this process or in another one, which dies when so many steps are done."""
 
-    def __init__(self, backbone: Any, store: Path, folder: Path, method: str = "head") -> None:
+    def __init__(
+        self, backbone: Any, store: Path, folder: Path, method: Method | str = "head"
+    ) -> None:
         self.learner, self.folder, self.method = Learner(backbone, store), folder, method
+        self.learner.engine.threads = 1  # a copy of a process has no others
         self.state_path = self.learner.store.state_path("x")
 
     def learn(
@@ -58,13 +64,17 @@ def learning(make_folder: MakeFolder, tmp_path: Path) -> Killed:
     return Killed(FakeEngine(), tmp_path / "s", make_folder())
 
 
-@pytest.mark.parametrize("method", ["da3", "finetune"])
+@pytest.mark.parametrize(
+    ("engine", "method"),
+    [("torch", "da3"), ("torch", "finetune"), ("onnx", LATE)],
+)
 def test_killed_at_every_step(
-    tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path, method: str
+    engine: str, make_folder: MakeFolder, tmp_path: Path, method: Method | str
 ) -> None:
     folder = make_folder()
+    backbone = build_tiny_backbone() if engine == "torch" else open_engine(engine="onnx")
     whole, parts = (
-        Killed(tiny_backbone, tmp_path / name, folder, method) for name in ("whole", "parts")
+        Killed(backbone, tmp_path / name, folder, method) for name in ("whole", "parts")
     )
     steps = whole.learn()
     assert steps == list(range(1, len(steps) + 1))
@@ -133,10 +143,23 @@ def test_other_threads_are_refused(learning: Killed) -> None:
     assert learning.learn()[0] == 2
 
 
+def test_another_engine_is_refused(learning: Killed, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LearningStopped):
+        learning.learn(stop=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeEngine, "name", "false")
+        message = r"engine was fake and now is false\. Give `engine='fake'` to go on"
+        with pytest.raises(TrainingError, match=message):
+            learning.learn()
+    assert learning.learn()[0] == 2
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
 def test_state_that_was_spoilt_before_the_loss_shows_it(
-    tiny_backbone: Backbone, make_folder: MakeFolder, tmp_path: Path
+    engine: str, make_folder: MakeFolder, tmp_path: Path
 ) -> None:
-    learning = Killed(tiny_backbone, tmp_path / "s", make_folder())
+    backbone = build_tiny_backbone() if engine == "torch" else open_engine(engine="onnx")
+    learning = Killed(backbone, tmp_path / "s", make_folder(), LATE if engine == "onnx" else "head")
     with pytest.raises(TrainingError, match="The last good state is kept"):
         learning.learn(lr=1e38)
     left = load_run(learning.state_path, {})

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from addapt._errors import OptionError, UnknownNameError
+from addapt.engines.abilities import ABILITIES
+from addapt.engines.installed import require_torch
 from addapt.learning.lesson import MAX_IMAGE_PX, MIN_IMAGE_PX
 from addapt.memory.allocator import Allocator
 from addapt.methods import METHODS
@@ -15,11 +17,12 @@ BIAS_CHECKPOINTING = "bias+checkpointing"
 # method "bias" is another contender.
 EAGER_METHODS = {f"eager:{method}": method for method in ("bias", BIAS_CHECKPOINTING)}
 
+DEVICE = "device"  # the setting in which the engine without PyTorch learns by itself
 WHOLE_BATCH = "whole batch"
 FASTEST = "fastest"
 FASTEST_CANDIDATES = (2, 4, 8)  # and the whole batch
 
-Engine = Literal["addapt", "eager"]
+Engine = Literal["onnx", "torch", "eager"]
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,15 @@ class Contender:
 
     Args:
         method: one of the product's, or, with the engine "eager", also of `EAGER_METHODS`' values.
-        engine: "addapt" runs the lean backbone, "eager" plain PyTorch.
+        engine: one of the product's, or "eager" for plain PyTorch.
+        micro_batch: images in memory at once; None for as many as the engine takes by itself.
         packed: whether the frozen weights are kept in oneDNN's order.
     """
 
     method: str
     engine: Engine
     setting: str
-    micro_batch: int
+    micro_batch: int | None
     packed: bool
 
 
@@ -43,7 +47,7 @@ class Contender:
 class Workload:
     """What each contender has to do: steps on `batch` images of `image_px`.
 
-    `weights` and `device` are as `load_backbone` takes them. `allocator` is a
+    `weights` and `device` are as `open_engine` takes them. `allocator` is a
     value of `Allocator`, the same for all.
     """
 
@@ -61,26 +65,31 @@ def bench_methods() -> tuple[str, ...]:
     return (*METHODS, *EAGER_METHODS)
 
 
-def contenders_of(name: str, batch: int) -> list[Contender]:
+def contenders_of(name: str, workload: Workload) -> list[Contender]:
     """Return a method's rows, or the one that "method:setting" names.
 
     Which setting is the fastest must still be found by trying.
     """
     if name in EAGER_METHODS:
-        return [Contender(EAGER_METHODS[name], "eager", WHOLE_BATCH, batch, packed=False)]
+        return [Contender(EAGER_METHODS[name], "eager", WHOLE_BATCH, workload.batch, packed=False)]
     method, _, setting = name.partition(":")
-    rows = _settings_of(method, batch)
+    rows = _settings_of(method, workload)
     return [row for row in rows if row.setting == setting] if setting else rows
 
 
-def _settings_of(method: str, batch: int) -> list[Contender]:
-    trainer = METHODS[method]
-    engine: Engine = "eager" if trainer.plain else "addapt"
+def _settings_of(method: str, workload: Workload) -> list[Contender]:
+    trainer, batch = METHODS[method], workload.batch
+    engine: Engine = "eager" if trainer.plain else "torch"
     whole = Contender(method, engine, WHOLE_BATCH, batch, packed=False)
     if trainer.batch_statistics:
         return [whole]
+    rows = []
+    lack = ABILITIES["onnx"].lack(backbone=workload.backbone, method=method, device=workload.device)
+    if lack is None:
+        rows.append(Contender(method, "onnx", DEVICE, None, packed=False))
     default = min(trainer.recipe.micro_batch or batch, batch)
     return [
+        *rows,
         replace(whole, setting="smallest", micro_batch=1),
         replace(whole, setting="default", micro_batch=default),
         whole if trainer.plain else replace(whole, setting=FASTEST),
@@ -98,6 +107,7 @@ def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) ->
     Raises:
         UnknownNameError: there is no such method.
         OptionError: a number is out of range, or no method is given.
+        MissingPackageError: a contender runs on PyTorch, which is not installed.
     """
     names = list(methods)
     if not names:
@@ -119,6 +129,9 @@ def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) ->
                 f"Method {method!r} needs statistics of several images: give `batch` of at "
                 f"least 2, or `methods` without {method}."
             )
-        if not contenders_of(name, workload.batch):
-            known = (f"{method}:{row.setting}" for row in contenders_of(method, workload.batch))
+        rows = contenders_of(name, workload)
+        if not rows:
+            known = (f"{method}:{row.setting}" for row in contenders_of(method, workload))
             raise OptionError(f"There is no {name!r}: give {method}, or one of {', '.join(known)}.")
+        if any(row.engine != "onnx" for row in rows):
+            require_torch(f"{name!r} of `methods`, while da3:{DEVICE} needs none")

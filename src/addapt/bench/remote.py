@@ -1,6 +1,5 @@
 """The parent's side of a worker: a process that is asked one thing at a time."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import sys
 from typing import Any
 
 from addapt._errors import AddaptError
-from addapt.bench.contender import Contender, Workload
 from addapt.memory.allocator import THRESHOLD_BYTES, Allocator
 
 # What each kind of allocator needs in a worker's environment. By its own ways ("system") glibc
@@ -27,25 +25,33 @@ class WorkerError(Exception):
     """A worker that failed or died: its row tells why, and the others go on."""
 
 
-class RemoteStep:
-    """A contender in a process of its own, loaded when this is made.
+class Worker:
+    """A process that has answered its first order when this is made; `loaded` is the answer.
+
+    Args:
+        module: what it runs; see `addapt.bench.orders`.
+        threads: of the processor.
+        allocator: a key of `ALLOCATORS`.
+        debug: whether it prints to standard error.
+        order: the first one.
 
     Raises:
         WorkerError: it died on the way.
         AddaptError: it refused, for example weights that do not fit.
     """
 
-    def __init__(self, contender: Contender, workload: Workload, *, debug: bool = False) -> None:
-        threads = str(workload.threads)
+    def __init__(
+        self, module: str, threads: int, allocator: str, *, debug: bool = False, **order: Any
+    ) -> None:
         environment = {
             **os.environ,
-            **ALLOCATORS[workload.allocator],
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
+            **ALLOCATORS[allocator],
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
             "PYTHONSAFEPATH": "1",  # files in the current folder are not our modules
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "addapt.engines.torch.bench.worker"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if debug else subprocess.DEVNULL,
@@ -54,35 +60,18 @@ class RemoteStep:
             env=environment,
         )
         try:
-            self._ask(
-                contender=dataclasses.asdict(contender), workload=dataclasses.asdict(workload)
-            )
+            self.loaded = self.ask(**order)
         except BaseException:
             self.close()
             raise
 
-    def measure_memory(self) -> dict[str, Any]:
-        """Return the memory of the first steps; to be asked once, before any time."""
-        return self._ask(do="measure")
+    def ask(self, **order: Any) -> dict[str, Any]:
+        """Return the answer to an order.
 
-    def time(self, micro_batch: int) -> float:
-        """Return the seconds of one step."""
-        seconds: float = self._ask(do="time", micro_batch=micro_batch)["step_s"]
-        return seconds
-
-    def close(self) -> None:
-        """End the process, whatever it is doing."""
-        self._process.kill()
-        # The pipes first: what is left in one may not be written any more.
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    pass
-        self._process.wait()
-
-    def _ask(self, **order: Any) -> dict[str, Any]:
+        Raises:
+            WorkerError: there is none.
+            AddaptError: it was refused.
+        """
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(order) + "\n")
@@ -98,6 +87,18 @@ class RemoteStep:
         if "error" in answer:
             raise WorkerError(answer["error"])
         return answer
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        # The pipes first: what is left in one may not be written any more.
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+        self._process.wait()
 
     def _cause_of_death(self) -> str:
         code = self._process.wait()

@@ -16,11 +16,13 @@ from addapt.bench.contender import (
     contenders_of,
     fastest_candidates,
 )
-from addapt.bench.remote import RemoteStep, WorkerError
+from addapt.bench.remote import Worker, WorkerError
 from addapt.learning import OnProgress, Progress
 
 WARM_UP_ROUNDS = 1
 TRIAL_ROUNDS = 2
+TORCH_WORKER = "addapt.engines.torch.bench.worker"
+WORKERS = {"onnx": "addapt.bench.worker", "torch": TORCH_WORKER, "eager": TORCH_WORKER}
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,13 @@ class StepRow:
         peak_bytes: the most memory during the first three steps above the loaded model,
             which has answered one image.
         peak_how: how that was measured.
-        process_bytes: the most the whole process ever held: Python, PyTorch, reading the
+        process_bytes: the most the whole process ever held: Python, the engine, reading the
             weights, and the steps.
         kept_bytes: what autograd keeps for backward.
         step_s: median of the rounds.
         step_s_spread: from the first to the third quartile of the rounds.
-        ratio_memory: fine-tuning's peak divided by this one.
+        ratio_process: fine-tuning's whole process divided by this one.
+        ratio_memory: likewise of the peak above the loaded model.
         ratio_kept: likewise of the kept bytes.
         ratio_time: likewise of seconds, in each round; the median of that.
         error: why something is missing.
@@ -46,7 +49,7 @@ class StepRow:
     method: str
     engine: str
     setting: str
-    micro_batch: int
+    micro_batch: int | None
     packed: bool
     peak_bytes: int | None
     peak_how: str | None
@@ -54,10 +57,44 @@ class StepRow:
     kept_bytes: int | None
     step_s: float | None
     step_s_spread: float | None
+    ratio_process: float | None
     ratio_memory: float | None
     ratio_kept: float | None
     ratio_time: float | None
     error: str | None
+
+
+class RemoteStep:
+    """A contender in a process of its own, loaded when this is made.
+
+    Raises:
+        WorkerError: it died on the way.
+        AddaptError: it refused, for example weights that do not fit.
+    """
+
+    def __init__(self, contender: Contender, workload: Workload, *, debug: bool = False) -> None:
+        self._worker = Worker(
+            WORKERS[contender.engine],
+            workload.threads,
+            workload.allocator,
+            debug=debug,
+            contender=dataclasses.asdict(contender),
+            workload=dataclasses.asdict(workload),
+        )
+        self.at_once: int = self._worker.loaded["at_once"]
+
+    def measure_memory(self, micro_batch: int) -> dict[str, Any]:
+        """Return the memory of the first steps; to be asked once, before any time."""
+        return self._worker.ask(do="measure", micro_batch=micro_batch)
+
+    def time(self, micro_batch: int) -> float:
+        """Return the seconds of one step."""
+        seconds: float = self._worker.ask(do="time", micro_batch=micro_batch)["step_s"]
+        return seconds
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._worker.close()
 
 
 @dataclass
@@ -87,7 +124,7 @@ def run_comparison(
     Raises:
         AddaptError: the backbone cannot be loaded.
     """
-    contenders = [c for name in dict.fromkeys(methods) for c in contenders_of(name, workload.batch)]
+    contenders = [c for name in dict.fromkeys(methods) for c in contenders_of(name, workload)]
     entries = [Entry(contender) for contender in contenders]
     _choose_fastest(entries, workload, on_progress, debug)
     with ExitStack() as stack:
@@ -146,11 +183,14 @@ def _try_candidates(entry: Entry, workload: Workload, debug: bool) -> None:
 def _measure_memory(entry: Entry, workload: Workload, stack: ExitStack, debug: bool) -> None:
     entry.worker = RemoteStep(entry.contender, workload, debug=debug)
     stack.callback(entry.worker.close)
-    entry.memory = entry.worker.measure_memory()
+    if entry.contender.micro_batch is None:
+        entry.contender = replace(entry.contender, micro_batch=entry.worker.at_once)
+    assert entry.contender.micro_batch is not None
+    entry.memory = entry.worker.measure_memory(entry.contender.micro_batch)
 
 
 def _time(entry: Entry, turn: int) -> None:
-    assert entry.worker is not None
+    assert entry.worker is not None and entry.contender.micro_batch is not None
     seconds = entry.worker.time(entry.contender.micro_batch)
     if turn >= WARM_UP_ROUNDS:
         entry.seconds.append(seconds)
@@ -179,6 +219,7 @@ def _row(entry: Entry, reference: Entry | None) -> StepRow:
         kept_bytes=memory.get("kept_bytes"),
         step_s=round(statistics.median(entry.seconds), 5) if timed else None,
         step_s_spread=round(_spread(entry.seconds), 5) if timed else None,
+        ratio_process=_memory_ratio("process_bytes", entry, reference),
         ratio_memory=_memory_ratio("peak_bytes", entry, reference),
         ratio_kept=_memory_ratio("kept_bytes", entry, reference),
         ratio_time=_time_ratio(entry, reference) if timed else None,

@@ -2,20 +2,25 @@
 
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from addapt.memory import machine_bytes
 
 CPU_INFO = Path("/proc/cpuinfo")
+PACKAGES = ("addapt", "onnxruntime", "torch", "numpy", "pillow")
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a measurement depends on."""
     kernel = platform.release().split("-")[0]  # without what a distributor appends
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):  # PyTorch is only there where it is wanted
+            found[package] = version(package)
     return {
-        "addapt": version("addapt"),
-        "torch": version("torch"),
+        **found,
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()).strip(),
         "system": f"{platform.system()} {kernel}",

@@ -46,6 +46,9 @@ def audit(
                 "--codes, --all and --weights."
             )
         from addapt.backbones import backbone_entry
+        from addapt.engines.installed import require_torch
+
+        require_torch("`addapt audit`")
         from addapt.engines.torch.memory import audit_backbone, audit_method
         from addapt.methods import build_method
 

@@ -1,17 +1,13 @@
-"""`addapt bench`: what a training step takes on this machine."""
+"""`addapt bench step`: what a training step takes on this machine."""
 
 import dataclasses
-import datetime
-import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from addapt._disk import disk_reason, write_atomically
-from addapt._errors import OptionError
 from addapt.cli import options
+from addapt.cli.bench_file import Save, check_saving, save_result, whole_result
 from addapt.cli.confusion import check_drawing
 from addapt.cli.flags import with_flags
 from addapt.cli.output import (
@@ -37,9 +33,9 @@ NOISY = 0.2  # times spread by more tell about other programs, too
 LEGEND = """\
 x: how many times less than fine-tuning.
 at once: images in memory at a time; *: weights in the processor's own order.
+process: most that the whole process ever holds, Python and libraries included.
 memory: most that three steps take above the loaded model, with the optimiser.
-kept: what autograd keeps for backward; - where checkpointing hides it.
-process: most that the whole process ever holds, Python and PyTorch included."""
+kept: what autograd keeps for backward; - where that cannot be known."""
 
 
 @bench.callback()
@@ -63,7 +59,7 @@ def step(
             help="lean gives freed memory back at once, as learn --budget does; system keeps it."
         ),
     ] = Allocator.lean,
-    save: Annotated[Path | None, typer.Option(help="Write the JSON to this file, too.")] = None,
+    save: Save = None,
     chart: Annotated[
         Path | None, typer.Option(help="Draw memory and time to this .png, .svg or .pdf.")
     ] = None,
@@ -74,14 +70,14 @@ def step(
 
     Every method runs in a process of its own, fine-tuning in plain PyTorch. "eager:bias" and
     "eager:bias+checkpointing" train the biases in plain PyTorch, as one would without addapt;
-    "bias" is addapt's own way. A method has up to three rows: "lora:smallest", "lora:default" and
-    "lora:fastest" name one of them, "lora" all. Close other programs for steady times.
+    "bias" is addapt's own way. A method has up to four rows: "da3:device" is the engine without
+    PyTorch, "da3:smallest", "da3:default" and "da3:fastest" are that on PyTorch, "da3" is all.
+    Close other programs for steady times.
     """
     with command(as_json=as_json, debug=debug):
         if chart is not None:
             check_drawing(chart)
-        if save is not None and not save.parent.is_dir():
-            raise OptionError(f"The folder of {save} does not exist: make it first.")
+        check_saving(save)
         from addapt.backbones import backbone_entry
         from addapt.bench.contender import Workload, check_comparison
         from addapt.bench.step import run_comparison
@@ -100,12 +96,7 @@ def step(
         with progress_bar(between_steps=True) as show:
             rows = run_comparison(names, workload, rounds, on_progress=show, debug=debug)
         result = _result(rows, names, workload, rounds)
-        if save is not None:
-            try:
-                write_atomically(save, (json.dumps(result, indent=2) + "\n").encode())
-            except OSError as error:
-                reason = disk_reason(error)
-                raise OptionError(f"{save} could not be written because {reason}") from error
+        save_result(save, result)
         if chart is not None:
             from addapt.bench.chart import draw_comparison
 
@@ -131,7 +122,7 @@ def _title(workload: "Workload") -> str:
 def _table(rows: "list[StepRow]", title: str) -> Table:
     from addapt.bench.contender import WHOLE_BATCH
 
-    numbers = (">at\nonce", ">memory,\nMB", ">kept,\nMB", ">s a\nstep", ">process,\nMB")
+    numbers = (">at\nonce", ">process,\nMB", ">memory,\nMB", ">kept,\nMB", ">ms a\nstep")
     table = make_table(title, "method", "engine", *numbers)
     for row in rows:
         setting = "" if row.setting == WHOLE_BATCH else f" {row.setting}"
@@ -140,10 +131,10 @@ def _table(rows: "list[StepRow]", title: str) -> Table:
             row.method.replace("+", " + ") + setting,
             row.engine,
             f"{row.micro_batch}{'*' if row.packed else ''}",
+            _cell(row.process_bytes, 1e6, row.ratio_process),
             _cell(row.peak_bytes, 1e6, row.ratio_memory),
             _cell(row.kept_bytes, 1e6, row.ratio_kept),
-            _cell(row.step_s, 1, row.ratio_time),
-            _cell(row.process_bytes, 1e6, None),
+            _cell(row.step_s, 1e-3, row.ratio_time),
         )
     return table
 
@@ -170,7 +161,7 @@ def _spread_words(rows: "list[StepRow]") -> str:
     if not spreads:
         return "No time could be measured."
     return (
-        f"s a step: the median; a row's middle half spreads over up to {max(spreads):.0%} of it"
+        f"ms a step: the median; a row's middle half spreads over up to {max(spreads):.0%} of it"
         + (":\nclose other programs and try again." if max(spreads) > NOISY else ".")
     )
 
@@ -179,19 +170,12 @@ def _result(
     rows: "list[StepRow]", names: list[str], workload: "Workload", rounds: int
 ) -> dict[str, Any]:
     from addapt.bench.remote import ALLOCATORS
-    from addapt.bench.surroundings import machine, versions
 
-    given = {**dataclasses.asdict(workload), "rounds": rounds}
-    words = ["addapt", "bench", "step", "--methods", ",".join(names)]
-    for name, value in given.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return {
-        "rows": [dataclasses.asdict(row) for row in rows],
-        **given,
-        "environment": ALLOCATORS[workload.allocator],
-        "versions": versions(),
-        "machine": machine(),
-        "command": shlex.join(words),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-    }
+    return whole_result(
+        ["addapt", "bench", "step", "--methods", ",".join(names)],
+        {**dataclasses.asdict(workload), "rounds": rounds},
+        {
+            "rows": [dataclasses.asdict(row) for row in rows],
+            "environment": ALLOCATORS[workload.allocator],
+        },
+    )

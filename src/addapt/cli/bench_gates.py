@@ -37,6 +37,7 @@ def gates(
         Path | None, typer.Option(help="Draw which gates open to this .png, .svg or .pdf.")
     ] = None,
     weights: options.Weights = None,
+    engine: options.Engine = None,
     device: options.Device = "cpu",
     threads: options.BenchThreads = 2,
     as_json: options.Json = False,
@@ -46,7 +47,7 @@ def gates(
     with command(as_json=as_json, debug=debug):
         if chart is not None:
             check_drawing(chart)
-        _, learner = open_learner(store, name, weights, device, threads)
+        _, learner = open_learner(store, name, weights, engine, device, threads)
         from addapt.bench.gates import bench_gates
 
         with progress_bar() as show:

@@ -72,17 +72,16 @@ def _loader(store: "Store") -> "Callable[[str], object]":
 
     That takes any tensors of the right shapes, and no weights that may not be here.
     """
-    from addapt.engines import open_engine
-    from addapt.engines.base import Engine
-    from addapt.learning.loading import read_model
+    from addapt.engines import Engines
+    from addapt.learning.loading import asked_by, read_model
 
-    engines: dict[str, Engine] = {}
+    engines: dict[str, Engines] = {}
 
     def load(name: str) -> object:
-        backbone = store.info(name).backbone
-        if backbone not in engines:
-            engines[backbone] = open_engine(backbone, "random")
         with store.open(name) as file:
-            return read_model(file, engines[backbone])
+            backbone = file.info.backbone
+            if backbone not in engines:
+                engines[backbone] = Engines(backbone, "random")
+            return read_model(file, engines[backbone].able(*asked_by(file.info, file.path)))
 
     return load

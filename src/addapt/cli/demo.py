@@ -27,6 +27,7 @@ def demo(
         Path | None,
         typer.Option("--store", help="Folder that keeps the domains; FOLDER/domains by default."),
     ] = None,
+    engine: options.Engine = None,
     as_json: options.Json = False,
     threads: options.Threads = None,
     debug: options.Debug = False,
@@ -41,21 +42,21 @@ def demo(
         check_packages()
         if store is not None:
             _refuse_taken_names(store)
-        engine = open_engine("efficientnet_lite0")
+        opened = open_engine("efficientnet_lite0", engine=engine)
         if threads is None:
-            use_fastest_threads(engine)
+            use_fastest_threads(opened)
         else:
-            engine.threads = threads
+            opened.threads = threads
         with progress_bar() as show:
             domains = run_demo(
-                engine,
+                opened,
                 folder,
                 store or folder / "domains",
                 announce=lambda text: say(text, err=True),
                 on_progress=show,
             )
-        write_report(domains, engine, folder / "report.html")
-        result = summary(domains, engine.threads)
+        write_report(domains, opened, folder / "report.html")
+        result = summary(domains, opened.threads)
         changed = result["changed_logits"]
         if as_json:
             print_json(result)

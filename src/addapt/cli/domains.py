@@ -22,6 +22,7 @@ def domains(
     """List the domains that were learned."""
     with command(as_json=as_json, debug=debug):
         from addapt.domains import Store
+        from addapt.engines.abilities import engine_that_taught
 
         kept = Store(store)
         names = kept.names()
@@ -38,7 +39,7 @@ def domains(
                 say(f"Error: {message}", err=True)
                 continue
             file_bytes = kept.path(name).stat().st_size
-            fields = dataclasses.asdict(info)
+            fields = {**dataclasses.asdict(info), "engine": engine_that_taught(info.versions)}
             rows.append({"name": name, "file": kept.path(name), "file_bytes": file_bytes, **fields})
             add_row(
                 table,
@@ -68,11 +69,14 @@ def show(
     """Show everything known about a domain."""
     with command(as_json=as_json, debug=debug):
         from addapt.domains import Store
+        from addapt.engines.abilities import engine_that_taught
 
         kept = Store(store)
+        info = kept.info(name)
         fields = {
             "name": name,
-            **dataclasses.asdict(kept.info(name)),
+            **dataclasses.asdict(info),
+            "engine": engine_that_taught(info.versions),
             "file": kept.path(name),
             "file_bytes": kept.path(name).stat().st_size,
         }
@@ -126,6 +130,8 @@ def remove(
 def _readable(value: object) -> Path | str | list[str]:
     if isinstance(value, Path):
         return value
+    if value is None:
+        return "unknown"
     if isinstance(value, dict):
         return [f"{key} = {json.dumps(part)}" for key, part in value.items()]
     if isinstance(value, (list, tuple)):

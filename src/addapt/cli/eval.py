@@ -34,6 +34,7 @@ def evaluate(
     ] = None,
     gates: options.UseGates = None,
     weights: options.Weights = None,
+    engine: options.Engine = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
     threads: options.Threads = None,
@@ -46,7 +47,7 @@ def evaluate(
 
         if confusion is not None:
             check_drawing(confusion)
-        info, learner = open_learner(store, name, weights, device, threads)
+        info, learner = open_learner(store, name, weights, engine, device, threads)
         with progress_bar() as show:
             evaluation = learner.evaluate(
                 name, folder, gates=gates, controls=Controls(on_progress=show)

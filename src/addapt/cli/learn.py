@@ -9,7 +9,7 @@ import typer
 
 from addapt._errors import OptionError
 from addapt.cli import options
-from addapt.cli.output import command, print_json, progress_bar, say, warn_unreadable
+from addapt.cli.output import command, print_json, progress_bar, say, warn, warn_unreadable
 from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
@@ -55,8 +55,13 @@ def learn(
         bool, typer.Option("--flip", help="Mirror images in training; not for digits, letters.")
     ] = False,
     cache_mb: Annotated[
-        int, typer.Option("--cache-mb", min=0, help="Memory for decoded images, in MB.")
-    ] = 1000,
+        int,
+        typer.Option(
+            "--cache-mb",
+            min=0,
+            help="Memory for decoded images, in MB; the others lie in a file on disk.",
+        ),
+    ] = 0,
     gates: Annotated[
         bool, typer.Option("--gates", help="Let predicting leave out what it can, to be faster.")
     ] = False,
@@ -75,6 +80,7 @@ def learn(
         str | None,
         typer.Option("--gate-kind", help="static: the same for all images; dynamic: for each."),
     ] = None,
+    engine: options.Engine = None,
     device: options.Device = "cpu",
     save_every: Annotated[
         float,
@@ -113,16 +119,18 @@ def learn(
                 cache_bytes=cache_mb * 1_000_000,
                 budget_bytes=budget_bytes,
             )
-            engine = open_engine(backbone, weights, device=device)
-            if engine.backbone.weights.startswith("random"):
+            opened = open_engine(
+                backbone, weights, engine=engine, method=method, gates=asked, device=device
+            )
+            if opened.backbone.weights.startswith("random"):
                 say(
                     f"Warning: {backbone} has random weights, and what is learned on them will be "
                     "poor. Give trained ones with --weights FILE.",
                     err=True,
                 )
-            learner = Learner(engine, store)
+            learner = Learner(opened, store)
             state = None if restart else learner.store.state_path(name)
-            _choose_threads(engine, threads, state, few_images=budget_bytes is not None)
+            _choose_threads(opened, threads, state, few_images=budget_bytes is not None)
             report = learner.learn(
                 name,
                 folder,
@@ -140,6 +148,7 @@ def learn(
                 gates=asked,
             )
         warn_unreadable(report.unreadable)
+        warn(report.warnings)
         if as_json:
             print_json(report_fields(report))
         else:

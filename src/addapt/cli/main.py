@@ -10,11 +10,13 @@ import typer
 from addapt.cli.audit import audit
 from addapt.cli.bench import bench
 from addapt.cli.bench_gates import gates
+from addapt.cli.bench_predict import predict as bench_predict
 from addapt.cli.catalogue import backbones, methods
 from addapt.cli.check import check
 from addapt.cli.demo import demo
 from addapt.cli.domains import domains, remove, rename, show
 from addapt.cli.eval import evaluate
+from addapt.cli.export import export
 from addapt.cli.learn import learn
 from addapt.cli.output import say
 from addapt.cli.plan import plan
@@ -32,6 +34,7 @@ app = typer.Typer(
 app.command()(learn)
 app.command()(predict)
 app.command("eval")(evaluate)
+app.command()(export)
 app.command()(domains)
 app.command()(show)
 app.command()(remove)
@@ -42,6 +45,7 @@ app.command()(backbones)
 app.command()(audit)
 app.command()(plan)
 bench.command()(gates)
+bench.command("predict")(bench_predict)
 app.add_typer(bench, name="bench")
 app.command()(demo)
 

@@ -11,24 +11,35 @@ if TYPE_CHECKING:
 
 
 def open_learner(
-    store: Path, domain: str, weights: Path | None, device: str, threads: int | None
+    store: Path,
+    domain: str,
+    weights: Path | None,
+    engine: str | None,
+    device: str,
+    threads: int | None,
 ) -> "tuple[DomainInfo, Learner]":
     """Return what is known about a domain, and a learner with its backbone.
 
     Raises:
         UnknownNameError: there is no such domain, which is told before an engine is loaded.
         WeightsError: the weights are not to be had.
+        MissingPackageError: PyTorch is needed for it, and not installed.
     """
     from addapt.domains import Store
 
-    info = Store(store).info(domain)
+    kept = Store(store)
+    info = kept.info(domain)
     from addapt.engines import open_engine
     from addapt.learning import Learner
+    from addapt.learning.loading import asked_by
 
-    engine = open_engine(info.backbone, weights, device=device)
+    method, gates = asked_by(info, kept.path(domain))
+    opened = open_engine(
+        info.backbone, weights, engine=engine, method=method, gates=gates, device=device
+    )
     if threads is not None:
-        engine.threads = threads
-    return info, Learner(engine, store)
+        opened.threads = threads
+    return info, Learner(opened, store)
 
 
 def say_gates(info: "DomainInfo", *, used: bool, wanted: bool | None) -> None:

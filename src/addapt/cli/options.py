@@ -24,6 +24,12 @@ Threads = Annotated[
 ]
 BenchThreads = Annotated[int, typer.Option("--threads", min=1, max=1024, help="Processor threads.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", help='What computes: "onnx", or "torch"; by default the first that can.'
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help='Where to compute: "cpu", "cuda", ...')]
 Weights = Annotated[
     Path | None,

@@ -116,6 +116,12 @@ def warn_unreadable(messages: Iterable[str]) -> None:
         say(f"Left out: {message}", err=True)
 
 
+def warn(messages: Iterable[str]) -> None:
+    """Tell what did not go as it should."""
+    for message in messages:
+        say(f"Warning: {message}", err=True)
+
+
 @contextmanager
 def progress_bar(*, between_steps: bool = False) -> "Iterator[OnProgress]":
     """Show on standard error how far the work is: a bar, or now and then a line in a log.

@@ -30,6 +30,7 @@ def plan(
     classes: Annotated[int, typer.Option(min=1, help="Classes of the domain.")] = 10,
     budget: options.Budget = None,
     weights: options.Weights = None,
+    engine: options.Engine = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
     threads: options.Threads = None,
@@ -37,7 +38,9 @@ def plan(
 ) -> None:
     """Try some steps and say what learning takes, and what fits. One line is one micro-batch."""
     with command(as_json=as_json, debug=debug):
+        from addapt.engines.choosing import choose_engine
         from addapt.learning import Progress
+        from addapt.learning.controls import CACHE_BYTES
         from addapt.learning.plan import plan as make_plan
         from addapt.learning.plan import require_fit
         from addapt.learning.trial import Question
@@ -48,17 +51,18 @@ def plan(
         methods = [build_method(name) for name in options.parse_names(method)]
         if not methods:
             raise OptionError("--method is empty: give names such as da3,head.")
-        order = {
-            "backbone": backbone,
-            "weights": None if weights is None else str(weights),
-            "device": device,
-            "threads": threads,
-        }
         rows: list[PlanRow] = []
         with progress_bar() as show:
             for done, each in enumerate(methods):
                 show(Progress("trying steps", done, len(methods)))
                 question = Question(each, classes, image_px, batch)
+                order = {
+                    "engine": choose_engine(engine, backbone=backbone, method=each, device=device),
+                    "backbone": backbone,
+                    "weights": None if weights is None else str(weights),
+                    "device": device,
+                    "threads": threads,
+                }
                 rows += make_plan(order, question, budget_bytes)
             show(Progress("trying steps", len(methods), len(methods)))
         require_fit(rows)
@@ -78,12 +82,11 @@ def plan(
             )
             return
         print_table(_table(rows, budgeted=budget_bytes is not None))
-        image_kb = 3 * image_px**2 / 1000
         say(
             f"{backbone}, {image_px} px, {batch} images a step. "
             f"The smallest budget that would do: {format_bytes(smallest_bytes, round_up=True)}.",
             "above the model: what learning adds; process: all that a device must have free, and "
-            f"{image_kb:.0f} kB more for each image that is kept decoded.",
+            f"up to {format_bytes(CACHE_BYTES)} more for decoded images (learn --cache-mb).",
         )
 
 

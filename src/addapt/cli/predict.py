@@ -25,6 +25,7 @@ def predict(
     store: options.Store = options.DEFAULT_STORE,
     gates: options.UseGates = None,
     weights: options.Weights = None,
+    engine: options.Engine = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
     threads: options.Threads = None,
@@ -32,7 +33,7 @@ def predict(
 ) -> None:
     """Recognise images with a domain."""
     with command(as_json=as_json, debug=debug):
-        info, learner = open_learner(store, domain, weights, device, threads)
+        info, learner = open_learner(store, domain, weights, engine, device, threads)
         unreadable: list[str] = []
         predictions = learner.predict(
             images, domain, top=top, gates=gates, on_unreadable=unreadable.append

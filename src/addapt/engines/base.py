@@ -7,6 +7,7 @@ a domain's tensors are arrays by name. What an engine makes of these inside is i
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from addapt._errors import OptionError
 from addapt.backbones import BackboneInfo
+from addapt.engines.abilities import Abilities
 from addapt.gates import GateConfig
 from addapt.memory import ProcessPeak, measure_process_peak, rss_bytes
 from addapt.methods import Method
@@ -21,18 +23,9 @@ from addapt.methods import Method
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.float32]
 State = dict[str, npt.NDArray[Any]]
 Form = tuple[str, tuple[int, ...]]  # numpy's name of a type, and a shape
-
-
-@dataclass(frozen=True)
-class Abilities:
-    """What an engine can do: names of methods, backbones, devices and units of gates."""
-
-    methods: tuple[str, ...]
-    backbones: tuple[str, ...]
-    devices: tuple[str, ...]
-    gate_units: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -103,6 +96,9 @@ class Model(ABC):
     def update(self, share: float) -> None:
         """Change the domain by the gradients gathered, at a share of the peak rate; forget them."""
 
+    def rest(self) -> None:  # noqa: B027  # mostly there is nothing
+        """Let go of what steps need and can be made again."""
+
     @abstractmethod
     def logits(self, images: Images) -> Logits:
         """Compute (n, classes) of images (n, px, px, 3), all in memory at once."""
@@ -122,9 +118,9 @@ class Model(ABC):
 
     @abstractmethod
     def optimiser_state(self) -> State:
-        """Return copies of "NAME.step", "NAME.exp_avg" and "NAME.exp_avg_sq" of all `trained`.
+        """Return "NAME.step", "NAME.exp_avg" and "NAME.exp_avg_sq" of all `trained`.
 
-        Those that have had no gradient yet are left out.
+        They may change with the next step. Those that have had no gradient yet are left out.
         """
 
     @abstractmethod
@@ -139,6 +135,24 @@ class Model(ABC):
     def multiply_adds(self, images: Images) -> int:
         """Return the multiply-adds of recognising these images, with gates as they are."""
 
+    def write_onnx(
+        self, file: Path, image_px: int, description: str, texts: Mapping[str, str]
+    ) -> Callable[[Images], Probabilities]:
+        """Write one ONNX file that holds all; return what computes with that very file.
+
+        It maps `images`, bytes (n, image_px, image_px, 3) of RGB, to `probabilities` (n, classes).
+
+        Args:
+            file: which is not there yet.
+            image_px: side of the images.
+            description: of the model, in words.
+            texts: other things that the file says, by name.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        raise NotImplementedError("only models of engines that export have it")
+
 
 class Engine(ABC):
     """What computes: one backbone, whose models share its weights.
@@ -148,6 +162,8 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
+    exports: ClassVar[bool] = False  # whether its models have `write_onnx`
+    keeps_memory: ClassVar[bool] = False  # for the next step, whatever the C library does
 
     @property
     @abstractmethod
@@ -230,6 +246,16 @@ class Engine(ABC):
             DomainError: values that the model cannot have.
         """
 
+    def at_once(self, image_px: int, batch: int) -> int:
+        """Return how many images of a batch to have in memory at once unless memory is short.
+
+        All of them, mostly: that is quicker.
+        """
+        return batch
+
+    def release(self) -> None:  # noqa: B027  # mostly there is nothing
+        """Let go of what is kept to be quicker, and can be made again."""
+
     def held_bytes(self) -> int | None:
         """Return the memory held now where this engine computes; None if it cannot be told."""
         return rss_bytes()
@@ -244,13 +270,6 @@ class Engine(ABC):
         Raises:
             OptionError: that is so.
         """
-        if method.name not in self.abilities.methods:
-            raise OptionError(
-                f"The engine {self.name!r} has no method {method.name!r}. "
-                f"It has: {', '.join(self.abilities.methods)}."
-            )
-        if gates is not None and gates.unit not in self.abilities.gate_units:
-            raise OptionError(
-                f"The engine {self.name!r} has no gates of {gates.unit}. "
-                f"It has: {', '.join(self.abilities.gate_units) or 'none'}."
-            )
+        lack = self.abilities.lack(method=method.name, gates=gates)
+        if lack is not None:
+            raise OptionError(f"The engine {self.name!r} has no {lack}")

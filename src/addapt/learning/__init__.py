@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     )
     from addapt.learning.job import Asked, Job
     from addapt.learning.learner import Learner
-    from addapt.learning.reports import ClassScore, Evaluation, LearnReport, Prediction
+    from addapt.learning.reports import (
+        ClassScore,
+        Evaluation,
+        ExportReport,
+        LearnReport,
+        Prediction,
+    )
     from addapt.learning.threads import use_fastest_threads
 
 __all__ = [
@@ -26,6 +32,7 @@ __all__ = [
     "ClassScore",
     "Controls",
     "Evaluation",
+    "ExportReport",
     "Job",
     "LearnReport",
     "Learner",
@@ -43,6 +50,7 @@ _FILES = {
     "ClassScore": "reports",
     "Controls": "controls",
     "Evaluation": "reports",
+    "ExportReport": "reports",
     "Job": "job",
     "LearnReport": "reports",
     "Learner": "learner",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -9,9 +10,9 @@ from addapt._errors import DataError
 from addapt.domains import DomainInfo
 from addapt.engines.base import Model
 from addapt.gates import ungated_px
-from addapt.images import ImageSet, Sample, load_images
+from addapt.images import OnePass, Sample
 from addapt.learning.controls import Controls
-from addapt.learning.evaluation import logits_of, softmax
+from addapt.learning.evaluation import EVALUATION_BATCH, softmax
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
 
 
@@ -32,52 +33,57 @@ class Answering:
         on_unreadable: Callable[[str], None] | None,
     ) -> list[Prediction]:
         """Name the most probable classes of each image; arguments as of `Learner.predict`."""
-        images, unreadable = self._load(samples, Controls(), refuse_many_unreadable=False)
-        for message in unreadable:
-            if on_unreadable is None:
-                raise DataError(" ".join(unreadable))
-            on_unreadable(message)
-        if not images.samples:
-            return []
         classes = self.info.classes
-        probabilities = softmax(logits_of(self.model, images))
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        reading = self._read(samples, on_unreadable or _refuse)
         predictions = []
-        for sample, row, places in zip(images.samples, probabilities, best, strict=True):
-            ranked = tuple((classes[i], float(row[i])) for i in places)
-            predictions.append(Prediction(sample.path, *ranked[0], ranked, self.gated))
+        for numbers, images in reading:
+            probabilities = softmax(self.model.logits(images))
+            best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+            for number, row, places in zip(numbers, probabilities, best, strict=True):
+                ranked = tuple((classes[i], float(row[i])) for i in places)
+                image = reading.samples[number].path
+                predictions.append(Prediction(image, *ranked[0], ranked, self.gated))
         return predictions
 
     def evaluate(self, samples: Sequence[Sample], controls: Controls) -> Evaluation:
         """Compare what the model says with the labels."""
-        images, unreadable = self._load(samples, controls)
-        classes = self.info.classes
-        predicted = logits_of(self.model, images).argmax(1)
-        pairs = images.labels * len(classes) + predicted
-        confusion = np.bincount(pairs, minlength=len(classes) ** 2).reshape(len(classes), -1)
+        classes, unreadable = self.info.classes, list[str]()
+        reading = self._read(samples, unreadable.append, controls.tell_reading)
+        confusion = np.zeros((len(classes), len(classes)), np.int64)
+        for numbers, images in reading:
+            predicted = self.model.logits(images).argmax(1)
+            np.add.at(confusion, (reading.samples.labels[numbers], predicted), 1)
+        reading.refuse_many_unreadable(unreadable)
         counts = zip(classes, confusion.sum(1).tolist(), confusion.diagonal().tolist(), strict=True)
         scores = [
             ClassScore(label, n, right, right / n if n else None) for label, n, right in counts
         ]
         return Evaluation(
             domain=self.domain,
-            accuracy=sum(score.correct for score in scores) / len(images),
-            images=len(images),
+            accuracy=float(confusion.trace() / confusion.sum()),
+            images=int(confusion.sum()),
             per_class=tuple(scores),
             confusion=confusion,
-            unreadable=unreadable,
+            unreadable=tuple(unreadable),
             gated=self.gated,
         )
 
-    def _load(
-        self, samples: Sequence[Sample], controls: Controls, refuse_many_unreadable: bool = True
-    ) -> tuple[ImageSet, tuple[str, ...]]:
-        return load_images(
+    def _read(
+        self,
+        samples: Sequence[Sample],
+        on_unreadable: Callable[[str], None],
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> OnePass:
+        return OnePass(
             samples,
             self.info.image_px if self.gated else ungated_px(self.info),
             self.info.interpolation,
-            controls.cache_bytes,
-            refuse_many_unreadable=refuse_many_unreadable,
+            EVALUATION_BATCH,
+            on_unreadable,
             threads=self.threads,
-            on_progress=controls.tell_reading,
+            on_progress=on_progress,
         )
+
+
+def _refuse(message: str) -> NoReturn:
+    raise DataError(message)

@@ -2,7 +2,7 @@
 
 The budget is for the whole process. A trial tells what steps, validation and saving take above the
 loaded backbone. Besides, a run knows something of each image, and decodes images between steps;
-what is then left is for the cache.
+what is then left may keep decoded images, the others of which lie in a file on disk.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ from addapt.methods import Method
 # Two trials of the same differ by some percent, as the heap falls out.
 STEP_MARGIN = 1.05
 SLACK = 1.01
-# An image's path, class and place in the cache, and its logits of validation for each class.
-IMAGE_BYTES, LOGIT_BYTES = 1000, 8
+# What is noted of an image whose name is long, and its logits of validation for each class.
+IMAGE_BYTES, LOGIT_BYTES = 200, 8
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,17 @@ def keep_to_budget(
     batch = batch_of(asked, method)
     only = asked.get("micro_batch")
     # More than the method recommends gains little.
-    largest = min(only or method.recipe.micro_batch or batch, batch)
+    recommended = method.recipe.micro_batch or batch
+    largest = min(only or recommended, only or engine.at_once(found.image_px, batch), batch)
     sizes = micro_batches(method, largest)
     if preferred is not None and preferred < largest and not method.batch_statistics:
         sizes = sorted({*sizes, preferred})
-    samples = (*found.contents.train, *found.contents.val)
+    samples = found.contents.samples
     classes = len(found.contents.classes)
     question = Question(method, classes, found.image_px, batch, asked.get("gates"))
     trial = try_steps(engine, question)
     held_bytes = held_after_answer(engine, found.image_px) or trial.held_bytes or 0
-    decoding = decoding_bytes([sample.path for sample in samples], found.image_px, engine.threads)
+    decoding = decoding_bytes(samples.paths(), found.image_px, engine.threads)
     noted = len(samples) * (IMAGE_BYTES + LOGIT_BYTES * classes)
     needed = {size: held_bytes + noted + above_bytes(trial, size, decoding) for size in sizes}
     chosen = choose(needed, controls.budget_bytes, only and largest, preferred)

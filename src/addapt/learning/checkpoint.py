@@ -20,11 +20,12 @@ from addapt._disk import disk_reason, make_folder, require_space, write_atomical
 from addapt._errors import DomainError, TrainingError
 from addapt.domains.header import HEADER_LIMIT_BYTES, Header, read_header, unique_keys
 from addapt.domains.sealed import seal, unseal
-from addapt.engines.base import Form, Model
+from addapt.engines.base import Engine, Form, Model
 from addapt.learning.state import EpochRecord, TrainingState
 
 STATE_FILE = "state.safetensors"
-THREADS = "number of threads"  # as the fingerprint calls it
+# As the fingerprint calls them.
+ENGINE, THREADS = "engine", "number of threads"
 MAX_THREADS = 1024
 # A state is written beside an older one; each holds the domain, its best epoch, and the
 # optimiser's two averages.
@@ -54,18 +55,23 @@ def save_run(folder: Path, state: TrainingState, fingerprint: Mapping[str, Any])
     rows = [dataclasses.astuple(record) for record in state.history]
     tensors[_HISTORY] = np.array(rows, np.float64).reshape(-1, _COLUMNS)
     text = json.dumps({"fingerprint": dict(fingerprint), "numbers": numbers})
-    header, data = seal(_TEXT, text, tensors)
-    if len(header) > HEADER_LIMIT_BYTES:
+    parts = seal(_TEXT, text, tensors)
+    if len(parts[0]) > HEADER_LIMIT_BYTES:
         raise TrainingError(
             f"The state of learning was not written to {folder}: its description takes "
-            f"{len(header)} bytes, more than the {HEADER_LIMIT_BYTES} allowed. Use fewer classes "
+            f"{len(parts[0])} bytes, more than the {HEADER_LIMIT_BYTES} allowed. Use fewer classes "
             "or shorter class names."
         )
     try:
         make_folder(folder)
-        write_atomically(folder / STATE_FILE, header, data)
+        write_atomically(folder / STATE_FILE, *parts)
     except OSError as error:
         raise _not_written(folder, error) from error
+
+
+def largest_run_bytes(engine: Engine) -> int:
+    """Return the space for the states of a run that learns as much as the backbone's weights."""
+    return 2 * STATE_DOMAINS * engine.weights_bytes
 
 
 def require_space_for_run(folder: Path, model: Model) -> None:
@@ -194,7 +200,9 @@ def _compare(name: str, before: Mapping[str, Any], fingerprint: Mapping[str, Any
         if before.get(key) != now[key]:
             was, is_now = str(before.get(key)), str(now[key])
             change = f"was {was} and now is {is_now}" if len(was + is_now) < 64 else "changed"
-            again = f"`threads={was}`" if key == THREADS else "the same options and images"
+            again = {ENGINE: f"`engine={was!r}`", THREADS: f"`threads={was}`"}.get(
+                key, "the same options and images"
+            )
             raise TrainingError(
                 f"An unfinished learning of {name!r} is there, but its {key} {change}. "
                 f"Give {again} to go on, or `restart=True` to begin anew."

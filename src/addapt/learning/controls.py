@@ -8,7 +8,7 @@ from addapt._errors import OptionError, TrainingError
 from addapt.memory import format_bytes, process_peak_bytes
 
 SAVE_EVERY_S = 30.0
-CACHE_BYTES = 1_000_000_000
+CACHE_BYTES = 0  # reading from the file costs no time that counts
 # What is predicted to within a tenth may be exceeded by as much.
 TOLERANCE = 1.1
 
@@ -38,7 +38,8 @@ class Controls:
         should_stop: asked after every step, and between images of validation; True ends learning,
             and the same call goes on later.
         save_every_s: seconds of work that may be lost when the power goes.
-        cache_bytes: limit of the memory for decoded images.
+        cache_bytes: limit of the memory for decoded images; the others lie in a file in the store,
+            which is gone afterwards.
         budget_bytes: for the whole process, which is kept to or refused before any image is
             decoded. It slows learning by what it takes to give freed memory back.
 

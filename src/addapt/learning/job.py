@@ -9,10 +9,11 @@ from addapt._errors import OptionError, UnknownNameError
 from addapt.engines.base import Engine, StepSettings
 from addapt.gates import GateConfig
 from addapt.images import Augmentation
-from addapt.learning.checkpoint import THREADS
+from addapt.learning.checkpoint import ENGINE, THREADS
 from addapt.learning.lesson import Lesson
 from addapt.methods import Method, build_method, require_registered
 
+DEFAULT_METHOD = "da3"
 VAL_FRACTION = 0.1
 
 
@@ -51,7 +52,7 @@ def method_for(asked: Asked, engine: Engine) -> Method:
     Raises:
         AddaptError: there is no such method, or not in this engine, or no such gates.
     """
-    method = asked.get("method", "da3")
+    method = asked.get("method", DEFAULT_METHOD)
     if isinstance(method, str):
         method = build_method(method)
     require_registered(method)
@@ -159,7 +160,7 @@ class Job:
     def fingerprint(self, engine: Engine, lesson: Lesson) -> dict[str, Any]:
         """Return everything that decides the result, to recognise an unfinished run by."""
         return {
-            "engine": engine.name,
+            ENGINE: engine.name,
             "backbone": engine.backbone.name,
             "weights": engine.backbone.weights_sha256,
             "method": self.method.name,

@@ -10,26 +10,35 @@ from typing import Any
 from typing_extensions import Unpack
 
 from addapt._errors import DomainError, OptionError
-from addapt.domains import DomainInfo, Store, writing
-from addapt.engines import engine_of
-from addapt.engines.base import Model
-from addapt.images import Sample, scan_classes
+from addapt.domains import DomainInfo, Store, temporary_prefix, writing
+from addapt.engines import Engines
+from addapt.engines.base import Engine, Model
+from addapt.images import Sample, Samples, ScratchFile, scan_classes
 from addapt.learning.answering import Answering
 from addapt.learning.budget import Allotment, keep_to_budget
-from addapt.learning.checkpoint import is_unfinished, unfinished_micro_batch
+from addapt.learning.checkpoint import is_unfinished, largest_run_bytes, unfinished_micro_batch
 from addapt.learning.controls import Controls
 from addapt.learning.description import date
 from addapt.learning.evaluation import EVALUATION_BATCH
+from addapt.learning.exporting import check_exportable, check_place, export_domain
 from addapt.learning.gating import decide
-from addapt.learning.job import VAL_FRACTION, Asked, Job, batch_of, check_asked, method_for
+from addapt.learning.job import (
+    DEFAULT_METHOD,
+    VAL_FRACTION,
+    Asked,
+    Job,
+    batch_of,
+    check_asked,
+    method_for,
+)
 from addapt.learning.lesson import (
     FoundImages,
     find_images,
     prepare_lesson,
     refuse_store_inside,
 )
-from addapt.learning.loading import DomainLoader
-from addapt.learning.reports import Evaluation, LearnReport, Prediction
+from addapt.learning.loading import DomainLoader, asked_by
+from addapt.learning.reports import Evaluation, ExportReport, LearnReport, Prediction
 from addapt.learning.run import Run
 from addapt.memory import lean_allocator, process_peak_bytes
 from addapt.methods import Method
@@ -42,12 +51,27 @@ class Learner:
         backbone: shared by all domains: the name of one, a network of PyTorch
             (`addapt.load_backbone`), or an engine that has one.
         store: the folder of the domains.
+        weights: a file for the backbone that is named, or "random"; by default those of the
+            installed package.
+        engine: what computes, "onnx" or "torch"; by default the first that can do what is asked.
     """
 
-    def __init__(self, backbone: Any = "efficientnet_lite0", store: str | Path = "domains") -> None:
-        self.engine = engine_of(backbone)
+    def __init__(
+        self,
+        backbone: Any = "efficientnet_lite0",
+        store: str | Path = "domains",
+        *,
+        weights: str | Path | None = None,
+        engine: str | None = None,
+    ) -> None:
+        self._engines = Engines(backbone, weights, engine)
         self.store = Store(store)
-        self._loader = DomainLoader(self.engine, self.store)
+        self._loaders: dict[str, DomainLoader] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """What computes unless something is asked for that it cannot do."""
+        return self._engines.first
 
     def learn(
         self,
@@ -76,31 +100,36 @@ class Learner:
         started = time.perf_counter()
         controls = controls or Controls()
         # Options are checked before any image is read.
-        method = method_for(asked, self.engine)
+        engine = self._engines.able(asked.get("method", DEFAULT_METHOD), asked.get("gates"))
+        method = method_for(asked, engine)
         check_asked(asked, method)
         date()
         self._refuse_place(name, Path(folder), restart)
-        # Without a budget freed memory is kept for the next step: to get it anew from the
-        # system each time costs a third of the time.
+        # Without a budget freed memory is kept for the next step, unless the engine does that: to
+        # get it anew from the system each time costs a third of the time.
         budgeted = controls.budget_bytes is not None
-        with lean_allocator() if budgeted else nullcontext():
+        with lean_allocator() if budgeted or engine.keeps_memory else nullcontext():
             found = find_images(
                 Path(folder),
-                self.engine,
+                engine,
                 image_px=asked.get("image_px"),
                 val_fraction=asked.get("val_fraction", VAL_FRACTION),
                 gates=asked.get("gates"),
             )
-            allotment = self._allot(name, method, asked, found, controls, restart)
+            allotment = self._allot(name, engine, method, asked, found, controls, restart)
             controls = replace(controls, cache_bytes=allotment.cache_bytes)
             with writing(self.store.folder, name):
                 # Another program may have been quicker.
                 self._refuse_place(name, Path(folder), restart)
-                lesson = prepare_lesson(found, self.engine, asked.get("seed", 0), controls)
+                aside = ScratchFile(
+                    self.store.folder, temporary_prefix(name), largest_run_bytes(engine)
+                )
+                lesson = prepare_lesson(found, engine, asked.get("seed", 0), controls, aside)
                 job = Job.of(asked, method, lesson, allotment.micro_batch)
                 # Evaluation keeps nothing, but takes whole maps of all blocks.
-                evaluation_batch = 1 if budgeted else EVALUATION_BATCH
-                run = Run(name, self.store, self.engine, job, lesson, evaluation_batch)
+                at_once = engine.at_once(lesson.image_px, EVALUATION_BATCH)
+                evaluation_batch = 1 if budgeted else at_once
+                run = Run(name, self.store, engine, job, lesson, evaluation_batch)
                 state = run.learn(controls, restart=restart)
         path = self.store.path(name)
         info = self.store.info(name)
@@ -123,24 +152,25 @@ class Learner:
             micro_batch=job.micro_batch,
             budget_bytes=controls.budget_bytes,
             process_peak_bytes=process_peak_bytes() if budgeted else None,
+            warnings=lesson.warnings,
         )
 
     def _allot(
         self,
         name: str,
+        engine: Engine,
         method: Method,
         asked: Asked,
         found: FoundImages,
         controls: Controls,
         restart: bool,
     ) -> Allotment:
-        """Choose the images in memory at once, and how many may be kept decoded."""
+        """Choose the images in memory at once, and the memory for decoded ones."""
         if controls.budget_bytes is None:
-            # The whole batch is quicker.
-            micro_batch = asked.get("micro_batch") or batch_of(asked, method)
-            return Allotment(micro_batch, controls.cache_bytes)
+            at_once = engine.at_once(found.image_px, batch_of(asked, method))
+            return Allotment(asked.get("micro_batch") or at_once, controls.cache_bytes)
         preferred = None if restart else unfinished_micro_batch(self.store.state_path(name))
-        return keep_to_budget(self.engine, method, asked, found, controls, preferred)
+        return keep_to_budget(engine, method, asked, found, controls, preferred)
 
     def _refuse_place(self, name: str, folder: Path, restart: bool) -> None:
         """Refuse before any work a domain that could not be saved after it."""
@@ -160,8 +190,17 @@ class Learner:
         Raises:
             UnknownNameError: there is no such domain.
             DomainError: it is damaged or was learned on another backbone.
+            MissingPackageError: PyTorch is needed for it, and not installed.
         """
-        return self._loader.load(domain)
+        _, info, model = self._load(domain)
+        return info, model
+
+    def _load(self, domain: str) -> tuple[Engine, DomainInfo, Model]:
+        with self.store.open(domain) as file:
+            engine = self._engines.able(*asked_by(file.info, file.path))
+        if engine.name not in self._loaders:
+            self._loaders[engine.name] = DomainLoader(engine, self.store)
+        return engine, *self._loaders[engine.name].load(domain)
 
     def predict(
         self,
@@ -185,11 +224,11 @@ class Learner:
         Raises:
             DataError: an image cannot be read and there is no `on_unreadable`.
             OptionError: gates are asked for, but the domain has none.
-            UnknownNameError, DomainError: as `load`.
+            UnknownNameError, DomainError, MissingPackageError: as `load`.
         """
         if top < 1:
             raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
-        samples = [Sample(Path(image), 0) for image in images]
+        samples = Samples.of(Sample(Path(image), 0) for image in images)
         return self._asked(domain, samples, gates).recognise(samples, top, on_unreadable)
 
     def evaluate(
@@ -205,12 +244,35 @@ class Learner:
         Raises:
             DataError: the folder cannot be used, or has classes the domain does not know.
             OptionError: gates are asked for, but the domain has none.
-            UnknownNameError, DomainError: as `load`.
+            UnknownNameError, DomainError, MissingPackageError: as `load`.
         """
         samples = scan_classes(Path(folder), self.load(domain)[0].classes)
         return self._asked(domain, samples, gates).evaluate(samples, controls or Controls())
 
-    def _asked(self, domain: str, samples: Sequence[Sample], gates: bool | None) -> Answering:
+    def export(self, domain: str, path: str | Path, *, overwrite: bool = False) -> ExportReport:
+        """Write a domain as one model for any ONNX runtime; docs/EXPORT.md shows how to run it.
+
+        The file holds backbone, adaptor and head. It maps `images`, bytes (n, px, px, 3) of RGB, to
+        `probabilities` (n, classes); its metadata say which classes and which size. It is
+        compared with the domain before it is put in place.
+
+        Args:
+            domain: which of the store's; with gates of resolution it is exported at their size.
+            path: the file to write, which ends in .onnx.
+            overwrite: replace a file that is there.
+
+        Raises:
+            OptionError: the file may not be written, or the engine cannot export this domain.
+            DomainError: the disk refused, or the file computes something else than the domain.
+            UnknownNameError, DomainError: as `load`.
+        """
+        path = Path(path)
+        check_place(path, overwrite=overwrite)
+        check_exportable(self.engine, domain, self.store.info(domain))
         info, model = self.load(domain)
-        gated = decide(self.engine, domain, info, model, samples, gates)
-        return Answering(domain, info, model, gated, self.engine.threads)
+        return export_domain(domain, info, model, path, overwrite=overwrite)
+
+    def _asked(self, domain: str, samples: Sequence[Sample], gates: bool | None) -> Answering:
+        engine, info, model = self._load(domain)
+        gated = decide(engine, domain, info, model, samples, gates)
+        return Answering(domain, info, model, gated, engine.threads)

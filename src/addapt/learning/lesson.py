@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from addapt._errors import DataError, DomainError, OptionError
 from addapt.domains import check_classes
 from addapt.domains.info import IMAGE_PX_LIMIT
@@ -13,6 +15,7 @@ from addapt.gates import GateConfig
 from addapt.images import (
     ImageFolder,
     ImageSet,
+    ScratchFile,
     auto_image_px,
     load_images,
     scan_folder,
@@ -39,6 +42,11 @@ class Lesson:
     full_px: int
     fingerprint: str
     unreadable: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What did not go as it should, and changes nothing but how long learning takes."""
+        return (self.train.warning,) if self.train.warning else ()
 
 
 @dataclass(frozen=True)
@@ -101,26 +109,35 @@ def find_images(
     return FoundImages(contents, smaller_px, full_px, val_fraction)
 
 
-def prepare_lesson(found: FoundImages, engine: Engine, seed: int, controls: Controls) -> Lesson:
+def prepare_lesson(
+    found: FoundImages,
+    engine: Engine,
+    seed: int,
+    controls: Controls,
+    aside: ScratchFile | None = None,
+) -> Lesson:
     """Decode everything and hold out validation images unless the folder has some.
+
+    Decoded images go into memory as far as `controls` allow it, and the others into `aside`.
 
     Raises:
         DataError: too little can be read to learn from.
     """
     contents = found.contents
     images, unreadable = load_images(
-        (*contents.train, *contents.val),
+        contents.samples,
         found.image_px,
         engine.backbone.input.interpolation,
         controls.cache_bytes,
         threads=engine.threads,
         on_progress=controls.tell_reading,
+        aside=aside,
     )
-    val = set(contents.val) or set(split_validation(images.samples, found.val_fraction, seed)[1])
-    places: tuple[list[int], list[int]] = ([], [])
-    for i, sample in enumerate(images.samples):
-        places[sample in val].append(i)
-    train_set, val_set = (images.select(chosen) for chosen in places)
+    if contents.train_images < len(contents.samples):
+        in_val = images.indices >= contents.train_images
+    else:
+        in_val = split_validation(images.samples, found.val_fraction, seed)
+    train_set, val_set = (images.select(np.flatnonzero(part)) for part in (~in_val, in_val))
     _refuse_gaps(contents.classes, train_set, val_set)
     return Lesson(
         classes=contents.classes,
@@ -128,13 +145,13 @@ def prepare_lesson(found: FoundImages, engine: Engine, seed: int, controls: Cont
         val=val_set,
         image_px=found.image_px,
         full_px=found.full_px,
-        fingerprint=_fingerprint(contents.root, train_set, val_set),
+        fingerprint=_fingerprint(train_set, val_set),
         unreadable=unreadable,
     )
 
 
 def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> None:
-    for label in sorted(set(range(len(classes))) - set(train.labels.tolist())):
+    for label in np.flatnonzero(np.bincount(train.labels, minlength=len(classes)) == 0):
         raise DataError(
             f"No image of the class {classes[label]!r} that can be read is left to learn from. "
             "Mend or add some, or remove the class."
@@ -146,12 +163,13 @@ def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> No
         )
 
 
-def _fingerprint(root: Path, train: ImageSet, val: ImageSet) -> str:
+def _fingerprint(train: ImageSet, val: ImageSet) -> str:
     """Hash which images there are, by place, class, size and time of change."""
     digest = hashlib.sha256()
     for part in (train, val):
         digest.update(f"{len(part)} images\n".encode())
-        for sample, origin in zip(part.samples, part.origins, strict=True):
-            digest.update(os.fsencode(sample.path.relative_to(root)))
-            digest.update(f"\0{sample.label} {origin.size_bytes} {origin.changed_ns}\n".encode())
+        for place, label in enumerate(part.labels):
+            origin = part.origin(place)
+            digest.update(part.name(place))
+            digest.update(f"\0{label} {origin.size_bytes} {origin.changed_ns}\n".encode())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ only then the model is made.
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 
 from addapt._errors import AddaptError, DomainError
 from addapt.domains import DomainFile, DomainInfo, Store, TensorPlace, check_backbone
@@ -51,6 +52,18 @@ class DomainLoader:
         return kept[1], kept[2]
 
 
+def asked_by(info: DomainInfo, path: Path) -> tuple[str, GateConfig | None]:
+    """Return what a domain asks of an engine: the name of its method, and its gates.
+
+    Raises:
+        DomainError: its file says what makes no sense.
+    """
+    try:
+        return build_method(info.method, info.hyperparameters).name, gates_from(info)
+    except AddaptError as error:
+        raise _unusable(path, error) from error
+
+
 def read_model(file: DomainFile, engine: Engine) -> Model:
     """Make the model of an open file, whatever weights it was learned on.
 
@@ -85,8 +98,12 @@ def _check_forms(file: DomainFile, engine: Engine) -> tuple[Method, GateConfig |
                 "again, or use the version that wrote it (`addapt show` tells)."
             )
     except AddaptError as error:
-        raise DomainError(f"{file.path} cannot be used. {_shortened(str(error))}") from error
+        raise _unusable(file.path, error) from error
     return method, gates
+
+
+def _unusable(path: Path, error: AddaptError) -> DomainError:
+    return DomainError(f"{path} cannot be used. {_shortened(str(error))}")
 
 
 def _shortened(text: str) -> str:

@@ -104,6 +104,7 @@ def train(
         state.end_epoch(record, model, step, len(lesson.val))
         loss_sum = 0.0
         saver.save_epoch(state)
+    model.rest()  # copies and saving need what steps took
     if not state.domain:  # released
         state.capture(model, step, loss_sum)
     return True

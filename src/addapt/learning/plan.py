@@ -18,7 +18,7 @@ class PlanRow:
     """One size of micro-batch.
 
     `above_bytes` are those of learning above the loaded backbone, `process_bytes` those of the
-    whole process, on top of which come kept images; `step_s` is rough.
+    whole process, on top of which come the decoded images in memory; `step_s` is rough.
     """
 
     method: str

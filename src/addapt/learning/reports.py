@@ -1,4 +1,4 @@
-"""What learning, predicting and evaluating give back."""
+"""What learning, predicting, evaluating and exporting give back."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy.typing as npt
 class LearnReport:
     """A domain that was learned. `unreadable` are messages about images left out.
 
+    `warnings` say what made it take longer than it need to.
     `micro_batch` images were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
     `gates` is what the domain's file says about its gates, empty without any.
@@ -35,6 +36,7 @@ class LearnReport:
     gates: dict[str, Any] = field(default_factory=dict)
     budget_bytes: int | None = None
     process_peak_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,16 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     unreadable: tuple[str, ...]
     gated: bool = False
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """A domain as an ONNX file. `difference` is the largest of the probabilities compared."""
+
+    domain: str
+    file: Path
+    file_bytes: int
+    classes: tuple[str, ...]
+    image_px: int
+    interpolation: str
+    difference: float

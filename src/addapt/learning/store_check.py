@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from addapt._disk import disk_reason
-from addapt._errors import AddaptError, DamagedError, DomainError, TrainingError, UnknownNameError
+from addapt._errors import (
+    AddaptError,
+    DamagedError,
+    DomainError,
+    MissingPackageError,
+    TrainingError,
+    UnknownNameError,
+)
 from addapt.backbones import BACKBONES
 from addapt.domains import DomainFile, Store, check_name, open_domain, writing
 from addapt.domains.layout import DAMAGED_SUFFIX, LEARNING_FOLDER, SUFFIX, leftovers, may_be_name
@@ -121,6 +128,8 @@ class StoreCheck:
                 remark = _look_into(file)
             if self._load is not None and file.info.backbone in BACKBONES:
                 self._load(name)
+        except MissingPackageError as error:
+            return GOOD, f"Its model was not made. {error}"
         except DamagedError as error:
             return DAMAGED, str(error)
         except AddaptError as error:

@@ -13,8 +13,9 @@ import numpy as np
 
 from addapt.engines.base import Engine, Model
 from addapt.gates import GateConfig
-from addapt.images import ImageSet, Sample
-from addapt.images.decode_many import Origin
+from addapt.images import ImageSet, Sample, Samples
+from addapt.images.decode_many import ORIGINS
+from addapt.images.kept import KeptImages
 from addapt.learning.controls import Controls
 from addapt.learning.gating import Batches
 from addapt.learning.job import Asked, Job
@@ -96,6 +97,7 @@ def held_after_answer(engine: Engine, image_px: int) -> int:
 
 
 def _held_bytes(engine: Engine) -> int:
+    engine.release()
     gc.collect()  # a model of before may still be there, in a circle
     trim()
     return engine.held_bytes() or 0
@@ -178,11 +180,6 @@ def _random_images(images: int, question: Question) -> ImageSet:
     px, classes = question.image_px, question.classes
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (images, px, px, 3), dtype=np.uint8)
-    return ImageSet(
-        [Sample(Path(str(i)), i % classes) for i in range(images)],
-        [Origin(0, 0, 0)] * images,
-        px,
-        "bilinear",
-        pixels,
-        np.arange(images),
-    )
+    samples = Samples.of(Sample(Path(str(i)), i % classes) for i in range(images))
+    origins = np.zeros(images, ORIGINS)
+    return ImageSet(samples, origins, "bilinear", KeptImages(pixels), np.arange(images))

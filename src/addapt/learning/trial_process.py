@@ -120,7 +120,7 @@ def _run(order: dict[str, Any], environment: dict[str, str]) -> subprocess.Compl
 
 def _installed_versions() -> dict[str, str]:
     found = {}
-    for package in ("addapt", "torch", "numpy", "pillow"):
+    for package in ("addapt", "onnxruntime", "torch", "numpy", "pillow"):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

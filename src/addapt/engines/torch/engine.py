@@ -13,13 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from addapt._errors import AddaptError, DomainError
-from addapt.backbones import BACKBONES, BackboneInfo
-from addapt.engines.base import (
-    Abilities,
-    Engine,
-    Form,
-    Images,
-)
+from addapt.backbones import BackboneInfo
+from addapt.engines.abilities import TORCH, Abilities
+from addapt.engines.base import Engine, Form, Images
 from addapt.engines.torch.arrays import backbone_input, to_tensors
 from addapt.engines.torch.backbones import Backbone, load_backbone, weights_sha256
 from addapt.engines.torch.backbones.registry import unfilled_backbone
@@ -27,7 +23,7 @@ from addapt.engines.torch.gates import count_multiply_adds
 from addapt.engines.torch.methods import attach
 from addapt.engines.torch.methods.registry import check_gate_unit
 from addapt.engines.torch.model import TorchModel, to_floats
-from addapt.gates import UNITS, GateConfig
+from addapt.gates import GateConfig
 from addapt.memory import ProcessPeak
 from addapt.methods import METHODS, Method
 
@@ -76,9 +72,9 @@ class TorchEngine(Engine):
 
     @property
     def abilities(self) -> Abilities:
-        """All methods, registered ones too, on all backbones and whatever PyTorch computes on."""
-        devices = ("cpu", *(["cuda"] if torch.cuda.is_available() else []))
-        return Abilities(tuple(METHODS), tuple(BACKBONES), devices, UNITS)
+        """All, methods of one's own too, on the devices that are here."""
+        devices = TORCH.devices if torch.cuda.is_available() else ("cpu",)
+        return replace(TORCH, methods=tuple(METHODS), devices=devices)
 
     @property
     def device(self) -> str:

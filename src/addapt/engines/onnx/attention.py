@@ -1,0 +1,101 @@
+"""The attention beside one block, as nodes, forward and backward.
+
+`addapt.engines.torch.methods.da3.AdditiveAttention` computes the same; a test holds them equal.
+"""
+
+import math
+
+from addapt.backbones.networks import Block
+from addapt.engines.onnx.adaptor import Values
+from addapt.engines.onnx.graph import Graph, Map
+from addapt.engines.onnx.layers import Grid, masked, pool, pool_back
+from addapt.engines.onnx.parameters import Parameter
+from addapt.engines.onnx.trained import Grouped, OfMeans, Pointwise
+from addapt.methods import DA3
+
+
+class Attention:
+    """Hidden features on a small grid, of the block's input; what is added to it and inside it.
+
+    Args:
+        name: of its parameters.
+        block: beside which it stands.
+        method: its hyper-parameters.
+        inner: whether it also makes tiles for the block's first layer.
+    """
+
+    def __init__(self, name: str, block: Block, method: DA3, *, inner: bool) -> None:
+        info = block.info
+        self._method, self._stride = method, info.stride
+        channels = min(info.in_channels / method.reduction, method.width)
+        hidden = math.ceil(channels / method.groups) * method.groups
+        self._squeeze = Pointwise(f"{name}.squeeze", info.in_channels, hidden)
+        self._spatial = Grouped(f"{name}.spatial", hidden, method.kernel, method.groups)
+        self._channel = OfMeans(f"{name}.channel", hidden)
+        self._out = Pointwise(f"{name}.out", hidden, info.out_channels, zero=True)
+        self.inner: Pointwise | None = None
+        if inner:
+            outputs = block.layers[0].out_channels
+            self.inner = Pointwise(f"{name}.inner", hidden, outputs, bias=False, zero=True)
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """Those of its layers."""
+        layers = (self._squeeze, self._spatial, self._channel, self._out, self.inner)
+        return [p for layer in layers if layer is not None for p in layer.parameters]
+
+    @property
+    def grid_side(self) -> int:
+        """The side of its grid, after `forward`."""
+        return self._q.side
+
+    def forward(self, g: Graph, x: Map, values: Values) -> tuple[Grid, Grid | None]:
+        """Return what is added to the block's output, and the tiles of its first layer."""
+        output_side = math.ceil(x.side / self._stride)
+        self._square = math.ceil(output_side / self._method.grid) * self._stride
+        self._input_side = x.side
+        self._pooled = pool(g, x, self._square)
+        self._q = self._squeeze.run(g, self._pooled, values)
+        self._spatial_map = self._spatial.run(g, self._q, values)
+        self._means, self._channels = self._channel.run(g, self._q, values)
+        terms = [self._spatial_map.value, self._channels.value]
+        if self._method.shortcut:
+            terms.append(self._q.value)
+        self._hidden = self._q._replace(value=g.add(*terms))
+        added = Grid(*self._out.run(g, self._hidden, values))
+        if self.inner is None:
+            return added, None
+        return added, Grid(*self.inner.run(g, self._hidden, values))
+
+    def backward(self, g: Graph, of_added: Map, of_tiles: Map | None, values: Values) -> Values:
+        """Return the gradients of all parameters; that of the input is `of_input`."""
+        hidden, q = self._hidden, self._q
+        gradients = self._out.gradients(g, hidden, of_added)
+        of_hidden = self._out.run_back(g, of_added, values)
+        if self.inner is not None and of_tiles is not None:
+            gradients |= self.inner.gradients(g, hidden, of_tiles)
+            other = self.inner.run_back(g, of_tiles, values)
+            of_hidden = of_hidden._replace(value=g.add(of_hidden.value, other.value))
+
+        of_spatial = masked(g, of_hidden, _positive(g, self._spatial_map))
+        gradients |= self._spatial.gradients(g, q, of_spatial)
+        terms = [self._spatial.run_back(g, of_spatial, values).value]
+
+        sums = Map(g.total(of_hidden.value, 2, 3, keep=True), q.channels, 1)
+        of_channels = g.reshape(masked(g, sums, _positive(g, self._channels)).value, 0, q.channels)
+        gradients |= self._channel.gradients(g, self._means, of_channels)
+        terms.append(self._channel.run_back(g, of_channels, values, q.side).value)
+
+        if self._method.shortcut:
+            terms.append(of_hidden.value)
+        self._of_q = q._replace(value=g.add(*terms))
+        return gradients | self._squeeze.gradients(g, self._pooled, self._of_q)
+
+    def of_input(self, g: Graph, values: Values) -> Grid:
+        """Return the gradient of the block's input, to be spread, after `backward`."""
+        of_pooled = self._squeeze.run_back(g, self._of_q, values)
+        return pool_back(g, of_pooled, self._input_side, self._square)
+
+
+def _positive(g: Graph, y: Map) -> str:
+    return g.op("Greater", y.value, g.constant(0))

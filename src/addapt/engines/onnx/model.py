@@ -1,0 +1,204 @@
+"""A model of this engine: vectors of trained values, and the sessions that compute with them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from addapt.engines.base import (
+    Images,
+    Labels,
+    Logits,
+    Model,
+    Probabilities,
+    State,
+    StepSettings,
+)
+from addapt.engines.onnx import step as names
+from addapt.engines.onnx.adamw import AdamW
+from addapt.engines.onnx.adaptor import Adaptor
+from addapt.engines.onnx.exporting import ExportOrder
+from addapt.engines.onnx.parameters import Parameter, Vector, join_vector, split_vector
+from addapt.engines.onnx.runtime import Runtime
+from addapt.engines.onnx.session import Session
+from addapt.methods import Method
+
+PIXELS_AT_ONCE = 224 * 224  # one image of the usual size, or some smaller ones
+HEAD_PARTS = (names.HEAD_WEIGHT, names.HEAD_BIAS)
+
+
+def images_at_once(image_px: int) -> int:
+    """Return how many images go through the network together: more only take more memory."""
+    return max(1, PIXELS_AT_ONCE // image_px**2)
+
+
+class OnnxModel(Model):
+    """One domain on an engine's frozen network.
+
+    Args:
+        runtime: the frozen network and its sessions.
+        method: how it adapts.
+        adaptor: that method, spelt out for the network.
+        classes: outputs of the head.
+        values: all trained values, the adaptor's first, then the head's.
+    """
+
+    def __init__(
+        self, runtime: Runtime, method: Method, adaptor: Adaptor, classes: int, values: Vector
+    ) -> None:
+        self._runtime, self._method = runtime, method
+        self._adaptor_size = sum(parameter.size for parameter in adaptor.parameters)
+        self._parameters = domain_parameters(adaptor, classes)
+        self._classes = classes
+        self._values = values
+        self._optimiser: AdamW | None = None
+        self._learning: Session | None = None
+
+    def prepare(self, settings: StepSettings) -> None:
+        """Make AdamW for all values; the session is made with the first image."""
+        self._optimiser = AdamW(self._values.size, settings.lr, settings.weight_decay)
+        self._label_smoothing = settings.label_smoothing
+        self._gradient = np.zeros_like(self._values)
+        self._runtime.release()  # what only recognises makes room
+
+    def step(self, images: Images, labels: Labels, *, batch: int) -> float:
+        """Run the graph of learning and gather its gradients."""
+        targets = np.full(
+            (len(labels), self._classes), self._label_smoothing / self._classes, np.float32
+        )
+        targets[np.arange(len(labels)), labels] += np.float32(1 - self._label_smoothing)
+        loss, *gradients = self._learning_session(images).run(
+            [names.LOSS, *self._given_gradients()],
+            {
+                **self._inputs(images),
+                names.TARGETS: targets,
+                names.SCALE: np.array(1 / batch, np.float32),
+            },
+        )
+        start = 0
+        for gradient in gradients:
+            piece = gradient.reshape(-1)
+            self._gradient[start : start + piece.size] += piece
+            start += piece.size
+        return float(loss)
+
+    def update(self, share: float) -> None:
+        """Make a step of AdamW."""
+        assert self._optimiser is not None, "prepare() comes before steps"
+        self._optimiser.step(self._values, self._gradient, share)
+        self._gradient.fill(0)
+
+    def rest(self) -> None:
+        """Let go of the session."""
+        self._learning = None
+
+    def logits(self, images: Images) -> Logits:
+        """Run few images at once through the session at hand."""
+        few = images_at_once(images.shape[1])
+        parts = [self._logits(images[at : at + few]) for at in range(0, len(images), few)]
+        if not parts:
+            return np.zeros((0, self._classes), np.float32)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def state(self) -> State:
+        """Copy all values, by name."""
+        return {name: array.copy() for name, array in self._split(self._values).items()}
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Copy arrays over the values."""
+        self._values[:] = join_vector(self._parameters, state)
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """All names."""
+        return frozenset(parameter.name for parameter in self._parameters)
+
+    def optimiser_state(self) -> State:
+        """Return the averages of AdamW: they change with the next step."""
+        optimiser = self._optimiser
+        if optimiser is None or not optimiser.steps:
+            return {}
+        found: State = {}
+        averages = {
+            "exp_avg": self._split(optimiser.average),
+            "exp_avg_sq": self._split(optimiser.square_average),
+        }
+        for parameter in self._parameters:
+            found[f"{parameter.name}.step"] = np.array(optimiser.steps, np.float32)
+            for key, arrays in averages.items():
+                found[f"{parameter.name}.{key}"] = arrays[parameter.name]
+        return found
+
+    def load_optimiser_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Copy arrays over the averages of AdamW."""
+        optimiser = self._optimiser
+        assert optimiser is not None, "prepare() comes before states of the optimiser"
+        if not state:
+            return
+        optimiser.steps = int(state[f"{self._parameters[0].name}.step"])
+        for key, vector in (
+            ("exp_avg", optimiser.average),
+            ("exp_avg_sq", optimiser.square_average),
+        ):
+            arrays = {p.name: state[f"{p.name}.{key}"] for p in self._parameters}
+            vector[:] = join_vector(self._parameters, arrays)
+
+    def stored(self, state: Mapping[str, npt.NDArray[Any]]) -> State:
+        """Return the state itself: the file keeps all."""
+        return dict(state)
+
+    def multiply_adds(self, images: Images) -> int:
+        """Count those of the network; what an adaptor adds is a few percent."""
+        return len(images) * self._runtime.multiply_adds(images.shape[1])
+
+    def write_onnx(
+        self, file: Path, image_px: int, description: str, texts: Mapping[str, str]
+    ) -> Callable[[Images], Probabilities]:
+        """Have the file made in a process of its own, and open it."""
+        export = ExportOrder(description, dict(texts))
+        arrays = self._split(self._values)
+        session = self._runtime.export(file, self._method, image_px, export, arrays)
+        return lambda images: session.run([names.PROBABILITIES], {names.IMAGES: images})[0]
+
+    def _split(self, vector: Vector) -> dict[str, Vector]:
+        return split_vector(self._parameters, vector)
+
+    def _given_gradients(self) -> list[str]:
+        head = [names.OF_HEAD_WEIGHT, names.OF_HEAD_BIAS]
+        return [names.OF_ADAPTOR, *head] if self._adaptor_size else head
+
+    def _inputs(self, images: Images) -> dict[str, npt.NDArray[Any]]:
+        head = self._values[self._adaptor_size :]
+        inputs: dict[str, npt.NDArray[Any]] = {
+            names.IMAGES: images,
+            names.HEAD_WEIGHT: head[: -self._classes].reshape(self._classes, -1),
+            names.HEAD_BIAS: head[-self._classes :],
+        }
+        if self._adaptor_size:
+            inputs[names.ADAPTOR] = self._values[: self._adaptor_size]
+        return inputs
+
+    def _learning_session(self, images: Images) -> Session:
+        if self._learning is None:
+            self._learning = self._runtime.session("learning", self._method, images.shape[1])
+        return self._learning
+
+    def _logits(self, images: Images) -> Logits:
+        inputs = self._inputs(images)
+        if self._optimiser is None:
+            session = self._runtime.session("recognising", self._method, images.shape[1])
+        else:  # another session would take the memory of another network
+            session = self._learning_session(images)
+            inputs[names.TARGETS] = np.zeros((len(images), self._classes), np.float32)
+            inputs[names.SCALE] = np.ones((), np.float32)
+        logits: Logits = session.run([names.LOGITS], inputs)[0]
+        return logits
+
+
+def domain_parameters(adaptor: Adaptor, classes: int) -> tuple[Parameter, ...]:
+    """Return all that belongs to a domain: the adaptor's parameters, then the head's."""
+    features = adaptor.network.info.features
+    weight = Parameter(names.HEAD_WEIGHT, (classes, features))
+    return (*adaptor.parameters, weight, Parameter(names.HEAD_BIAS, (classes,)))

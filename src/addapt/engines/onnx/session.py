@@ -1,0 +1,78 @@
+"""All that is set on the runtime, and the sessions that are kept."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime
+
+from addapt._errors import AddaptError
+from addapt.memory import lean_allocator
+
+KEPT_SESSIONS = 3
+ERRORS_ONLY = 3  # of what the runtime logs
+
+onnxruntime.disable_telemetry_events()  # nothing leaves the device
+
+
+class Session:
+    """A graph that is ready to run.
+
+    Args:
+        graph: its file, beside which its weights lie.
+        threads: of the processor.
+
+    Raises:
+        AddaptError: the runtime cannot run it.
+    """
+
+    def __init__(self, graph: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERRORS_ONLY
+        options.use_deterministic_compute = True
+        # Planning all maps of a run in one block takes more than giving each its turn.
+        options.enable_mem_pattern = False
+        # Loading copies weights about: what is freed goes back before maps are made.
+        with lean_allocator():
+            try:
+                self._session = onnxruntime.InferenceSession(
+                    str(graph), options, providers=["CPUExecutionProvider"]
+                )
+            except Exception as error:  # the runtime has no base class of its errors
+                reason = str(error).split("\n", 1)[0]
+                raise AddaptError(
+                    f"ONNX Runtime {onnxruntime.__version__} cannot run the graph {graph}: "
+                    f"{reason}. Install a newer one: pip install --upgrade onnxruntime"
+                ) from error
+
+    def run(
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        """Return the outputs that are asked for, by name, of the inputs."""
+        results: list[npt.NDArray[Any]] = self._session.run(list(outputs), dict(inputs))
+        return results
+
+
+class Sessions:
+    """Sessions by what they are for; the ones used last are kept."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, Session] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Session]) -> Session:
+        """Return the session of a key, made if it is not kept."""
+        session = self._kept.pop(key, None)
+        if session is None:
+            while len(self._kept) >= KEPT_SESSIONS:  # freed before the next is made
+                self._kept.popitem(last=False)
+            session = make()
+        self._kept[key] = session
+        return session
+
+    def release(self) -> None:
+        """Let go of all."""
+        self._kept.clear()

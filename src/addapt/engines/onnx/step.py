@@ -1,0 +1,114 @@
+"""A method's graphs: one that makes a step of learning, one that recognises, one to export."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from addapt._errors import OptionError
+from addapt.backbones.networks import Network
+from addapt.engines.onnx.adaptor import Adaptor, Values
+from addapt.engines.onnx.bias import ShiftedBiases
+from addapt.engines.onnx.da3 import AdditiveAttention
+from addapt.engines.onnx.ends import normalised
+from addapt.engines.onnx.graph import Graph
+from addapt.engines.onnx.head import FrozenFeatures
+from addapt.engines.onnx.parameters import Vector
+from addapt.methods import DA3, Bias, Head, Method
+
+IMAGES, TARGETS, SCALE = "images", "targets", "scale"
+ADAPTOR, HEAD_WEIGHT, HEAD_BIAS = "adaptor", "head.weight", "head.bias"
+FEATURES, LOGITS, LOSS, PROBABILITIES = "features", "logits", "loss", "probabilities"
+OF_ADAPTOR, OF_HEAD_WEIGHT, OF_HEAD_BIAS = "of adaptor", "of head.weight", "of head.bias"
+
+
+def adaptor_for(method: Method, network: Network) -> Adaptor:
+    """Spell a method out for a network.
+
+    Raises:
+        OptionError: this engine does not have it.
+    """
+    if isinstance(method, DA3):
+        return AdditiveAttention(network, method)
+    if isinstance(method, Bias):
+        return ShiftedBiases(network)
+    if isinstance(method, Head):
+        return FrozenFeatures(network)
+    raise OptionError(f"The engine 'onnx' has no method {method.name!r}.")
+
+
+def write_recognising(g: Graph, adaptor: Adaptor, image_px: int) -> None:
+    """Write what maps images to features and logits."""
+    values = _parameters(g, adaptor)
+    features = _features(g, adaptor, values, image_px, keep=False)
+    g.output(FEATURES, features, "n", adaptor.network.info.features)
+    g.output(LOGITS, _logits(g, features, adaptor.network), "n", "classes")
+
+
+def write_exported(g: Graph, adaptor: Adaptor, image_px: int, arrays: Mapping[str, Vector]) -> None:
+    """Write what maps images to probabilities, with a domain's arrays as constants.
+
+    Its shifts are left out: they belong in the frozen biases.
+    """
+    shifts = {parameter.name for parameter in adaptor.shifts.values()}
+    constants = {name: array for name, array in arrays.items() if name not in shifts}
+    g.constants.update(constants)
+    values = {name: name for name in constants}
+    features = _features(g, adaptor, values, image_px, keep=False)
+    logits = _logits(g, features, adaptor.network)
+    g.output(PROBABILITIES, g.op("Softmax", logits, axis=1), "n", len(arrays[HEAD_BIAS]))
+
+
+def write_learning(g: Graph, adaptor: Adaptor, image_px: int) -> None:
+    """Write what maps images and targets to logits, loss and all gradients.
+
+    `targets` (n, classes) are probabilities, `scale` is 1 / images of the batch; the loss is the
+    cross-entropy, and both are summed over the images at hand.
+    """
+    values = _parameters(g, adaptor)
+    targets, scale = g.input(TARGETS, "n", "classes"), g.input(SCALE)
+    features = _features(g, adaptor, values, image_px, keep=True)
+    logits = _logits(g, features, adaptor.network)
+    g.output(LOGITS, logits, "n", "classes")
+    logs = g.op("Mul", g.op("LogSoftmax", logits, axis=1), targets)
+    g.output(LOSS, g.op("Mul", g.op("Neg", g.total(logs, 0, 1)), scale))
+
+    wrong = g.op("Sub", g.op("Softmax", logits, axis=1), targets)
+    of_logits = g.op("Mul", wrong, scale)
+    width = adaptor.network.info.features
+    g.output(OF_HEAD_WEIGHT, g.op("Gemm", of_logits, features, transA=1), "classes", width)
+    g.output(OF_HEAD_BIAS, g.total(of_logits, 0), "classes")
+    if adaptor.parameters:
+        of_features = g.op("MatMul", of_logits, HEAD_WEIGHT)
+        gradients = adaptor.backward(g, of_features, values)
+        pieces = [
+            gradients[p.name] if len(p.shape) == 1 else g.reshape(gradients[p.name], -1)
+            for p in adaptor.parameters
+        ]
+        size = sum(parameter.size for parameter in adaptor.parameters)
+        g.output(OF_ADAPTOR, g.op("Concat", *pieces, axis=0), size)
+
+
+def _parameters(g: Graph, adaptor: Adaptor) -> Values:
+    """Take the trained arrays: those of the adaptor lie one after the other in a vector."""
+    g.input(HEAD_WEIGHT, "classes", adaptor.network.info.features)
+    g.input(HEAD_BIAS, "classes")
+    parameters = adaptor.parameters
+    if not parameters:
+        return {}
+    sizes = [parameter.size for parameter in parameters]
+    vector = g.input(ADAPTOR, sum(sizes))
+    pieces = g.ops("Split", vector, g.shape(*sizes), outputs=len(sizes), axis=0)
+    return {
+        parameter.name: piece if len(parameter.shape) == 1 else g.reshape(piece, *parameter.shape)
+        for parameter, piece in zip(parameters, pieces, strict=True)
+    }
+
+
+def _features(g: Graph, adaptor: Adaptor, values: Values, image_px: int, *, keep: bool) -> str:
+    images = g.input(IMAGES, "n", image_px, image_px, 3, dtype=np.uint8)
+    image = normalised(g, adaptor.network, images, image_px)
+    return adaptor.forward(g, image, values, keep=keep)
+
+
+def _logits(g: Graph, features: str, network: Network) -> str:
+    return g.op("Gemm", features, HEAD_WEIGHT, HEAD_BIAS, transB=1)

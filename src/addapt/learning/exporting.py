@@ -1,0 +1,156 @@
+"""A domain as one ONNX file: compared with the domain, and put in place whole or not at all."""
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from addapt._disk import disk_reason, move_atomically
+from addapt._errors import DomainError, OptionError
+from addapt._text import printable
+from addapt.domains import DomainInfo
+from addapt.engines.base import Engine, Images, Model, Probabilities
+from addapt.gates import gates_from
+from addapt.learning.description import date
+from addapt.learning.evaluation import softmax
+from addapt.learning.reports import ExportReport
+
+SUFFIX = ".onnx"
+COMPARED_IMAGES = 3
+LARGEST_DIFFERENCE = 1e-5  # of probabilities
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that may not be written.
+
+    Raises:
+        OptionError: its name does not end in .onnx, its folder is missing, or it is there already.
+    """
+    if path.suffix.lower() != SUFFIX:
+        raise OptionError(f"The file {path} must end in {SUFFIX}, such as {path.stem}{SUFFIX}.")
+    try:
+        has_folder, is_folder = path.parent.is_dir(), path.is_dir()
+        is_there = path.exists() or path.is_symlink()
+    except OSError as error:  # such as a name that is too long
+        raise OptionError(_unwritten(path, error)) from error
+    if not has_folder:
+        raise OptionError(f"The folder of the file {path} does not exist: make it first.")
+    if is_folder:
+        raise OptionError(f"{path} is a folder: choose another name.")
+    if is_there and not overwrite:
+        raise OptionError(
+            f"There is a file {path} already: choose another name, or replace it with "
+            "`overwrite=True`."
+        )
+
+
+def check_exportable(engine: Engine, domain: str, info: DomainInfo) -> None:
+    """Refuse a domain that cannot be exported, before its tensors are read.
+
+    Raises:
+        OptionError: the engine exports none, or none with such a method or such gates.
+    """
+    if not engine.exports:
+        raise OptionError(
+            f'The engine {engine.name!r} cannot export domains: give `engine="onnx"`.'
+        )
+    if info.method not in engine.abilities.methods:
+        raise OptionError(
+            f"The domain {domain!r} cannot be exported, as its method is {info.method!r}. Domains "
+            f"of these methods can be: {', '.join(engine.abilities.methods)}."
+        )
+    gates = gates_from(info)
+    if gates is not None and not gates.shrinks_images:
+        raise OptionError(
+            f"The domain {domain!r} cannot be exported, as it has {gates.kind} gates of "
+            f"{gates.unit}. Domains with static gates of resolution can be, or without gates."
+        )
+
+
+def export_domain(
+    domain: str, info: DomainInfo, model: Model, path: Path, *, overwrite: bool
+) -> ExportReport:
+    """Write a domain's ONNX file, see `Learner.export`, after the checks above.
+
+    Raises:
+        DomainError: the disk refused, or the file computes something else than the domain.
+    """
+    texts = _texts(domain, info)
+    try:
+        with TemporaryDirectory(
+            prefix=".addapt-", dir=path.parent, ignore_cleanup_errors=True
+        ) as folder:
+            file = Path(folder) / f"model{SUFFIX}"
+            compute = model.write_onnx(file, info.image_px, _description(domain, info), texts)
+            difference = _largest_difference(compute, model, info.image_px)
+            if not difference <= LARGEST_DIFFERENCE:
+                raise DomainError(
+                    f"{path} was not written: ONNX Runtime computes something else with it than "
+                    f"the domain {domain!r} does, and probabilities differ by {difference:.1e}. "
+                    "Install a newer runtime: pip install --upgrade onnxruntime"
+                )
+            file_bytes = file.stat().st_size
+            check_place(path, overwrite=overwrite)  # another program may have been quicker
+            move_atomically(file, path)
+    except OSError as error:
+        raise DomainError(_unwritten(path, error)) from error
+    return ExportReport(
+        domain=domain,
+        file=path,
+        file_bytes=file_bytes,
+        classes=info.classes,
+        image_px=info.image_px,
+        interpolation=info.interpolation,
+        difference=difference,
+    )
+
+
+def _unwritten(path: Path, error: OSError) -> str:
+    return f"{path} could not be written because {disk_reason(error)}"
+
+
+def _largest_difference(
+    compute: Callable[[Images], Probabilities], model: Model, image_px: int
+) -> float:
+    """Compare the probabilities of some random images, together and one alone."""
+    shape = (COMPARED_IMAGES, image_px, image_px, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    expected = softmax(model.logits(images))
+    differences = [
+        np.abs(compute(images[:count]) - expected[:count]).max() for count in (COMPARED_IMAGES, 1)
+    ]
+    return float(np.max(differences))  # not a number if one is not
+
+
+def _description(domain: str, info: DomainInfo) -> str:
+    px = info.image_px
+    return (
+        f"The domain {domain!r} of addapt. `images` are bytes (n, {px}, {px}, 3) of values 0..255, "
+        f"red, green and blue: each image whole, resized to {px} x {px} pixels by "
+        f"{_resizing(info)}. `probabilities` (n, {len(info.classes)}) are in the order of the "
+        "metadata's `classes`."
+    )
+
+
+def _resizing(info: DomainInfo) -> str:
+    return f"{info.interpolation} interpolation with antialiasing, as Pillow's Image.resize does"
+
+
+def _texts(domain: str, info: DomainInfo) -> dict[str, str]:
+    return {
+        "domain": domain,
+        "classes": json.dumps(info.classes),
+        "image_px": str(info.image_px),
+        "interpolation": info.interpolation,
+        "resizing": f"the whole image, whatever its shape, by {_resizing(info)}",
+        "method": info.method,
+        "backbone": info.backbone,
+        "weights_sha256": info.weights_sha256,
+        "val_accuracy": str(info.val_accuracy),
+        "learned": printable(info.date),
+        "created": date(),
+        "addapt_version": version("addapt"),
+    }
