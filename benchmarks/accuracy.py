@@ -35,6 +35,7 @@ from result_rows import (
 from trial import BACKBONE, hyperparameters, learn_and_judge
 
 import addapt
+from addapt.engines.base import Engine
 from addapt.methods import METHODS
 
 FILE = RESULTS / "accuracy.jsonl"
@@ -92,13 +93,17 @@ def is_done(run: Run, rows: Sequence[Row], tuned: Sequence[Row]) -> bool:
 
 def make(backbone: addapt.Backbone, run: Run, tuned: Sequence[Row], device: str) -> Row:
     """Learn and judge on the test images."""
+    return learned(backbone, run, tuned) | surroundings(run.command(device), device)
+
+
+def learned(backbone: addapt.Backbone | Engine, run: Run, tuned: Sequence[Row]) -> Row:
+    """Return what a run came to, on either engine."""
     settings, why = tuning.chosen_settings(tuned, run.method)
     folders = domains.domain_folders(run.domain)
     train = folders.few if run.amount == FEW else folders.train
     assert train is not None
     row = learn_and_judge(backbone, run.method, settings, train, folders.test, seed=run.seed)
-    given = {"domain": run.domain, "amount": run.amount, "settings_from": why}
-    return given | row | surroundings(run.command(device), device)
+    return {"domain": run.domain, "amount": run.amount, "settings_from": why} | row
 
 
 def run_all(runs: Sequence[Run], file: Path, device: str) -> None:

@@ -57,12 +57,12 @@ def latest(rows: Sequence[Row], *names: str) -> dict[tuple[Any, ...], Row]:
     return {tuple(row[name] for name in names): row for row in rows}
 
 
-def surroundings(command: str, device: str = "cpu") -> Row:
-    """Return what belongs to every published number."""
+def surroundings(command: str, device: str = "cpu", threads: int | None = None) -> Row:
+    """Return what belongs to every published number; `threads` are by default PyTorch's."""
     on_cuda = torch.device(device).type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if on_cuda else device,
-        "threads": torch.get_num_threads(),
+        "threads": threads or torch.get_num_threads(),
         "versions": versions(),
         "machine": machine(),
         "commit": commit(),

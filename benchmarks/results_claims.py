@@ -39,55 +39,6 @@ def ratio_of(result: dict[str, Any], rival: str, setting: str, name: str) -> flo
     return ratio(step_row(result, rival, setting), step_row(result, DA3, setting), name)
 
 
-def memory_table(steps: Results) -> str:
-    """Compare a step of DA3 in two settings with fine-tuning: the table of docs/MEMORY.md."""
-    lines = [
-        "| backbone, batch | fine-tuning: memory, time | DA³ default: memory | kept | time "
-        "| process | DA³ smallest: memory | kept | process |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for result in steps:
-        rival = step_row(result, FINETUNE, DEFAULT)
-        assert rival is not None
-        cells = [
-            f"{result['backbone']}, {result['batch']}",
-            f"{_megabytes(rival)}, {rival['step_s']:.2f} s",
-        ]
-        for setting in (DEFAULT, SMALLEST):
-            row = step_row(result, DA3, setting)
-            assert row is not None
-            cells.append(f"{_megabytes(row)}, {times(ratio(rival, row, 'peak_bytes'))}")
-            cells.append(f"{ratio(rival, row, 'kept_bytes'):.0f}x")
-            if setting == DEFAULT:
-                cells.append(times(ratio(rival, row, "step_s")))
-            cells.append(_megabytes(row, "process_bytes"))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def allocator_table(result: dict[str, Any]) -> str:
-    """Show the same for one step with the system's own allocator."""
-    rival = step_row(result, FINETUNE, DEFAULT)
-    assert rival is not None
-    lines = [
-        "| method, setting | memory | time |",
-        "|---|---:|---:|",
-        f"| fine-tuning | {_megabytes(rival)} | {rival['step_s']:.2f} s |",
-    ]
-    for setting in (DEFAULT, SMALLEST):
-        row = step_row(result, DA3, setting)
-        assert row is not None
-        less, faster = (times(ratio(rival, row, name)) for name in ("peak_bytes", "step_s"))
-        lines.append(
-            f"| DA³ {setting} | {_megabytes(row)}, {less} | {row['step_s']:.2f} s, {faster} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _megabytes(row: Row, name: str = "peak_bytes") -> str:
-    return f"{row[name] / 1e6:.0f} MB"
-
-
 def _with_all_images(rows: Sequence[Row]) -> list[Row]:
     return [row for row in accuracy.counted(rows) if row["amount"] == accuracy.ALL]
 

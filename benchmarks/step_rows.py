@@ -7,14 +7,15 @@ from typing import Any
 
 from result_rows import RESULTS, Row
 
-from addapt.bench.contender import WHOLE_BATCH
+from addapt.bench.contender import DEVICE, WHOLE_BATCH
 from addapt.methods import METHODS
 
 FOLDER = RESULTS / "step"
+ENGINES = RESULTS / "engines"  # steps of DA3 on both engines
 DEFAULT, SMALLEST = "default", "smallest"
 HEADINGS = (
     *("method, setting", "at once", "packed"),
-    *("memory, MB", "kept, MB", "s a step", "process, MB"),
+    *("process, MB", "memory, MB", "kept, MB", "s a step"),
 )
 
 
@@ -33,7 +34,7 @@ def step_row(result: dict[str, Any], method: str, setting: str) -> Row | None:
 
     What is trained in plain PyTorch to compare with ("eager:bias") is no method of the product.
     """
-    engine = "eager" if METHODS[method].plain else "addapt"
+    engine = "eager" if METHODS[method].plain else "onnx" if setting == DEVICE else "torch"
     own: list[Row] = [
         row
         for row in result["rows"]
@@ -79,10 +80,10 @@ def table(rows: Sequence[Row]) -> str:
             row["method"] + setting,
             row["micro_batch"],
             "yes" if row["packed"] else "",
+            amount(row["process_bytes"], 1e6, row["ratio_process"]),
             amount(row["peak_bytes"], 1e6, row["ratio_memory"]),
             amount(row["kept_bytes"], 1e6, row["ratio_kept"]),
             amount(row["step_s"], 1, row["ratio_time"]),
-            amount(row["process_bytes"], 1e6, None),
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"

@@ -16,6 +16,7 @@ import domains
 from result_rows import Row
 
 from addapt._errors import TrainingError
+from addapt.engines.base import Engine
 from addapt.engines.torch.backbones import Backbone
 from addapt.learning import Learner
 from addapt.methods import METHODS, Method
@@ -52,7 +53,7 @@ def hyperparameters(name: str) -> dict[str, Any]:
 
 
 def learn_and_judge(
-    backbone: Backbone,
+    backbone: Backbone | Engine,
     name: str,
     settings: Settings,
     train: Path,
@@ -66,16 +67,17 @@ def learn_and_judge(
     A run whose loss is no longer a number has the accuracy None, and says why.
     """
     started = time.perf_counter()
-    row: Row = {
-        "method": name,
-        "settings": dataclasses.asdict(settings),
-        "hyperparameters": hyperparameters(name),
-        "backbone": backbone.info.name,
-        "weights": backbone.info.weights,
-        "seed": seed,
-    }
     with tempfile.TemporaryDirectory() as store:
         learner = Learner(backbone, store)
+        row: Row = {
+            "engine": learner.engine.name,
+            "method": name,
+            "settings": dataclasses.asdict(settings),
+            "hyperparameters": hyperparameters(name),
+            "backbone": learner.engine.backbone.name,
+            "weights": learner.engine.backbone.weights,
+            "seed": seed,
+        }
         try:
             report = learner.learn(
                 "domain", train, method=build(name, settings), image_px=image_px, seed=seed

@@ -1,39 +1,47 @@
 """Workers as processes: they answer, refuse, and die."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from addapt._errors import AddaptError
 from addapt.bench.contender import Contender, Workload
-from addapt.bench.remote import RemoteStep, WorkerError
+from addapt.bench.remote import Worker, WorkerError
+from addapt.bench.step import RemoteStep
 
 WORK = Workload("resnet18", "random", 2, 32, 1, "cpu")
-PACKED = Contender("da3", "addapt", "fastest", 2, packed=True)
+DEVICE = Contender("da3", "onnx", "device", None, packed=False)
+PACKED = Contender("da3", "torch", "fastest", 2, packed=True)
 KILLED = "#!/bin/sh\nread order\necho '{}'\nread order\nkill -9 $$\n"
 
 
-def test_answers_then_an_error_inside() -> None:
-    worker = RemoteStep(PACKED, WORK)
+@pytest.mark.parametrize("contender", [DEVICE, PACKED])
+def test_answers_then_an_error_inside(contender: Contender) -> None:
+    step = RemoteStep(contender, WORK)
     try:
-        memory = worker.measure_memory()
+        assert step.at_once == 2
+        memory = step.measure_memory(2)
         assert set(memory) == {"peak_bytes", "peak_how", "process_bytes", "kept_bytes"}
-        assert memory["kept_bytes"] > 0
-        assert worker.time(1) > 0
-        assert worker.time(2) > 0
-        with pytest.raises(WorkerError, match="RuntimeError: .*split"):
-            worker.time(-1)
+        if contender is DEVICE:
+            assert memory["kept_bytes"] is None
+        else:
+            assert memory["kept_bytes"] > 0
+        assert step.time(1) > 0
+        assert step.time(2) > 0
+        with pytest.raises(WorkerError, match="ValueError: range"):
+            step.time(0)
         with pytest.raises(WorkerError, match="exit code 1; `debug=True` shows"):
-            worker.time(1)
+            step.time(1)
     finally:
-        worker.close()
-    assert worker._process.returncode is not None
+        step.close()
 
 
-def test_a_refusal_is_the_users_to_mend() -> None:
+@pytest.mark.parametrize("contender", [DEVICE, PACKED])
+def test_a_refusal_is_the_users_to_mend(contender: Contender) -> None:
     with pytest.raises(AddaptError, match="absent.pth"):
-        RemoteStep(PACKED, Workload("resnet18", "absent.pth", 2, 32, 1, "cpu"))
+        RemoteStep(contender, replace(WORK, weights="absent.pth"))
 
 
 def test_a_violent_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +49,8 @@ def test_a_violent_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     program.write_text(KILLED)
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    worker = RemoteStep(PACKED, WORK)
+    worker = Worker("any", 1, "lean", first=1)
     with pytest.raises(WorkerError, match="ended by SIGKILL, most likely for want of memory"):
-        worker.time(1)
+        worker.ask(do="time")
     worker.close()
+    assert worker._process.returncode == -9

@@ -21,15 +21,16 @@ class FakeWorker:
 
     def __init__(self, contender: Contender, workload: Workload, *, debug: bool = False) -> None:
         self.contender = contender
+        self.at_once = 5
         self.steps = 0
         self.closed = False
 
-    def measure_memory(self) -> dict[str, Any]:
+    def measure_memory(self, micro_batch: int) -> dict[str, Any]:
         share = 1 if self.contender.method == "finetune" else 20
         return {
             "peak_bytes": 1000 // share,
-            "peak_how": "by heart",
-            "process_bytes": 5000,
+            "peak_how": f"by heart, {micro_batch} at once",
+            "process_bytes": 5000 if share == 1 else 2000,
             "kept_bytes": None if self.contender.method == "bias" else 800 // share,
         }
 
@@ -57,10 +58,16 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 
 def test_ratios_and_the_fastest_setting() -> None:
-    finetune, smallest, default, fastest, bias = run_comparison(
+    finetune, device, smallest, default, fastest, bias = run_comparison(
         ["finetune", "da3", "eager:bias"], WORK, 3
     )
     assert (finetune.ratio_memory, finetune.ratio_kept, finetune.ratio_time) == (1, 1, 1)
+    assert (finetune.ratio_process, smallest.ratio_process) == (1, 2.5)
+    assert (device.engine, device.micro_batch, device.peak_how) == (
+        "onnx",
+        5,
+        "by heart, 5 at once",
+    )
     assert (smallest.ratio_memory, smallest.ratio_kept, smallest.ratio_time) == (20, 20, 2)
     assert (fastest.micro_batch, fastest.packed, fastest.ratio_time) == (4, True, 4)
     assert (default.packed, smallest.micro_batch) == (False, 1)
@@ -95,9 +102,9 @@ def test_without_a_reference_there_are_no_ratios(fake: type[FakeWorker]) -> None
 
 
 def test_dying_while_the_fastest_is_sought(fake: type[FakeWorker]) -> None:
-    fake.dying = {"da3": 7}  # only the trial makes so many steps
+    fake.dying = {"lora": 7}  # only the trial makes so many steps
     events: list[Progress] = []
-    rows = run_comparison(["finetune", "da3"], WORK, 3, on_progress=events.append)
+    rows = run_comparison(["finetune", "lora"], WORK, 3, on_progress=events.append)
     assert [row.error is None for row in rows] == [True, True, True, False]
     assert rows[-1].peak_bytes is None
     last = {event.phase: event for event in events}

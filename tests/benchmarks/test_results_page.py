@@ -3,19 +3,23 @@
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import accuracy
 import gates
 import gates_table
+import memory_tables
 import pytest
 import results_claims
 import results_page
 import sequence
 import step_rows
+import where_memory_goes
 from result_rows import RESULTS, ROOT, read_rows
 from step_rows import DEFAULT, SMALLEST
 
+from addapt.bench.contender import DEVICE
 from addapt.gates import GateConfig
 from addapt.methods import METHODS
 
@@ -58,7 +62,7 @@ def spread_of(rivals: Sequence[str], setting: str, name: str, *batches: int) -> 
 
 def test_readme_has_the_ratios_of_the_step_tables() -> None:
     rival = ["finetune"]
-    memory, time = said_of("memory against fine-tuning"), said_of("time against fine-tuning")
+    memory, time = said_of("memory above the model"), said_of("time of a step")
     assert spread_of(rival, DEFAULT, "peak_bytes", 8) in memory
     assert spread_of(rival, SMALLEST, "peak_bytes", 8) in memory
     assert spread_of(rival, DEFAULT, "peak_bytes", 32) in memory
@@ -67,6 +71,28 @@ def test_readme_has_the_ratios_of_the_step_tables() -> None:
     adapters = said_of("memory against other adapters")
     for rivals in (["series_adapter", "parallel_adapter"], ["piggyback"]):
         assert spread_of(rivals, DEFAULT, "peak_bytes", 8, 32) in adapters
+
+
+def test_readme_has_the_times_without_pytorch() -> None:
+    said = said_of("without PyTorch")
+    pairs = []
+    for result in step_rows.step_results(step_rows.ENGINES):
+        ours = step_rows.step_row(result, "da3", DEVICE)
+        theirs = step_rows.step_row(result, "da3", DEFAULT)
+        assert ours is not None and theirs is not None
+        pairs.append((result, ours["ratio_time"], ours["ratio_time"] / theirs["ratio_time"]))
+    small = [pair for pair in pairs if pair[0]["backbone"] == "efficientnet_lite0"]
+    (large,) = (pair for pair in pairs if pair[0]["backbone"] == "resnet50")
+    usual = [pair[1] for pair in small if pair[0]["image_px"] == 224]
+    assert f"a step {step_rows.spread(usual)} faster than fine-tuning" in said
+    assert f"ResNet-50 {large[1]:.1f}x" in said
+    others = step_rows.spread([pair[2] for pair in pairs])
+    assert f"{others} faster than the PyTorch engine" in said
+    found = json.loads((RESULTS / "predict.json").read_text(encoding="utf-8"))
+    one = [r["ratio_time"] for r in found["rows"] if (r["engine"], r["images"]) == ("onnx", 1)]
+    assert f"one image {step_rows.spread(one)} faster" in said
+    (cold,) = (row for row in found["cold_rows"] if row["engine"] == "onnx")
+    assert f"{cold['wall_s']:.1f} s, {cold['process_bytes'] / 1e6:.0f} MB" in said
 
 
 def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plot_shows() -> None:
@@ -90,7 +116,8 @@ def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plo
         assert mean is not None
         assert named[method].format(percent(mean)) in said_of("accuracy, 10 images a class")
     accurate = {method: megabytes for method, (megabytes, mean) in found.items() if mean > 91}
-    assert min(accurate, key=lambda method: accurate[method]) == "da3"
+    best = min(accurate, key=lambda method: accurate[method])
+    assert best in ("da3", results_page.WITHOUT_PYTORCH)
 
 
 def test_readme_has_what_is_forgotten() -> None:
@@ -128,11 +155,33 @@ def test_readme_has_how_near_planning_comes() -> None:
     assert f"{len(rows)} combinations" in said
 
 
-def test_memory_page_has_the_tables_of_the_steps() -> None:
+@pytest.mark.parametrize("path", memory_tables.PAGES, ids=lambda path: path.name)
+def test_tables_of_memory_are_current(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
+    assert page == memory_tables.fill(page), "run: python benchmarks/memory_tables.py"
+
+
+def test_each_table_of_memory_is_on_the_page() -> None:
     page = MEMORY.read_text(encoding="utf-8")
-    assert results_claims.memory_table(step_rows.step_results()) in page
-    system = json.loads((RESULTS / "step_system_allocator.json").read_text(encoding="utf-8"))
-    assert results_claims.allocator_table(system) in page
+    for name, table in memory_tables.TABLES.items():
+        assert f"<!-- {name} -->\n{table()}\n<!-- end -->" in page
+    assert f"\n{memory_tables.whole_process_table()}\n" in README.read_text(encoding="utf-8")
+    torn = "<!-- stages -->\nold\n<!-- end -->\nkept <!-- end -->"
+    filled = f"<!-- stages -->\n{memory_tables.stages_table()}\n<!-- end -->\nkept <!-- end -->"
+    assert memory_tables.fill(torn) == filled
+
+
+def test_memory_page_says_truly_what_a_session_takes() -> None:
+    stages = memory_tables.read(where_memory_goes.FILE)["stages"]["onnx"]
+    by_name = {stage["stage"]: stage for stage in stages}
+    session = by_name["session, weights included"]
+    page = " ".join(MEMORY.read_text(encoding="utf-8").split())
+    assert f"some {(session['peak_bytes'] - session['bytes']) / 1e6:.0f} MB more" in page
+    code = by_name["runtime"]
+    assert 0.4 < code["own_bytes"] / code["bytes"] < 0.6 and "About half of it is pages" in page
+    smallest = step_rows.step_row(step_rows.step_results()[0], "da3", SMALLEST)
+    assert smallest is not None  # one bit an element there
+    assert f"{8 * smallest['kept_bytes'] / 1e6:.0f} MB an image at 224 px" in page
 
 
 def gate_rows() -> dict[tuple[str, str, float], dict[str, Any]]:
@@ -194,7 +243,7 @@ def row(method: str, engine: str, setting: str, peak_bytes: int) -> dict[str, An
 
 def test_step_row_is_that_of_the_product_in_the_setting_asked_for_and_spread_its_range() -> None:
     plain = row("bias", "eager", "whole batch", 900)
-    small, default = (row("bias", "addapt", "smallest", 10), row("bias", "addapt", "default", 30))
+    small, default = (row("bias", "torch", "smallest", 10), row("bias", "torch", "default", 30))
     result = {"rows": [plain, small, default, row("finetune", "eager", "whole batch", 600)]}
     assert step_rows.step_row(result, "bias", "default") == default
     assert step_rows.step_row(result, "bias", "smallest") == small
