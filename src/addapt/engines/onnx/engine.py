@@ -17,7 +17,7 @@ from addapt.engines.base import Engine, Form, Images
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adaptor import Adaptor
 from addapt.engines.onnx.making import FrozenOrder, identify
-from addapt.engines.onnx.model import OnnxModel, domain_parameters, images_at_once
+from addapt.engines.onnx.model import OnnxModel, domain_parameters, images_at_once, in_pieces
 from addapt.engines.onnx.parameters import first_values, join_vector
 from addapt.engines.onnx.runtime import Runtime
 from addapt.engines.onnx.step import adaptor_for
@@ -122,12 +122,9 @@ class OnnxEngine(Engine):
             names.HEAD_WEIGHT: np.zeros((1, width), np.float32),
             names.HEAD_BIAS: np.zeros(1, np.float32),
         }
-        few = images_at_once(images.shape[1])
-        parts = [
-            session.run([names.FEATURES], {names.IMAGES: images[at : at + few], **head})[0]
-            for at in range(0, len(images), few)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
+        return in_pieces(
+            images, lambda few: session.run([names.FEATURES], {names.IMAGES: few, **head})[0], width
+        )
 
     def multiply_adds(self, px: int) -> int:
         """Count those of the convolutions."""

@@ -23,11 +23,9 @@ from typing import Any
 
 from addapt import _errors, backbones
 from addapt._cache import cache_folder, forget, recall, remember
-from addapt._disk import disk_reason, make_folder
+from addapt._disk import disk_reason, file_sha256, make_folder
 from addapt._errors import TrainingError
 from addapt._text import printable
-
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def graph_file(order: GraphOrder, frozen: FrozenOrder) -> Path:
 
 
 def _identity_question(order: FrozenOrder) -> dict[str, Any]:
-    file = None if order.weights is None else file_sha256(order.weights)
+    file = None if order.weights is None else _sha256(order.weights)
     return {**order.__dict__, "file": file, "source": _source_sha256()}
 
 
@@ -143,19 +141,15 @@ def _note(path: Path, sha256: str) -> None:
 
 def _is_as_made(path: Path) -> bool:
     made = _made_here.get(path) or (recall("file", {"path": str(path)}) or {}).get("sha256")
-    return made is not None and file_sha256(path) == made
+    return made is not None and _sha256(path) == made
 
 
-def file_sha256(path: str | Path) -> str | None:
+def _sha256(path: str | Path) -> str | None:
     """Return the hash of a file's bytes; None where none can be read."""
-    digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
+        return file_sha256(Path(path))
     except OSError:
         return None
-    return digest.hexdigest()
 
 
 def _short_hash(order: Any) -> str:

@@ -34,6 +34,13 @@ def images_at_once(image_px: int) -> int:
     return max(1, PIXELS_AT_ONCE // image_px**2)
 
 
+def in_pieces(images: Images, run: Callable[[Images], Vector], width: int) -> Vector:
+    """Compute rows (n, width) of images, few of them at once."""
+    few = images_at_once(images.shape[1])
+    parts = [run(images[at : at + few]) for at in range(0, len(images), few)]
+    return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
+
+
 class OnnxModel(Model):
     """One domain on an engine's frozen network.
 
@@ -96,11 +103,7 @@ class OnnxModel(Model):
 
     def logits(self, images: Images) -> Logits:
         """Run few images at once through the session at hand."""
-        few = images_at_once(images.shape[1])
-        parts = [self._logits(images[at : at + few]) for at in range(0, len(images), few)]
-        if not parts:
-            return np.zeros((0, self._classes), np.float32)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return in_pieces(images, self._logits, self._classes)
 
     def state(self) -> State:
         """Copy all values, by name."""
