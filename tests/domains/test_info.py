@@ -45,6 +45,10 @@ WRONG: list[tuple[str, Any]] = [
     ("seed", 2**63),
     ("val_accuracy", 10**400),
     ("options", NESTED),
+    ("val_report", [0.5]),
+    ("value_range", (0.0,)),
+    ("value_range", (5, 5)),
+    ("value_range", (0, float("inf"))),
     ("val_accuracy", float("inf")),
     ("options", {"folder": Path()}),
     ("versions", {"torch": 2}),
@@ -150,6 +154,14 @@ def test_another_backbone_or_other_weights_are_named() -> None:
     for sha256, words in ((other, "weights ffeedd"), ("", "random weights")):
         with pytest.raises(DomainError, match=f"{words}.* other weights for the same network"):
             check_backbone(INFO, INFO.backbone, sha256, path)
+
+
+@pytest.mark.parametrize("schema", [1, 7])
+def test_what_older_schemas_do_not_say_is_empty(schema: int) -> None:
+    values = json.loads(as_json(schema=schema, method="head"))
+    del values["val_report"], values["value_range"]
+    info = DomainInfo.from_json(json.dumps(values))
+    assert (info.val_report, info.value_range) == ({}, ())
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from typing import Any, TypeGuard
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import unique_keys
 
-SCHEMA = 7
+SCHEMA = 8
 # What DA3 could not do before a schema, and its hyper-parameter says so.
 DA3_BEFORE = {6: {"inner": False}, 7: {"shortcut": False}}
 GATES_SCHEMA = 5  # from here on files say what the gates of a domain are
+SCORES_SCHEMA = 8  # from here on files have `val_report` and `value_range`
 CHECKSUM_SCHEMA = 4  # from here on files have one
 # The first schema in which the adaptor of a method had the form it has today; else 1.
 FIRST_SCHEMA = {"da3": 3}
@@ -35,7 +36,9 @@ class DomainInfo:
 
     `hyperparameters` are the method's, `options` are what learning was called
     with (batch, lr, flip, ...); `gates` say what is left out and what that does, empty where there
-    are none. All three hold JSON values only, so no tuples.
+    are none. `val_report` tells more about the accuracy on the images held out. All four hold JSON
+    values only, so no tuples. `value_range` is the range of grey values deeper than 8 bits that
+    becomes 0..255, empty if there were no such images.
     `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
 
     Raises:
@@ -56,6 +59,8 @@ class DomainInfo:
     train_images: int
     val_images: int
     val_accuracy: float
+    val_report: dict[str, Any]
+    value_range: tuple[float, ...]
     epochs: int
     options: dict[str, Any]
     gates: dict[str, Any]
@@ -106,7 +111,7 @@ class DomainInfo:
         if missing:
             raise DamagedError(f"Field {missing[0]!r} is missing. {_DAMAGED}")
         known = {field.name: values[field.name] for field in fields(cls)}
-        for name in ("classes", "mean", "std"):  # JSON has lists only
+        for name in ("classes", "mean", "std", "value_range"):  # JSON has lists only
             if isinstance(known[name], list):
                 known[name] = tuple(known[name])
         try:
@@ -119,6 +124,8 @@ def _add_what_was_not_yet(values: dict[str, Any], schema: int) -> None:
     """Say of an older file what is true of it by default."""
     if schema < GATES_SCHEMA:
         values["gates"] = {}
+    if schema < SCORES_SCHEMA:
+        values |= {"val_report": {}, "value_range": []}
     hyperparameters = values.get("hyperparameters")
     if values.get("method") == "da3" and isinstance(hyperparameters, dict):
         for first, before in DA3_BEFORE.items():
@@ -192,6 +199,13 @@ def _is_three_floats(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and all(map(_is_float, value))
 
 
+def _is_range(value: object) -> bool:
+    if value == ():
+        return True
+    is_pair = isinstance(value, tuple) and len(value) == 2 and all(map(_is_float, value))
+    return is_pair and value[0] < value[1]  # type: ignore[index]
+
+
 def _are_classes(value: object) -> bool:
     is_texts = isinstance(value, tuple) and all(map(_is_text, value))
     return is_texts and _problem_of_classes(value) is None  # type: ignore[arg-type]
@@ -244,6 +258,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train_images": _INT,
     "val_images": _INT,
     "val_accuracy": (_is_float, "a finite number"),
+    "val_report": _JSON_OBJECT,
+    "value_range": (_is_range, "two finite numbers, the smaller first, or none"),
     "epochs": _INT,
     "options": _JSON_OBJECT,
     "gates": _JSON_OBJECT,

@@ -45,6 +45,8 @@ def describe(
         train_images=len(lesson.train),
         val_images=len(lesson.val),
         val_accuracy=gate_report.accuracy if gate_report else state.best_accuracy,
+        val_report={},
+        value_range=(),
         epochs=len(state.history),
         options={"weights": backbone.weights, **job.options},
         gates=gates_fields(job.gates, lesson.full_px, gate_report),
