@@ -4,6 +4,7 @@ It needs root. What the group holds is counted by the kernel: anonymous memory, 
 maps (page cache), and the kernel's own tables for it.
 """
 
+import math
 import os
 import subprocess
 import time
@@ -52,6 +53,7 @@ NAMES = {
 class Outcome:
     """How a program ended (137: killed), and the most that its group held.
 
+    `given_up`: it had not ended in the time that it was given, and was ended from outside.
     `anonymous_bytes` and `cached_bytes` were sampled, each for itself; the kernel can drop what is
     cached, and does so near the limit, so `peak_bytes` may be the limit and nothing wrong.
     """
@@ -65,6 +67,7 @@ class Outcome:
     cached_bytes: int
     killed: int
     read_again_bytes: int
+    given_up: bool
 
 
 class MemoryGroup:
@@ -88,9 +91,20 @@ class MemoryGroup:
         elif has_swap:
             raise NoGroupError("this kernel does not limit swap in a group: turn it off (swapoff)")
 
-    def run(self, words: Sequence[str | Path], folder: Path, env: dict[str, str]) -> Outcome:
-        """Run a program to its end, in this folder."""
+    def run(
+        self,
+        words: Sequence[str | Path],
+        folder: Path,
+        env: dict[str, str],
+        patience_s: float = math.inf,
+    ) -> Outcome:
+        """Run a program in this folder, to its end or as long as there is patience.
+
+        Where the files that a program has mapped do not fit, it reads them again and again, and
+        that may go on for hours.
+        """
         anonymous = cached = 0
+        given_up = False
         with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
             started = time.perf_counter()
             process = subprocess.Popen(
@@ -104,6 +118,10 @@ class MemoryGroup:
                 stat = self._table("memory.stat")
                 anonymous = max(anonymous, stat[self._names.anonymous])
                 cached = max(cached, stat[self._names.cached])
+                if time.perf_counter() - started > patience_s:
+                    given_up = True
+                    process.kill()
+                    process.wait()
                 time.sleep(SAMPLE_S)
             seconds = time.perf_counter() - started
             output.seek(0)
@@ -119,6 +137,7 @@ class MemoryGroup:
                 cached_bytes=cached,
                 killed=self._table(self._names.events)["oom_kill"],
                 read_again_bytes=again * os.sysconf("SC_PAGE_SIZE"),
+                given_up=given_up,
             )
 
     def _table(self, name: str) -> dict[str, int]:

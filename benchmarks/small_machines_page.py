@@ -115,6 +115,8 @@ def ending(row: Row) -> str:
     """Say how a command ended."""
     if row["killed"]:
         return f"killed by the system (exit {row['exit_code']})"
+    if row["given_up"]:
+        return "given up: it read its libraries again and again"
     return "well" if row["exit_code"] == 0 else f"failed (exit {row['exit_code']})"
 
 

@@ -36,6 +36,16 @@ def test_program_is_counted_and_killed_where_it_takes_more_than_the_limit(tmp_pa
     assert groups() == before
 
 
+def test_program_that_does_not_end_is_given_up(tmp_path: Path) -> None:
+    wait = [sys.executable, "-c", "import time; time.sleep(600)"]
+    try:
+        with memory_group(None) as group:
+            outcome = group.run(wait, tmp_path, dict(os.environ), patience_s=0.2)
+    except NoGroupError as error:
+        pytest.skip(str(error))
+    assert (outcome.given_up, outcome.exit_code, outcome.killed) == (True, 137, 0)
+
+
 def tree(root: Path, groups_of_process: str, **files: str) -> Path:
     """Write what Linux shows of groups."""
     (root / "proc/self").mkdir(parents=True)

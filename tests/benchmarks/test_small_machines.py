@@ -65,7 +65,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "peak_bytes": 100_000_000,
         "anonymous_bytes": 60_000_000,
     }
-    fine |= {"killed": 0, "read_again_bytes": 0, "said": "why"}
+    fine |= {"killed": 0, "given_up": False, "read_again_bytes": 0, "said": "why"}
     killed = {**fine, "exit_code": 137, "killed": 1}
     runs = [("da3", None, fine), ("da3", 128_000_000, fine), ("recognise", 128_000_000, fine)]
     runs += [("finetune", None, fine), ("finetune", 128_000_000, killed)]
@@ -90,6 +90,7 @@ def test_what_was_promised_and_did_not_come_true_is_said() -> None:
     ]
     lived = small_machine.failures(result(finetune={"exit_code": 0, "killed": 0}))
     assert lived == ["fine-tuning was not killed"]
+    assert not small_machine.failures(result(finetune={"killed": 0, "given_up": True}))
     other = {"different_tensors": ["head.weight"]}
     assert len(small_machine.failures(result(difference=other))) == 1
     assert len(small_machine.failures(result(difference={"different_fields": ["options"]}))) == 1

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,9 +73,9 @@ def forget_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def put_into_cache(cache: Path, made: dict[str, bytes]) -> None:
     """Keep files as another process would have."""
-    (cache / "graphs").mkdir(parents=True)
+    (making._kept_folder()).mkdir(parents=True)
     for name, content in made.items():
-        path = cache / "graphs" / name
+        path = making._kept_folder() / name
         path.write_bytes(content)
         making._note(path, file_sha256(path))
 
@@ -91,7 +92,7 @@ def test_made_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = graph_file(order, FROZEN)
-    assert path == cache / "graphs" / order.file
+    assert path == making._kept_folder() / order.file
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == made
     assert asked == [[order.weights_file, order.file]]
     forget_all(monkeypatch)
@@ -151,7 +152,7 @@ def test_a_damaged_file_is_made_anew(
     if not known:
         forget_all(monkeypatch)
     name = order.file if which == "graph" else order.weights_file
-    damage(cache / "graphs" / name)
+    damage(making._kept_folder() / name)
     path = graph_file(order, FROZEN)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == made
     assert asked == [[name]]
@@ -164,7 +165,7 @@ def test_a_foreign_graph_under_the_right_name(
     put_into_cache(cache, made)
     other = graph_file(dataclasses.replace(order, image_px=33), FROZEN)
     forget_all(monkeypatch)
-    other.replace(cache / "graphs" / order.file)
+    other.replace(making._kept_folder() / order.file)
     assert graph_file(order, FROZEN).read_bytes() == made[order.file]
 
 
@@ -211,7 +212,7 @@ def test_without_a_good_note_a_file_is_made_anew(
     for note in notes(cache):
         damage(note)
     for name in made:  # what nobody vouches for is not looked at
-        flip(cache / "graphs" / name)
+        flip(making._kept_folder() / name)
     path = graph_file(order, FROZEN)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == made
     assert asked == [[order.weights_file, order.file]]
@@ -237,7 +238,7 @@ def test_no_place_to_keep_anything(
     elif where == "no home":
         monkeypatch.setattr(making, "cache_folder", no_home)
     else:
-        (cache / "graphs" / order.weights_file / "in the way").mkdir(parents=True)
+        (making._kept_folder() / order.weights_file / "in the way").mkdir(parents=True)
     paths = {graph_file(order, FROZEN) for _ in range(2)}
     folder = paths.pop().parent
     assert not paths
@@ -281,9 +282,9 @@ def test_a_disk_too_small_for_the_weights(order: GraphOrder, cache: Path) -> Non
             graph_file(order, FROZEN)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    for folder in (cache / "graphs", Path(making._temporary_folder().name)):
+    for folder in (making._kept_folder(), Path(making._temporary_folder().name)):
         assert list(folder.iterdir()) == []  # no half file
-    assert graph_file(order, FROZEN).parent == cache / "graphs"
+    assert graph_file(order, FROZEN).parent == making._kept_folder()
 
 
 @pytest.mark.parametrize(
@@ -332,7 +333,7 @@ def test_files_beside_the_user_are_no_modules(
 def test_two_at_once(order: GraphOrder, made: dict[str, bytes], cache: Path) -> None:
     others = [Fork(lambda: graph_file(order, FROZEN)) for _ in range(2)]
     assert [other.wait() for other in others] == [0, 0]
-    assert {file.name: file.read_bytes() for file in (cache / "graphs").iterdir()} == made
+    assert {file.name: file.read_bytes() for file in (making._kept_folder()).iterdir()} == made
     assert len(notes(cache)) == 2
 
 
@@ -374,3 +375,14 @@ def test_a_note_that_lies_about_weights_does_so_once(
         with pytest.raises(WeightsError, match="Try again"):
             graph_file(dataclasses.replace(order, weights_sha256=found[0]), FROZEN)
     assert identify(FROZEN) == right
+
+
+def test_what_other_versions_made_goes_after_a_while(order: GraphOrder, cache: Path) -> None:
+    old, recent = (cache / "graphs" / name for name in ("old", "recent"))
+    for folder in (old, recent):
+        folder.mkdir(parents=True)
+        (folder / "a.onnx").write_bytes(b"a graph")
+    days_ago = time.time() - (making.KEPT_DAYS + 1) * 86_400
+    os.utime(old, (days_ago, days_ago))
+    assert graph_file(order, FROZEN).parent == making._kept_folder()
+    assert not old.exists() and recent.exists()

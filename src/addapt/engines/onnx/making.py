@@ -9,9 +9,11 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from addapt._cache import cache_folder, forget, recall, remember
 from addapt._disk import disk_reason, file_sha256, make_folder
 from addapt._errors import TrainingError
 from addapt._text import printable
+
+KEPT_DAYS = 30  # of files that another version of the code made
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def graph_file(order: GraphOrder, frozen: FrozenOrder) -> Path:
                 )
             for name in missing:
                 _note(folder / name, hashes[name])
+            _remove_old_versions(folder)
         return folder / order.file
     raise TrainingError(
         f"The files that ONNX Runtime reads cannot be written: {disk_reason(refused)} The "
@@ -121,9 +126,24 @@ def _identity_question(order: FrozenOrder) -> dict[str, Any]:
 
 def _folders() -> Iterator[Path]:
     with suppress(RuntimeError):  # no home
-        yield cache_folder() / "graphs"
+        yield _kept_folder()
     with suppress(OSError):  # no temporary folder
         yield Path(_temporary_folder().name)
+
+
+def _kept_folder() -> Path:
+    """Return the folder of what this version of the code makes."""
+    return cache_folder() / "graphs" / _source_sha256()[:16]
+
+
+def _remove_old_versions(folder: Path) -> None:
+    """Remove what other versions of the code made, unless that was of late: both may be in use."""
+    if folder.parent.name != "graphs":
+        return
+    with suppress(OSError):
+        for other in folder.parent.iterdir():
+            if other != folder and time.time() - other.stat().st_mtime > KEPT_DAYS * 86_400:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 @lru_cache

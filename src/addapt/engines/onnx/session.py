@@ -52,8 +52,19 @@ class Session:
     def run(
         self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
     ) -> list[npt.NDArray[Any]]:
-        """Return the outputs that are asked for, by name, of the inputs."""
-        results: list[npt.NDArray[Any]] = self._session.run(list(outputs), dict(inputs))
+        """Return the outputs that are asked for, by name, of the inputs.
+
+        Raises:
+            AddaptError: the runtime failed, for lack of memory mostly.
+        """
+        try:
+            results: list[npt.NDArray[Any]] = self._session.run(list(outputs), dict(inputs))
+        except Exception as error:  # the runtime has no base class of its errors
+            reason = str(error).split("\n", 1)[0]
+            raise AddaptError(
+                f"ONNX Runtime {onnxruntime.__version__} failed: {reason}. Free some memory, or "
+                "give smaller images (`image_px`)."
+            ) from error
         return results
 
 
