@@ -68,10 +68,12 @@ def test_hostile_names_from_learning_to_predicting(learned: Path) -> None:
     image = next((learned / "images" / HOSTILE[1]).iterdir())
     predicted = both(learned, "predict", image, "--domain", "hostile", *given)
     confusion, folder = learned / "confusion.svg", learned / "images"
-    scores = both(learned, "eval", "hostile", folder, "--confusion", confusion, *given)
+    drawn = ("--confusion", confusion, "--mistakes", "9", "--sheet", learned / "sheet.html")
+    scores = both(learned, "eval", "hostile", folder, *drawn, *given)
     for label in (r"\x1b[31mred\n[bold]", r"caf\udce9 <b>\u202e"):
         assert label in fields and label in predicted and label in scores
     assert "\x1b" not in confusion.read_text(encoding="utf-8")
+    assert "\x1b" not in (learned / "sheet.html").read_text(encoding="utf-8")
     assert "hostile" in both(learned, "domains")
     classes = run_json("show", "hostile", "--store", learned / "store")["classes"]
     assert {os.fsencode(name) for name in classes} == {os.fsencode(name) for name in HOSTILE}

@@ -64,6 +64,12 @@ def test_summary_and_a_self_contained_report(
     path = tmp_path / "report.html"
     write_report(domains, engine, path)
     page = path.read_text(encoding="utf-8")
+    bars = re.findall(r"<span>([^<]*)</span><i><b style=.width: (\d+)%", page)
+    assert len(bars) == 5
+    for domain, shown in zip(domains, (bars[:2], bars[2:]), strict=True):
+        assert [int(width) for _, width in shown] == sorted(
+            round(100 * (score.accuracy or 0)) for score in domain.per_class
+        )
     links = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(links) > 10
     assert all(link.startswith("data:image/") for link in links)

@@ -8,7 +8,7 @@ import typer
 
 from addapt.cli import options
 from addapt.cli.bench_file import Save, check_saving, save_result, whole_result
-from addapt.cli.confusion import check_drawing
+from addapt.cli.drawing import check_chart
 from addapt.cli.flags import with_flags
 from addapt.cli.output import (
     Table,
@@ -76,7 +76,7 @@ def step(
     """
     with command(as_json=as_json, debug=debug):
         if chart is not None:
-            check_drawing(chart)
+            check_chart(chart)
         check_saving(save)
         from addapt.backbones import backbone_entry
         from addapt.bench.contender import Workload, check_comparison

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from addapt.cli import options
-from addapt.cli.confusion import check_drawing
+from addapt.cli.drawing import check_chart
 from addapt.cli.opening import open_learner
 from addapt.cli.output import (
     add_row,
@@ -46,7 +46,7 @@ def gates(
     """Measure a domain with its gates and with all open, in turns."""
     with command(as_json=as_json, debug=debug):
         if chart is not None:
-            check_drawing(chart)
+            check_chart(chart)
         _, learner = open_learner(store, name, weights, engine, device, threads)
         from addapt.bench.gates import bench_gates
 

@@ -8,11 +8,8 @@ import typer
 from addapt.cli import options
 from addapt.cli.opening import open_learner, say_gates
 from addapt.cli.output import (
-    add_row,
     command,
-    make_table,
     print_json,
-    print_table,
     progress_bar,
     say,
     warn_unreadable,
@@ -28,9 +25,23 @@ def evaluate(
         ),
     ],
     store: options.Store = options.DEFAULT_STORE,
+    mistakes: Annotated[
+        int | None, typer.Option(min=1, help="List so many mistakes, the most confident first.")
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write thumbnails of them, else of 20, to this .png or .html."),
+    ] = None,
+    all_classes: Annotated[
+        bool, typer.Option("--all-classes", help="Show all classes, not only the weakest of many.")
+    ] = False,
+    per_class: Annotated[
+        Path | None,
+        typer.Option(help="Draw a bar for each class in this .png, .svg or .pdf."),
+    ] = None,
     confusion: Annotated[
         Path | None,
-        typer.Option(help="Write the confusion matrix as an image to this .png, .svg or .pdf."),
+        typer.Option(help="Draw the confusion matrix in this .png, .svg or .pdf."),
     ] = None,
     gates: options.UseGates = None,
     weights: options.Weights = None,
@@ -42,19 +53,30 @@ def evaluate(
 ) -> None:
     """Measure a domain's accuracy on a folder of images."""
     with command(as_json=as_json, debug=debug):
-        from addapt.cli.confusion import check_drawing, draw_confusion
+        from addapt.cli.confusion import draw_confusion
+        from addapt.cli.drawing import check_chart
+        from addapt.cli.mistakes import image_fields, print_mistakes
+        from addapt.cli.per_class import draw_per_class, print_classes
+        from addapt.cli.sheet import MISTAKES, check_sheet, draw_sheet
         from addapt.learning import Controls
 
-        if confusion is not None:
-            check_drawing(confusion)
+        for chart in (per_class, confusion):
+            if chart is not None:
+                check_chart(chart)
+        if sheet is not None:
+            check_sheet(sheet)
         info, learner = open_learner(store, name, weights, engine, device, threads)
         with progress_bar() as show:
             evaluation = learner.evaluate(
                 name, folder, gates=gates, controls=Controls(on_progress=show)
             )
         warn_unreadable(evaluation.unreadable)
+        if per_class is not None:
+            draw_per_class(evaluation, per_class)
         if confusion is not None:
             draw_confusion(evaluation, confusion)
+        if sheet is not None:
+            draw_sheet(evaluation, mistakes or MISTAKES, sheet)
         if as_json:
             print_json(
                 {
@@ -63,17 +85,15 @@ def evaluate(
                     "images": evaluation.images,
                     "gated": evaluation.gated,
                     "per_class": [vars(score) for score in evaluation.per_class],
+                    "per_image": image_fields(evaluation.per_image),
+                    "mistakes": mistakes and image_fields(evaluation.mistakes(mistakes)),
                     "confusion": evaluation.confusion.tolist(),
                     "unreadable": list(evaluation.unreadable),
                 }
             )
             return
-        title = f"{name}: {evaluation.accuracy:.1%} of {evaluation.images} images recognised"
-        table = make_table(title, "class", ">images", ">recognised", ">accuracy")
-        for score in evaluation.per_class:
-            accuracy = "–" if score.accuracy is None else f"{score.accuracy:.1%}"
-            add_row(table, score.label, f"{score.images}", f"{score.correct}", accuracy)
-        print_table(table)
+        print_classes(evaluation, every=all_classes)
         say_gates(info, used=evaluation.gated, wanted=gates)
-        if confusion is not None:
-            say(f"Wrote {confusion}.")
+        if mistakes is not None:
+            print_mistakes(evaluation, mistakes)
+        say(*(f"Wrote {path}." for path in (per_class, confusion, sheet) if path is not None))

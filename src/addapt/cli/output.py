@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # what a shell reports for SIGINT
 LOG_EVERY_S = 30.0  # between two lines about progress, where no bar can be drawn
 
-Cell = Path | list[str]  # a list holds lines that are safe to show
+
+@dataclass(frozen=True)
+class Share:
+    """A cell with a share from 0 to 1: a number and, in a terminal, a bar; None: there is none."""
+
+    value: float | None
+
+    def __str__(self) -> str:
+        return "–" if self.value is None else f"{self.value:.1%}"
+
+
+Cell = Path | Share | list[str]  # a list holds lines that are safe to show
 
 
 @contextmanager
@@ -85,8 +96,11 @@ def add_row(table: Table, *cells: object) -> None:
     """
     row: list[Cell] = []
     for cell in cells:
+        if isinstance(cell, Path | Share):
+            row.append(cell)
+            continue
         lines = cell if isinstance(cell, list) else [cell]
-        row.append(cell if isinstance(cell, Path) else [printable(str(line)) for line in lines])
+        row.append([printable(str(line)) for line in lines])
     table.rows.append(row)
 
 
@@ -106,7 +120,7 @@ def print_table(table: Table) -> None:
         return
     typer.echo("\t".join(heading.replace("\n", " ") for heading in table.headings))
     for row in table.rows:
-        cells = ([printable(str(cell))] if isinstance(cell, Path) else cell for cell in row)
+        cells = (cell if isinstance(cell, list) else [printable(str(cell))] for cell in row)
         typer.echo("\t".join(", ".join(lines) for lines in cells))
 
 

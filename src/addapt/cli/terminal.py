@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.progress import TimeRemainingColumn as TimeLeft
+from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
 from addapt._text import printable
-from addapt.cli.output import Cell, Table
+from addapt.cli.output import Cell, Share, Table
 
 if TYPE_CHECKING:
     from addapt.learning import OnProgress, Progress
@@ -24,6 +25,8 @@ GAP = 2  # between columns
 LEAST_PATH = 12  # how short a path may become
 LEAST_WORD = 20  # a longer word, such as a hash, may go on in the next line
 ROOM_FOR_BAR = 75
+SHARE = len("100.0%")
+SHARE_BAR = 10
 
 
 def draw(table: Table) -> None:
@@ -50,12 +53,16 @@ def draw(table: Table) -> None:
 
 def _widest(cell: Cell) -> int:
     """Return the width at which nothing in a cell need break."""
+    if isinstance(cell, Share):
+        return SHARE + GAP + SHARE_BAR
     lines = [printable(str(cell))] if isinstance(cell, Path) else cell
     return max(map(cell_len, lines), default=0)
 
 
 def _narrowest(cell: Cell) -> int:
     """Return the width at which a cell is short, but can still be read."""
+    if isinstance(cell, Share):
+        return _widest(cell)
     if isinstance(cell, Path):
         return min(_widest(cell), LEAST_PATH)
     return min(_widest([word for line in cell for word in line.split()]), LEAST_WORD)
@@ -91,13 +98,21 @@ def _grid(
         )
     dots = "…" if console.encoding.startswith("utf") else "..."
     for row in rows:
-        grid.add_row(
-            *(
-                Text(_shorten(cell, width, dots) if isinstance(cell, Path) else "\n".join(cell))
-                for cell, width in zip(row, widths, strict=True)
-            )
-        )
+        grid.add_row(*(_drawn(cell, width, dots) for cell, width in zip(row, widths, strict=True)))
     return grid
+
+
+def _drawn(cell: Cell, width: int, dots: str) -> Text | Grid:
+    if isinstance(cell, Path):
+        return Text(_shorten(cell, width, dots))
+    if isinstance(cell, list):
+        return Text("\n".join(cell))
+    pair = Grid.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+    pair.add_column(width=SHARE, justify="right")
+    pair.add_column(width=SHARE_BAR)
+    bar = ProgressBar(1, cell.value or 0, SHARE_BAR, complete_style="cyan", finished_style="cyan")
+    pair.add_row(Text(str(cell)), "" if cell.value is None else bar)
+    return pair
 
 
 def _shorten(path: Path, width: int, dots: str) -> str:

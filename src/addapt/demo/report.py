@@ -14,6 +14,7 @@ from PIL import Image
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DataError, MissingPackageError
 from addapt._text import printable
+from addapt.cli.per_class import weakest_first
 from addapt.engines.base import Engine
 from addapt.images import ImageSet
 from addapt.learning.evaluation import softmax
@@ -59,6 +60,7 @@ def write_report(domains: "list[DemoDomain]", engine: Engine, path: Path) -> Non
     html = page.render(
         domains=domains,
         curves=_curves(domains),
+        per_class={domain.source.name: weakest_first(domain.per_class) for domain in domains},
         examples={domain.source.name: _examples(domain) for domain in domains},
         backbone_bytes=engine.weights_bytes,
         changed_logits=sum(domain.changed_logits for domain in domains),

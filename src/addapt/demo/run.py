@@ -10,7 +10,7 @@ import numpy as np
 from addapt.demo.images import SOURCES, ImageSource, build_images
 from addapt.engines.base import Engine, Logits
 from addapt.images import ImageSet, load_images, scan_classes
-from addapt.learning import Controls, Learner, LearnReport, OnProgress
+from addapt.learning import ClassScore, Controls, Learner, LearnReport, OnProgress
 from addapt.learning.evaluation import logits_of
 from addapt.learning.loading import read_model
 
@@ -21,14 +21,16 @@ FIXED_IMAGES = 64
 class DemoDomain:
     """One learned domain of the demo.
 
-    `logits` are those of `fixed`, computed right after learning; `later_accuracy` is what
-    re-evaluation gave after each later domain, `changed_logits` how many numbers differed then.
+    `per_class` has the test images of each class, by DA3. `logits` are those of `fixed`, computed
+    right after learning; `later_accuracy` is what re-evaluation gave after each later domain,
+    `changed_logits` how many numbers differed then.
     """
 
     source: ImageSource
     report: LearnReport
     head_accuracy: float
     da3_accuracy: float
+    per_class: tuple[ClassScore, ...]
     history: list[dict[str, float]]
     versions: dict[str, str]
     fixed: ImageSet
@@ -76,13 +78,15 @@ def run_demo(
             controls=controls,
         )
         fixed = _fixed_images(engine, where, report)
+        evaluation = learner.evaluate(source.name, where)
         history = learner.store.history_path(source.name).read_text()
         done.append(
             DemoDomain(
                 source=source,
                 report=report,
                 head_accuracy=head_learner.evaluate(source.name, where).accuracy,
-                da3_accuracy=learner.evaluate(source.name, where).accuracy,
+                da3_accuracy=evaluation.accuracy,
+                per_class=evaluation.per_class,
                 history=[json.loads(line) for line in history.splitlines()],
                 versions=learner.store.info(source.name).versions,
                 fixed=fixed,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         OnProgress,
         Progress,
     )
+    from addapt.learning.image_scores import ImageScore, ImageScores
     from addapt.learning.job import Asked, Job
     from addapt.learning.learner import Learner
     from addapt.learning.reports import (
@@ -33,6 +34,8 @@ __all__ = [
     "Controls",
     "Evaluation",
     "ExportReport",
+    "ImageScore",
+    "ImageScores",
     "Job",
     "LearnReport",
     "Learner",
@@ -51,6 +54,8 @@ _FILES = {
     "Controls": "controls",
     "Evaluation": "reports",
     "ExportReport": "reports",
+    "ImageScore": "image_scores",
+    "ImageScores": "image_scores",
     "Job": "job",
     "LearnReport": "reports",
     "Learner": "learner",

@@ -13,6 +13,7 @@ from addapt.gates import ungated_px
 from addapt.images import OnePass, Sample
 from addapt.learning.controls import Controls
 from addapt.learning.evaluation import EVALUATION_BATCH, softmax
+from addapt.learning.image_scores import ImageScores
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
 
 
@@ -49,20 +50,18 @@ class Answering:
         """Compare what the model says with the labels."""
         classes, unreadable = self.info.classes, list[str]()
         reading = self._read(samples, unreadable.append, controls.tell_reading)
-        confusion = np.zeros((len(classes), len(classes)), np.int64)
-        for numbers, images in reading:
-            predicted = self.model.logits(images).argmax(1)
-            np.add.at(confusion, (reading.samples.labels[numbers], predicted), 1)
+        scores = _scores_of(self.model, reading, classes)
         reading.refuse_many_unreadable(unreadable)
+        confusion = scores.confusion()
         counts = zip(classes, confusion.sum(1).tolist(), confusion.diagonal().tolist(), strict=True)
-        scores = [
-            ClassScore(label, n, right, right / n if n else None) for label, n, right in counts
-        ]
         return Evaluation(
             domain=self.domain,
             accuracy=float(confusion.trace() / confusion.sum()),
             images=int(confusion.sum()),
-            per_class=tuple(scores),
+            per_class=tuple(
+                ClassScore(label, n, right, right / n if n else None) for label, n, right in counts
+            ),
+            per_image=scores,
             confusion=confusion,
             unreadable=tuple(unreadable),
             gated=self.gated,
@@ -83,6 +82,19 @@ class Answering:
             threads=self.threads,
             on_progress=on_progress,
         )
+
+
+def _scores_of(model: Model, reading: OnePass, classes: Sequence[str]) -> ImageScores:
+    predicted = np.full(len(reading.samples), -1, np.int32)
+    probability = np.zeros(len(reading.samples), np.float32)
+    for numbers, images in reading:
+        logits = model.logits(images)
+        best = predicted[numbers] = logits.argmax(1)
+        probability[numbers] = softmax(logits)[np.arange(len(best)), best]
+    readable = np.flatnonzero(predicted >= 0)
+    return ImageScores(
+        reading.samples.select(readable), classes, predicted[readable], probability[readable]
+    )
 
 
 def _refuse(message: str) -> NoReturn:

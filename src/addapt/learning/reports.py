@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from addapt.learning.image_scores import ImageScores
+
 
 @dataclass(frozen=True)
 class LearnReport:
@@ -62,15 +64,27 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j."""
+    """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j.
+
+    `per_image` says what was recognised in each image that could be read.
+    """
 
     domain: str
     accuracy: float
     images: int
     per_class: tuple[ClassScore, ...]
+    per_image: ImageScores
     confusion: npt.NDArray[np.int64]
     unreadable: tuple[str, ...]
     gated: bool = False
+
+    def mistakes(self, most: int) -> ImageScores:
+        """Return the most confident mistakes, `most` at most: where labels are wrong they come up.
+
+        Raises:
+            OptionError: `most` is below 1.
+        """
+        return self.per_image.mistakes(most)
 
 
 @dataclass(frozen=True)
