@@ -178,7 +178,7 @@ def time_all(device: str) -> None:
                 continue
             run = Run(*(row[field.name] for field in dataclasses.fields(Run)))
             info, model = learner.load(run.name)
-            samples = scan_classes(domains.domain_folders(run.domain).test, info.classes)
+            samples = scan_classes(domains.domain_folders(run.domain).test, info.classes).samples
             some = samples[:: len(samples) // TIMED_IMAGES][:TIMED_IMAGES]
             gated, open_ = (
                 load_images(some, px, info.interpolation)[0]

@@ -73,7 +73,8 @@ class Step:
 
 def _images(model: AdaptedModel) -> torch.Tensor:
     folder = domains.domain_folders("digits").train
-    samples = scan_classes(folder, tuple(sorted(path.name for path in folder.iterdir())))
+    classes = tuple(sorted(path.name for path in folder.iterdir()))
+    samples = scan_classes(folder, classes).samples
     some = samples[:: len(samples) // FITTED_IMAGES][:FITTED_IMAGES]
     images, _ = load_images(some, PX, model.backbone.info.input.interpolation)
     return backbone_input(model.backbone, images.batch(range(len(images))))

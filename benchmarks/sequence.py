@@ -112,7 +112,7 @@ class DomainSequence:
         if self.carries_over:
             assert isinstance(model, TorchModel)
             carry_network(model.module, self.learner.store.path(network_of))
-        samples = scan_classes(domains.domain_folders(name).test, info.classes)
+        samples = scan_classes(domains.domain_folders(name).test, info.classes).samples
         images, _ = load_images(samples, info.image_px, info.interpolation)
         logits = logits_of(model, images)
         return float((logits.argmax(1) == images.labels).mean()), torch.from_numpy(logits)

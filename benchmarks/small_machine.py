@@ -111,7 +111,7 @@ class Runs:
             patience_s = PATIENCE * max(
                 (row["seconds"] for row in self.rows if row["what"] == what), default=math.inf
             )
-            command = [python, "-c", RUN, *map(str, words)]
+            command = [str(python), "-c", RUN, *map(str, words)]
             outcome = group.run(command, self.folder, env, patience_s)
         row = dataclasses.asdict(outcome)
         said = row.pop("stdout"), row.pop("stderr")

@@ -14,7 +14,7 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common"}
 # From the ground up. A unit may import itself and what stands on a line above it. But nobody
 # imports an engine from outside: the product knows it by `engines.base` alone.
 PRODUCT_BELOW: tuple[tuple[str, ...], ...] = (
-    ("_errors", "_text", "_disk"),
+    ("_errors", "_text", "_disk", "_paths"),
     ("_cache", "memory"),
     ("images", "domains", "backbones", "methods"),
     ("gates",),

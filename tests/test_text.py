@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addapt._text import printable
+from addapt._text import natural_order, printable
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,22 @@ def test_the_result_is_one_line_in_every_encoding(text: str) -> None:
     assert len(shown.splitlines()) <= 1
     assert shown.encode().decode() == shown
     assert printable(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["1", "2", "03", "10"],
+        ["", "0", "00", "01", "1", "2a", "2b", "10a", "a", "a0", "a 9", "a 10", "B2", "b10"],
+        ["9" * 5000, "1" + "0" * 5000],
+        ["img9.2.png", "img9.10.png", "img10.1.png", "\u0663"],
+    ],
+)
+def test_people_count_in_texts(ordered: list[str]) -> None:
+    assert sorted(reversed(ordered), key=natural_order) == ordered
+
+
+@given(st.lists(st.text("019a B.", max_size=5)))
+def test_any_texts_have_one_order(texts: list[str]) -> None:
+    found = sorted(texts, key=natural_order)
+    assert sorted(reversed(texts), key=natural_order) == found

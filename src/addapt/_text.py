@@ -1,6 +1,7 @@
 """Texts from strangers, such as names of files and classes, made safe to show."""
 
 import re
+from itertools import zip_longest
 
 # What a terminal obeys, or what makes a line read as another one than it is: control characters
 # (C0, DEL, C1), marks that turn the direction of writing, line separators, invisible tags, and
@@ -17,3 +18,12 @@ def printable(text: str) -> str:
     What is unsafe becomes its escape, such as \x1b; everything else stays as it is.
     """
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def natural_order(text: str) -> tuple[list[tuple[str, int, str]], str]:
+    """Return what sorts texts as people count: 1, 2, 03, 10."""
+    parts = re.split("([0-9]+)", text)  # text and digits in turns
+    # Not as numbers, for Python makes none of thousands of digits: the longer one is larger.
+    digits = [part.lstrip("0") for part in parts[1::2]]
+    pairs = zip_longest(parts[::2], digits, fillvalue="")
+    return [(words.casefold(), len(number), number) for words, number in pairs], text

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from addapt.images.kinds import HEAD_BYTES, READABLE, kind_of
+from addapt.images.kinds import HEAD_BYTES, HEIF, KIND_OF_SUFFIX, READABLE, kind_of
 
 
 @pytest.mark.parametrize("kind", sorted(READABLE))
@@ -30,6 +30,9 @@ def test_what_pillow_writes_is_known(kind: str) -> None:
         (b"P5th Avenue", "a.txt", None),
         (b"BMW is no bitmap", "a.txt", None),
         (b"\xff\x0a\x01", "a.jxl", "JPEG XL"),
+        (b"gimp xcf v011", "a.xcf", "GIMP"),
+        (b"<svg/>", "a.SVG", "SVG"),
+        (b"\0\0\x02", "a.tga", "Targa"),
         (b"some words", "a.jpg", None),
         (b"", "a.dng", None),
         (b"P", "a", None),
@@ -37,3 +40,8 @@ def test_what_pillow_writes_is_known(kind: str) -> None:
 )
 def test_beginnings(head: bytes, name: str, kind: str | None) -> None:
     assert kind_of(head, name) == kind
+
+
+def test_endings_stand_for_kinds_that_can_be_read() -> None:
+    assert set(KIND_OF_SUFFIX.values()) == READABLE | {HEIF}
+    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in KIND_OF_SUFFIX)

@@ -70,7 +70,7 @@ def bench_gates(
     """
     info, model = learner.load(domain)
     config, gates = require_gates(domain, info), model.gates
-    samples = scan_classes(folder, info.classes)
+    samples = scan_classes(folder, info.classes).samples
     gated, ungated = (
         load_images(samples, px, info.interpolation)[0] for px in (info.image_px, ungated_px(info))
     )

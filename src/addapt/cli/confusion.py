@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from addapt._text import printable
+from addapt._text import natural_order, printable
 from addapt.cli.drawing import write_chart
 
 if TYPE_CHECKING:
@@ -17,9 +17,11 @@ def draw_confusion(evaluation: "Evaluation", path: Path) -> None:
     import numpy as np
     from matplotlib.figure import Figure
 
-    counts = evaluation.confusion
+    scores = evaluation.per_class
+    order = sorted(range(len(scores)), key=lambda label: natural_order(scores[label].label))
+    counts = evaluation.confusion[np.ix_(order, order)]
     shares = counts / counts.sum(1, keepdims=True).clip(min=1)
-    labels = [printable(score.label) for score in evaluation.per_class]
+    labels = [printable(scores[label].label) for label in order]
     is_small = len(labels) <= MAX_NUMBERED_CLASSES
     side = max(4.0, (0.32 if is_small else 0.13) * len(labels) + 2)
     figure = Figure(figsize=(side, side), layout="constrained")

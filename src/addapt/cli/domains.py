@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from addapt._errors import DomainError
+from addapt._text import natural_order
 from addapt.cli import options
 from addapt.cli.flags import with_flags
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
@@ -84,6 +85,7 @@ def show(
             print_json(fields)
             return
         table = make_table(None, "field", "value")
+        fields["classes"] = sorted(info.classes, key=natural_order)
         for field, value in fields.items():
             add_row(table, field.replace("_", " "), _readable(value))
         print_table(table)

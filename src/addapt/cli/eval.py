@@ -9,9 +9,11 @@ from addapt.cli import options
 from addapt.cli.opening import open_learner, say_gates
 from addapt.cli.output import (
     command,
+    passed_over_lines,
     print_json,
     progress_bar,
     say,
+    warn,
     warn_unreadable,
 )
 
@@ -71,6 +73,7 @@ def evaluate(
                 name, folder, gates=gates, controls=Controls(on_progress=show)
             )
         warn_unreadable(evaluation.unreadable)
+        warn(evaluation.warnings)
         if per_class is not None:
             draw_per_class(evaluation, per_class)
         if confusion is not None:
@@ -89,10 +92,13 @@ def evaluate(
                     "mistakes": mistakes and image_fields(evaluation.mistakes(mistakes)),
                     "confusion": evaluation.confusion.tolist(),
                     "unreadable": list(evaluation.unreadable),
+                    "passed_over": evaluation.passed_over,
+                    "warnings": list(evaluation.warnings),
                 }
             )
             return
         print_classes(evaluation, every=all_classes)
+        say(*passed_over_lines(evaluation.passed_over))
         say_gates(info, used=evaluation.gated, wanted=gates)
         if mistakes is not None:
             print_mistakes(evaluation, mistakes)

@@ -9,7 +9,15 @@ import typer
 
 from addapt._errors import OptionError
 from addapt.cli import options
-from addapt.cli.output import command, print_json, progress_bar, say, warn, warn_unreadable
+from addapt.cli.output import (
+    command,
+    passed_over_lines,
+    print_json,
+    progress_bar,
+    say,
+    warn,
+    warn_unreadable,
+)
 from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
@@ -157,9 +165,12 @@ def learn(
                 f"{report.train_images} images of {report.image_px} px in "
                 f"{report.learn_s:.0f} s.",
                 f"Accuracy {report.val_accuracy:.1%} on {report.val_images} images held out.",
+                *passed_over_lines(report.passed_over),
                 f"Saved {report.file} ({report.file_bytes / 1e6:.1f} MB). Use it with",
                 f"  addapt predict IMAGE --domain {report.name}",
             )
+            if report.left_alone:
+                say(f"Learning left alone: {', '.join(report.left_alone)}.")
             if report.gates:
                 say(_gates_line(report))
             if report.budget_bytes is not None:

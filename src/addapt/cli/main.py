@@ -19,6 +19,7 @@ from addapt.cli.eval import evaluate
 from addapt.cli.export import export
 from addapt.cli.learn import learn
 from addapt.cli.output import say
+from addapt.cli.paths import expand_paths
 from addapt.cli.plan import plan
 from addapt.cli.predict import predict
 
@@ -48,6 +49,7 @@ bench.command()(gates)
 bench.command("predict")(bench_predict)
 app.add_typer(bench, name="bench")
 app.command()(demo)
+expand_paths(app)
 
 
 def _print_version(asked: bool) -> None:

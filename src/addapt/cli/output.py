@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +128,13 @@ def warn_unreadable(messages: Iterable[str]) -> None:
     """Tell which images were left out."""
     for message in messages:
         say(f"Left out: {message}", err=True)
+
+
+def passed_over_lines(counts: Mapping[str, int]) -> list[str]:
+    """Say which files lay among the images and were not used; no line if there were none."""
+    from addapt.images.passed_over import in_words
+
+    return [f"Passed over: {in_words(counts)}."] if counts else []
 
 
 def warn(messages: Iterable[str]) -> None:

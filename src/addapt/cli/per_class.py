@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from addapt._text import printable
+from addapt._text import natural_order, printable
 from addapt.cli.drawing import write_chart
 from addapt.cli.output import Share, add_row, make_table, print_table, say
 
@@ -28,7 +28,7 @@ def weakest_first(scores: "Sequence[ClassScore]") -> "list[ClassScore]":
 
 def print_classes(evaluation: "Evaluation", *, every: bool) -> None:
     """List the classes; in a terminal only the weakest of many, unless `every` one is asked for."""
-    scores: Sequence[ClassScore] = evaluation.per_class
+    scores = sorted(evaluation.per_class, key=lambda score: natural_order(score.label))
     is_long = sys.stdout.isatty() and len(scores) > MANY_CLASSES and not every
     title = (
         f"{evaluation.domain}: {evaluation.accuracy:.1%} of {evaluation.images} images recognised"

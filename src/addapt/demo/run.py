@@ -123,7 +123,7 @@ def summary(domains: list[DemoDomain], threads: int) -> dict[str, object]:
 
 
 def _fixed_images(engine: Engine, folder: Path, report: LearnReport) -> ImageSet:
-    samples = scan_classes(folder, report.classes)
+    samples = scan_classes(folder, report.classes).samples
     places = np.linspace(0, len(samples) - 1, min(FIXED_IMAGES, len(samples))).astype(int).tolist()
     interpolation = engine.backbone.input.interpolation
     images, _ = load_images([samples[i] for i in places], report.image_px, interpolation)

@@ -12,10 +12,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from addapt._errors import DataError
-
-IMAGE_SUFFIXES: frozenset[str] = frozenset(
-    ".jpg .jpeg .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm".split()
-)
+from addapt._paths import absent
 
 # Pillow's own limit for a warning: a quarter of a GiB as RGB. Larger than any camera's
 # image; a few bytes of PNG can declare more and take the whole memory when decoded.
@@ -25,7 +22,7 @@ MAX_PIXELS = 89_478_485
 # memory before they look at it.
 MAX_FILE_BYTES = 8 * MAX_PIXELS
 
-# The suffixes above, as Pillow calls them. Anything else it can read stays closed, among it
+# The kinds to be read, as Pillow calls them. Anything else it can read stays closed, among it
 # EPS, for which it would start an interpreter on whatever the file says.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
@@ -188,7 +185,7 @@ def _eight_bits(values: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.ui
 
 def _explain(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"The image {path} does not exist: check the path."
+        return absent(path, "image")
     if isinstance(error, PermissionError):
         return f"The image {path} may not be read. Give yourself permission to read it."
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):

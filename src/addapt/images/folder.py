@@ -1,7 +1,7 @@
 """A folder of images, one sub-folder per class: what is in it, and what is wrong with it.
 
 Two layouts: `root/class/...`, or `root/train/class/...` with `root/val/class/...` and
-`root/test/class/...` beside it as far as they exist.
+`root/test/class/...` beside it as far as they exist; `parts` tells them apart.
 """
 
 import difflib
@@ -9,20 +9,26 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
 from addapt._errors import DataError
-from addapt.images.decode import IMAGE_SUFFIXES
-from addapt.images.listing import entries, files, is_image, leads_to_folder, subfolders
+from addapt._paths import absent
+from addapt._text import natural_order
+from addapt.images.links import Links
+from addapt.images.listing import (
+    entries,
+    files,
+    image_kind,
+    is_image,
+    is_readable,
+    leads_to_folder,
+    subfolders,
+)
+from addapt.images.parts import find_split, part_to_check, refuse_likely_split
+from addapt.images.passed_over import LINK, NO_CLASS, PassedOver
 from addapt.images.samples import Sample, Samples
-
-VAL_NAMES = ("val", "valid", "validation")
-SPLIT_NAMES = frozenset({"train", "test", *VAL_NAMES})
-
-# Names that only a split would have; used to notice a split that is spelt another way.
-SPLIT_LIKE = SPLIT_NAMES | {"training", "testing", "dev", "eval", "evaluation", "holdout"}
 
 _UNLISTED = {
     errno.EACCES: "Give yourself permission to read everything in it.",
@@ -34,12 +40,18 @@ _UNLISTED = {
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """What a folder holds: of all `samples`, the first are there to learn from."""
+    """What a folder holds: of all `samples`, the first are there to learn from.
+
+    `left_alone` are parts that learning does not use, `warnings` what to look at.
+    """
 
     root: Path
     classes: tuple[str, ...]
     samples: Samples
     train_images: int
+    passed_over: PassedOver
+    left_alone: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def train(self) -> Samples:
@@ -55,25 +67,28 @@ class ImageFolder:
 def scan_folder(root: Path) -> ImageFolder:
     """Find the classes and images in `root`, to learn from.
 
-    Classes are sorted by name, images by path. Images in nested folders of a class count;
-    hidden entries, other files and links to folders do not.
+    Classes are sorted by name, images by path. Images in nested folders of a class count, and those
+    of folders that links lead to, each folder once. Hidden entries do not count; other files, and
+    images that cannot be read, are counted as passed over. Of a split, only `train` and `val` are
+    looked into.
 
     Raises:
         DataError: nothing can be learnt from this folder as it is.
     """
     with _listing(root):
-        folders = _class_folders(root)
-        split = _split(folders)
+        folders = _folders(root)
+        split = find_split(root, folders)
         if split is None:
-            _refuse_unknown_split(root, folders)
-            val_folder = None
+            search = _Search(root, [root])
+            folders = search.class_folders(root)
         else:
-            folders = _class_folders(split["train"])
-            val_folder = _val_folder(root, split)
-        classes = tuple(folder.name for folder in folders)
+            search = _Search(root, [part for part in (split.train, split.val) if part])
+            folders = search.class_folders(split.train)
         if len(folders) == 1:
             raise DataError(_only_one_class(folders[0]))
-        train = _samples(root, folders, classes)
+        told = refuse_likely_split(root, folders) if split is None else []
+        classes = tuple(folder.name for folder in folders)
+        samples = train = search.samples(folders, classes)
         images_of = np.bincount(train.labels, minlength=len(classes))
         for label, folder in enumerate(folders):
             if images_of[label] == 0:
@@ -81,18 +96,18 @@ def scan_folder(root: Path) -> ImageFolder:
                     f"The class folder {folder} holds no image.{_other_files(folder)} "
                     "Put images into it, or remove it."
                 )
-            if images_of[label] == 1 and val_folder is None:
+            if images_of[label] == 1 and (split is None or split.val is None):
                 raise DataError(
                     f"The class folder {folder} holds a single image. At least two are needed: "
                     "one to learn from and one to check on."
                 )
-        samples = train
-        if val_folder is not None:
-            samples += _known_samples(root, val_folder, classes)
-        return ImageFolder(root, classes, samples, len(train))
+        if split is not None and split.val is not None:
+            samples += search.known_samples(split.val, classes)
+        left_alone = () if split is None else split.left_alone
+        return search.found(classes, samples, len(train), left_alone, told)
 
 
-def scan_classes(root: Path, classes: Sequence[str]) -> Samples:
+def scan_classes(root: Path, classes: Sequence[str]) -> ImageFolder:
     """Find the images in `root` to check on, labelled by their place in `classes`.
 
     Of a folder that is split, `test` is taken, or else `val`. Classes may be absent.
@@ -102,7 +117,14 @@ def scan_classes(root: Path, classes: Sequence[str]) -> Samples:
             without a part to check on.
     """
     with _listing(root):
-        return _known_samples(root, _folder_to_check(root, classes), classes)
+        folders = _folders(root)
+        part = None
+        if not all(folder.name in classes for folder in folders):
+            part = part_to_check(root, folders)
+        part = part or root
+        search = _Search(root, [part])
+        samples = search.known_samples(part, classes)
+        return search.found(tuple(classes), samples, 0)
 
 
 @contextmanager
@@ -116,68 +138,105 @@ def _listing(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _folder_to_check(root: Path, classes: Sequence[str]) -> Path:
-    folders = _class_folders(root)
-    named_like_classes = all(folder.name in classes for folder in folders)
-    split = None if named_like_classes else _split(folders)
-    if split is None:
-        return root
-    checked = split.get("test") or _val_folder(root, split)
-    if checked is None:
-        raise DataError(
-            f"The folder {root} has images to learn from (train) but none to check on "
-            f"(test or val). Add them, or give {split['train']} itself."
-        )
-    return checked
+class _Search:
+    """Goes through the `parts` of the folder `root` that are used."""
 
+    def __init__(self, root: Path, parts: Sequence[Path]) -> None:
+        self.root = root
+        self.passed_over = PassedOver()
+        self._links = Links(*parts)
 
-def _split(folders: Sequence[Path]) -> dict[str, Path] | None:
-    """The folders of a split by name; None where they are classes (one may be called train)."""
-    named = {folder.name: folder for folder in folders}
-    if "train" in named and SPLIT_NAMES.issuperset(named) and subfolders(named["train"]):
-        return named
-    return None
+    def class_folders(self, part: Path) -> list[Path]:
+        """Return the class folders in a part; what lies beside them is passed over."""
+        _folders(part)  # says what is wrong where there are none
+        found = []
+        for entry in entries(part):
+            if not leads_to_folder(entry):
+                if is_image(entry):
+                    self.passed_over.counts[NO_CLASS] += 1
+                else:
+                    self.passed_over.add_file(entry)
+            elif self._links.may_enter(entry.path, is_link=entry.is_symlink()):
+                found.append(Path(entry.path))
+        if not found:
+            raise DataError(
+                f"The folder {part} holds nothing but links to folders around it. It should hold "
+                "one folder per class."
+            )
+        return found
 
-
-def _val_folder(root: Path, split: dict[str, Path]) -> Path | None:
-    found = [split[name] for name in VAL_NAMES if name in split]
-    if len(found) > 1:
-        names = " and ".join(folder.name for folder in found)
-        raise DataError(f"The folder {root} has both {names}. Keep one of them.")
-    return found[0] if found else None
-
-
-def _refuse_unknown_split(root: Path, folders: Sequence[Path]) -> None:
-    # root/training/cat with root/testing/cat would be learnt as the classes training and testing.
-    inside = {folder: {inner.name for inner in subfolders(folder)} for folder in folders}
-    for folder in folders:
-        if folder.name.lower() not in SPLIT_LIKE:
-            continue
-        for other in folders:
-            shared = sorted(inside[folder] & inside[other])
-            if other != folder and len(shared) > 1:
+    def known_samples(self, part: Path, classes: Sequence[str]) -> Samples:
+        """Return the images in a part, whose folders have to be of known classes."""
+        folders = self.class_folders(part)
+        for folder in folders:
+            if folder.name not in classes:
+                nearest = difflib.get_close_matches(folder.name, classes, n=1)
+                hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+                known = ", ".join(sorted(classes, key=natural_order))
                 raise DataError(
-                    f"The folder {root} looks split into {folder.name} and {other.name}: both "
-                    f"hold {', '.join(shared)}. Name the parts train, val and test, with "
-                    "nothing else beside them. If they are classes, rename or flatten them."
+                    f"The class folder {folder} is not one of the known classes.{hint} "
+                    f"Known: {known}. Rename or remove the folder."
                 )
+        samples = self.samples(folders, classes)
+        if not samples:
+            raise DataError(f"The class folders in {part} hold no images.{_other_files(part)}")
+        return samples
+
+    def samples(self, folders: Sequence[Path], classes: Sequence[str]) -> Samples:
+        """Return the images in class folders that can be read."""
+        label_of = {name: label for label, name in enumerate(classes)}
+        found = (
+            Sample(Path(path), label_of[folder.name])
+            for folder in folders
+            for path in self._images(folder)
+        )
+        return Samples.of(found, self.root)
+
+    def _images(self, folder: Path) -> Iterator[str]:
+        images, unreadable = 0, []
+        for entry in files(folder, self._links):
+            kind = image_kind(entry)
+            if kind is None:
+                self.passed_over.add_file(entry)
+            elif is_readable(kind):
+                images += 1
+                yield entry.path
+            else:
+                unreadable.append((kind, entry.path))
+        self.passed_over.add_class(folder, images, unreadable)
+
+    def found(
+        self,
+        classes: tuple[str, ...],
+        samples: Samples,
+        train_images: int,
+        left_alone: tuple[str, ...] = (),
+        warnings: Sequence[str] = (),
+    ) -> ImageFolder:
+        """Return what the search has found, with what was passed over."""
+        passed_over = self.passed_over
+        if self._links.passed_over:
+            passed_over.counts[LINK] = len(self._links.passed_over)
+        return ImageFolder(
+            self.root,
+            classes,
+            samples,
+            train_images,
+            passed_over,
+            left_alone,
+            (*passed_over.warnings, *warnings),
+        )
 
 
-def _class_folders(root: Path) -> list[Path]:
+def _folders(root: Path) -> list[Path]:
     if not root.exists():
-        raise DataError(f"The folder {root} does not exist: check the path.")
+        raise DataError(absent(root, "folder"))
     if not root.is_dir():
         raise DataError(f"{root} is a file. Give the folder that holds one folder per class.")
     found = list(entries(root))
-    folders = [entry for entry in found if leads_to_folder(entry)]
-    for entry in folders:
-        if entry.is_symlink():
-            raise DataError(
-                f"{entry.path} is a link to a folder, and those are not followed because they may "
-                "run in circles. Put the folder itself here, or remove the link."
-            )
+    folders = [Path(entry.path) for entry in found if leads_to_folder(entry)]
     if folders:
-        return [Path(entry.path) for entry in folders]
+        return folders
     if any(is_image(entry) for entry in found):
         raise DataError(
             f"The images in {root} have no class. Put them into one folder per class, "
@@ -187,46 +246,14 @@ def _class_folders(root: Path) -> list[Path]:
     raise DataError(f"The folder {root} holds {what}. It should hold one folder per class.")
 
 
-def _known_samples(root: Path, part: Path, classes: Sequence[str]) -> Samples:
-    folders = _class_folders(part)
-    for folder in folders:
-        if folder.name not in classes:
-            nearest = difflib.get_close_matches(folder.name, classes, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise DataError(
-                f"The class folder {folder} is not one of the known classes.{hint} "
-                f"Known: {', '.join(classes)}. Rename or remove the folder."
-            )
-    samples = _samples(root, folders, classes)
-    if not samples:
-        raise DataError(f"The class folders in {part} hold no images.{_other_files(part)}")
-    return samples
-
-
-def _samples(root: Path, folders: Sequence[Path], classes: Sequence[str]) -> Samples:
-    label_of = {name: label for label, name in enumerate(classes)}
-    found = (
-        Sample(Path(entry.path), label_of[folder.name])
-        for folder in folders
-        for entry in files(folder)
-        if is_image(entry)
-    )
-    return Samples.of(found, root)
-
-
 def _only_one_class(folder: Path) -> str:
     message = f"There is only one class, {folder.name!r}, in {folder.parent}. Learning needs two."
-    inner = [path.name for path in subfolders(folder)]
+    inner = subfolders(folder)
     if len(inner) > 1:
         message += f" Did you mean {folder}, which holds {', '.join(inner[:5])}?"
     return message
 
 
 def _other_files(folder: Path) -> str:
-    found = sorted({PurePath(entry.name).suffix.lower() for entry in files(folder)} - {""})
-    if not found:
-        return ""
-    return (
-        f" Its files end in {', '.join(found[:5])}; "
-        f"images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
-    )
+    found = sorted({entry.suffix for entry in files(folder)} - {""})
+    return f" Its files end in {', '.join(found[:5])}." if found else ""

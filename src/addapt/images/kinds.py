@@ -8,6 +8,19 @@ HEAD_BYTES = 32  # of a file, by which kinds are told apart
 READABLE = frozenset({"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF"})
 HEIF = "HEIF"
 
+# What is called so is taken for an image of the kind; when it is read, its content decides.
+KIND_OF_SUFFIX = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"), "JPEG"),
+    **dict.fromkeys((".png", ".apng"), "PNG"),
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "PPM"),
+    **dict.fromkeys((".heic", ".heif", ".hif"), HEIF),
+    ".gif": "GIF",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+}
+
 # What the first bytes of a kind are. Those that cannot be read have the names people know.
 _BEGINNINGS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -28,6 +41,10 @@ _BEGINNINGS = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"gimp xcf", "GIMP"),
+    (b"SIMPLE  =", "FITS"),
+    (b"DDS ", "DDS"),
+    (b"qoif", "QOI"),
 )
 # ISO base media files, by the brands that follow "ftyp"; others are videos. The last ones say only
 # that there are images, of whatever kind.
@@ -40,6 +57,8 @@ _BRANDS = {
 _RAW_ENDINGS = frozenset(
     ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .3fr .erf .kdc".split()
 )
+# Of kinds whose first bytes tell nothing, or need not be there.
+_OTHER_ENDINGS = {".svg": "SVG", ".svgz": "SVG", ".tga": "Targa", ".dcm": "DICOM"}
 
 
 def kind_of(head: bytes, name: str = "") -> str | None:
@@ -50,7 +69,8 @@ def kind_of(head: bytes, name: str = "") -> str | None:
         name: its name: most raw files of cameras are TIFFs but for their endings, and what can be
             read of them is a thumbnail.
     """
-    if head and PurePath(name).suffix.lower() in _RAW_ENDINGS:
+    suffix = PurePath(name).suffix.lower()
+    if head and suffix in _RAW_ENDINGS:
         return "camera raw"
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
@@ -66,4 +86,4 @@ def kind_of(head: bytes, name: str = "") -> str | None:
     # A netpbm file says P1 to P6, then white space or a comment.
     if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#":
         return "PPM"
-    return None
+    return _OTHER_ENDINGS.get(suffix) if head else None

@@ -1,7 +1,8 @@
 """What lies in a folder, in order, however many files there are and wherever links lead.
 
 Entries as the system lists them tell a file from a folder without a question each: 50,000 files
-take a fraction of the time that questions about their paths would.
+take a fraction of the time that questions about their paths would. No file is opened that is called
+like an image that can be read.
 """
 
 import os
@@ -11,14 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from addapt._errors import DataError
-from addapt.images.decode import IMAGE_SUFFIXES
+from addapt.images.heif import heif_is_readable
+from addapt.images.kinds import HEAD_BYTES, HEIF, KIND_OF_SUFFIX, READABLE, kind_of
+from addapt.images.links import Links, is_visible
 
 MAX_DEPTH = 64  # folders inside one another; who has more has made them by mistake
-
-# What operating systems and network drives leave behind. Hidden names are skipped anyway.
-JUNK_FOLDERS = frozenset(
-    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +27,28 @@ class Entry:
     name: str
     listed: os.DirEntry[str] | None
 
+    @property
+    def suffix(self) -> str:
+        """The ending, in small letters and with its dot; empty if there is none."""
+        before, dot, ending = self.name.lower().rpartition(".")
+        return dot + ending if before else ""
+
     def is_symlink(self) -> bool:
         """Whether it is a link."""
         return self.listed is not None and self.listed.is_symlink()
 
+    def is_broken_link(self) -> bool:
+        """Whether it is a link that leads nowhere."""
+        try:
+            return self.is_symlink() and self.listed is not None and not self.listed.stat()
+        except OSError:
+            return True
 
-def entries(folder: Path | str) -> Iterator[Entry]:
+
+def entries(folder: Path | str, *, only_folders: bool = False) -> Iterator[Entry]:
     """Yield what is in `folder`, sorted by name, without hidden entries and junk.
+
+    With `only_folders` these are folders and links to folders.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -45,7 +58,7 @@ def entries(folder: Path | str) -> Iterator[Entry]:
     others: dict[str, os.DirEntry[str]] = {}
     with os.scandir(folder) as listed:
         for entry in listed:
-            if not entry.name.startswith(".") and entry.name not in JUNK_FOLDERS:
+            if is_visible(entry.name) and not (only_folders and not _leads_to_folder(entry)):
                 names.append(entry.name)
                 if not _is_plain_file(entry):
                     others[entry.name] = entry
@@ -64,30 +77,33 @@ def _is_plain_file(entry: os.DirEntry[str]) -> bool:
 
 def leads_to_folder(entry: Entry) -> bool:
     """Whether `entry` is a folder or a link to one."""
+    return entry.listed is not None and _leads_to_folder(entry.listed)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.listed is not None and entry.listed.is_dir()
+        return entry.is_dir()
     except OSError:  # a link that leads to itself, for one
         return False
 
 
-def subfolders(folder: Path | str) -> list[Path]:
-    """List the folders in `folder`, sorted by name; links to folders do not count."""
-    return [
-        Path(entry.path)
-        for entry in entries(folder)
-        if leads_to_folder(entry) and not entry.is_symlink()
-    ]
+def subfolders(folder: Path | str) -> list[str]:
+    """Name the folders in `folder` and the links to folders, sorted."""
+    return [entry.name for entry in entries(folder, only_folders=True)]
 
 
-def files(folder: Path) -> Iterator[Entry]:
+def files(folder: Path, links: Links | None = None) -> Iterator[Entry]:
     """Yield all that is no folder in `folder` and the folders in it, sorted by path.
 
-    Links to folders are passed over.
+    Args:
+        folder: the folder.
+        links: say which folders that links lead to are read, too; by default each one once.
 
     Raises:
         OSError: a folder cannot be listed.
         DataError: folders lie too deep in one another.
     """
+    links = links or Links(folder)
     open_folders = [entries(folder)]
     while open_folders:
         entry = next(open_folders[-1], None)
@@ -95,7 +111,7 @@ def files(folder: Path) -> Iterator[Entry]:
             open_folders.pop()
         elif not leads_to_folder(entry):
             yield entry
-        elif not entry.is_symlink():
+        elif links.may_enter(entry.path, is_link=entry.is_symlink()):
             if len(open_folders) > MAX_DEPTH:
                 raise DataError(
                     f"The folder {folder} holds folders in folders, more than {MAX_DEPTH} deep. "
@@ -104,18 +120,40 @@ def files(folder: Path) -> Iterator[Entry]:
             open_folders.append(entries(entry.path))
 
 
-def is_image(entry: Entry) -> bool:
-    """Whether `entry` is a file that is called like an image.
+def image_kind(entry: Entry) -> str | None:
+    """Return the kind of image that a file is, readable or not; None if it is none.
 
-    Devices and pipes are not, for reading them may never end. A broken link is: it is an image
+    Devices and pipes are none, for reading them may never end. A broken link may be: it is an image
     that is missing, and reading it will say so.
     """
-    _, dot, ending = entry.name.lower().rpartition(".")
-    if dot + ending not in IMAGE_SUFFIXES:
-        return False
-    if entry.listed is None:
-        return True
+    named = KIND_OF_SUFFIX.get(entry.suffix)
+    if entry.listed is not None:
+        try:
+            if not (entry.is_symlink() and stat.S_ISREG(entry.listed.stat().st_mode)):
+                return None
+        except OSError:
+            return named
+    if is_readable(named):
+        return named
+    return kind_of(_head(entry.path), entry.name) or named
+
+
+def _head(path: str) -> bytes:
     try:
-        return entry.is_symlink() and stat.S_ISREG(entry.listed.stat().st_mode)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - faster
+            return file.read(HEAD_BYTES)
     except OSError:
-        return True
+        return b""
+
+
+def is_readable(kind: str | None) -> bool:
+    """Whether images of a kind can be read here."""
+    return kind in READABLE or (kind == HEIF and heif_is_readable())
+
+
+def is_image(entry: Entry) -> bool:
+    """Whether `entry` is a file that is called like an image that can be read, or else holds one.
+
+    See `image_kind`.
+    """
+    return is_readable(image_kind(entry))

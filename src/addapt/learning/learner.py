@@ -10,6 +10,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from addapt._errors import DomainError, OptionError
+from addapt._paths import expanded
 from addapt.domains import DomainInfo, Store, temporary_prefix, writing
 from addapt.engines import Engines
 from addapt.engines.base import Engine, Model
@@ -65,7 +66,7 @@ class Learner:
         engine: str | None = None,
     ) -> None:
         self._engines = Engines(backbone, weights, engine)
-        self.store = Store(store)
+        self.store = Store(expanded(store))
         self._loaders: dict[str, DomainLoader] = {}
 
     @property
@@ -98,19 +99,19 @@ class Learner:
             TrainingError: the loss is not finite, or the state cannot be written.
         """
         started = time.perf_counter()
-        controls = controls or Controls()
+        controls, folder = controls or Controls(), expanded(folder)
         # Options are checked before any image is read.
         engine = self._engines.able(asked.get("method", DEFAULT_METHOD), asked.get("gates"))
         method = method_for(asked, engine)
         check_asked(asked, method)
         date()
-        self._refuse_place(name, Path(folder), restart)
+        self._refuse_place(name, folder, restart)
         # Without a budget freed memory is kept for the next step, unless the engine does that: to
         # get it anew from the system each time costs a third of the time.
         budgeted = controls.budget_bytes is not None
         with lean_allocator() if budgeted or engine.keeps_memory else nullcontext():
             found = find_images(
-                Path(folder),
+                folder,
                 engine,
                 image_px=asked.get("image_px"),
                 val_fraction=asked.get("val_fraction", VAL_FRACTION),
@@ -120,7 +121,7 @@ class Learner:
             controls = replace(controls, cache_bytes=allotment.cache_bytes)
             with writing(self.store.folder, name):
                 # Another program may have been quicker.
-                self._refuse_place(name, Path(folder), restart)
+                self._refuse_place(name, folder, restart)
                 aside = ScratchFile(
                     self.store.folder, temporary_prefix(name), largest_run_bytes(engine)
                 )
@@ -152,7 +153,9 @@ class Learner:
             micro_batch=job.micro_batch,
             budget_bytes=controls.budget_bytes,
             process_peak_bytes=process_peak_bytes() if budgeted else None,
-            warnings=lesson.warnings,
+            warnings=found.contents.warnings + lesson.warnings,
+            passed_over=dict(found.contents.passed_over.counts),
+            left_alone=found.contents.left_alone,
         )
 
     def _allot(
@@ -228,7 +231,7 @@ class Learner:
         """
         if top < 1:
             raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
-        samples = Samples.of(Sample(Path(image), 0) for image in images)
+        samples = Samples.of(Sample(expanded(image), 0) for image in images)
         return self._asked(domain, samples, gates).recognise(samples, top, on_unreadable)
 
     def evaluate(
@@ -246,8 +249,14 @@ class Learner:
             OptionError: gates are asked for, but the domain has none.
             UnknownNameError, DomainError, MissingPackageError: as `load`.
         """
-        samples = scan_classes(Path(folder), self.load(domain)[0].classes)
-        return self._asked(domain, samples, gates).evaluate(samples, controls or Controls())
+        found = scan_classes(expanded(folder), self.load(domain)[0].classes)
+        asked = self._asked(domain, found.samples, gates)
+        evaluation = asked.evaluate(found.samples, controls or Controls())
+        return replace(
+            evaluation,
+            passed_over=dict(found.passed_over.counts),
+            warnings=found.warnings + evaluation.warnings,
+        )
 
     def export(self, domain: str, path: str | Path, *, overwrite: bool = False) -> ExportReport:
         """Write a domain as one model for any ONNX runtime; docs/EXPORT.md shows how to run it.
@@ -266,7 +275,7 @@ class Learner:
             DomainError: the disk refused, or the file computes something else than the domain.
             UnknownNameError, DomainError: as `load`.
         """
-        path = Path(path)
+        path = expanded(path)
         check_place(path, overwrite=overwrite)
         check_exportable(self.engine, domain, self.store.info(domain))
         info, model = self.load(domain)

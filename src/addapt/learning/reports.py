@@ -14,7 +14,9 @@ from addapt.learning.image_scores import ImageScores
 class LearnReport:
     """A domain that was learned. `unreadable` are messages about images left out.
 
-    `warnings` say what made it take longer than it need to.
+    `passed_over` counts images of kinds that cannot be read, by kind, and other files, by ending;
+    `left_alone` are parts of the folder that learning does not use. `warnings` say what to look at,
+    and what made it take longer than it need to.
     `micro_batch` images were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
     `gates` is what the domain's file says about its gates, empty without any.
@@ -39,6 +41,8 @@ class LearnReport:
     budget_bytes: int | None = None
     process_peak_bytes: int | None = None
     warnings: tuple[str, ...] = ()
+    passed_over: dict[str, int] = field(default_factory=dict)
+    left_alone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class ClassScore:
 class Evaluation:
     """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j.
 
-    `per_image` says what was recognised in each image that could be read.
+    `per_image` says what was recognised in each image that could be read. `passed_over` and
+    `warnings` are as in `LearnReport`.
     """
 
     domain: str
@@ -77,6 +82,8 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     unreadable: tuple[str, ...]
     gated: bool = False
+    passed_over: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def mistakes(self, most: int) -> ImageScores:
         """Return the most confident mistakes, `most` at most: where labels are wrong they come up.
