@@ -1,5 +1,6 @@
 """Sheets of mistakes: hostile names, odd images, and as many as there is room for."""
 
+import dataclasses
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -112,3 +113,12 @@ def test_a_sheet_has_room_for_so_many(
     text = page.read_text(encoding="utf-8")
     assert text.count("<img ") == 3
     assert "3 of 5 mistakes" in text
+
+
+def test_deep_images_are_shown_as_the_domain_reads_them(tmp_path: Path) -> None:
+    Image.fromarray(np.full((160, 160), 694, np.uint16)).save(tmp_path / "deep.tif")
+    evaluation = evaluation_of([tmp_path / "deep.tif"], ("a", "b"))
+    draw_sheet(dataclasses.replace(evaluation, value_range=(291, 694)), 1, tmp_path / "s.png")
+    with Image.open(tmp_path / "s.png") as shown:
+        thumbnail = shown.crop((sheet.GAP_PX, 60, sheet.GAP_PX + sheet.THUMBNAIL_PX, 100))
+    assert thumbnail.getextrema() == ((255, 255),) * 3

@@ -183,6 +183,51 @@ def test_an_address_is_told_to_be_none() -> None:
         read_image(Path("https://x.org/a.jpg"))
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "message"),
+    [
+        ("a.jpg", b"\xff\x0a\x01", r"a\.jpg is a JPEG XL image, although its name ends in \.jpg, "),
+        ("a.JXL", b"\xff\x0a\x01", r"is a JPEG XL image, which cannot be read here\. Save it as"),
+        ("a.tif", b"8BPS\0\1", r"is a Photoshop image, although its name ends in \.tif, which"),
+        ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", r"is a JPEG 2000 image, which cannot be read"),
+        ("a.exr", b"\x76\x2f\x31\x01", "is an OpenEXR image, which cannot"),
+        (
+            "a.tif",
+            b"II*\0\x10\0\0\0CR\x02",
+            r"raw file of a camera, although its name ends in \.tif",
+        ),
+        ("a.jpg", b"\0\0\0\x18ftypcrx \0\0\0\0crx isom", "raw file of a camera, although"),
+    ],
+)
+def test_known_kinds_that_cannot_be_read(
+    tmp_path: Path, name: str, head: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(head)
+    for read in (read_image, read_size):
+        with pytest.raises(DataError, match=message):
+            read(tmp_path / name)
+
+
+def test_a_raw_file_does_not_pass_for_its_thumbnail(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 12)).save(tmp_path / "IMG_1.NEF", format="TIFF")
+    with pytest.raises(DataError, match=r"NEF is a raw file of a camera, and .* save it as JPEG"):
+        read_image(tmp_path / "IMG_1.NEF")
+
+
+@pytest.mark.parametrize("name", ["a.avif", "a.jpg"])
+def test_avif(tmp_path: Path, name: str) -> None:
+    Image.new("RGB", (16, 12), RED).save(tmp_path / name, "AVIF", quality=100)
+    assert np.abs(np.asarray(read_image(tmp_path / name), int) - RED).max() <= 3
+    assert read_size(tmp_path / name) == (16, 12)
+
+
+def test_a_pillow_without_avif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (16, 12), RED).save(tmp_path / "a.jpg", "AVIF")
+    monkeypatch.setattr("PIL.features.check", lambda feature: feature != "avif")
+    with pytest.raises(DataError, match="an AVIF image, although .* pip install --upgrade pillow"):
+        read_image(tmp_path / "a.jpg")
+
+
 def test_formats_outside_the_list_stay_closed(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), RED).save(tmp_path / "red.jpg", format="EPS")
     with pytest.raises(DataError, match="not an image of a known kind"):
@@ -271,7 +316,7 @@ def test_no_file_is_mapped_into_memory(
     options = {} if compression is None else {"compression": compression}
     Image.new("RGB", (16, 16), RED).save(tmp_path / name, **options)
     monkeypatch.setattr("mmap.mmap", refuse)
-    with open_image(tmp_path / name) as image:
+    with open_image(tmp_path / name) as (image, _, _):
         with pytest.raises(OSError):
             image.fp.fileno()  # type: ignore[attr-defined]  # the TIFF library would map what has a number
         image.load()

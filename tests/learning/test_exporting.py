@@ -110,6 +110,9 @@ def test_what_the_file_says(
         "domain": "x",
         "image_px": "40",
         "interpolation": "bicubic",
+        "value_range": "[0, 1023]",
+        "scaling": "grey values deeper than 8 bits are scaled so that 0 becomes 0 and 1023 becomes "
+        "255, cut off at both ends and rounded, before the image is resized",
         "method": "head",
         "backbone": "fake",
         "weights_sha256": "f" * 64,

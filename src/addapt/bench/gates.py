@@ -72,7 +72,8 @@ def bench_gates(
     config, gates = require_gates(domain, info), model.gates
     samples = scan_classes(folder, info.classes).samples
     gated, ungated = (
-        load_images(samples, px, info.interpolation)[0] for px in (info.image_px, ungated_px(info))
+        load_images(samples, px, info.interpolation, value_range=info.value_range)[0]
+        for px in (info.image_px, ungated_px(info))
     )
     accuracy, _ = evaluate(model, gated)
     shares: tuple[tuple[float, ...], ...] = ()

@@ -171,6 +171,9 @@ def learn(
             )
             if report.left_alone:
                 say(f"Learning left alone: {', '.join(report.left_alone)}.")
+            if report.value_range:
+                low, high = report.value_range
+                say(f"Grey values {low:g} to {high:g} of deep images become 0 to 255.")
             if report.gates:
                 say(_gates_line(report))
             if report.budget_bytes is not None:

@@ -16,10 +16,12 @@ from addapt._errors import DataError
 from addapt._text import printable
 from addapt.cli.drawing import check_place, write_file
 from addapt.cli.mistakes import mistakes_title
-from addapt.images import read_image
+from addapt.images import ValueRange, read_image
 
 if TYPE_CHECKING:
     from addapt.learning import Evaluation, ImageScore, ImageScores
+
+    Thumbnails = Iterator[tuple[ImageScore, Image.Image]]
 
 # So many mistakes a sheet shows at most: beyond, pixels or pages would fill the memory.
 MOST = {".png": 500, ".html": 2000}
@@ -84,15 +86,16 @@ def draw_sheet(evaluation: "Evaluation", most: int, path: Path) -> None:
     ending = path.suffix.lower()
     mistakes = evaluation.mistakes(min(most, MOST[ending]))
     title = printable(f"{evaluation.domain}: {mistakes_title(evaluation, len(mistakes))}")
+    thumbnails = _thumbnails(mistakes, evaluation.value_range)
     if ending == ".html":
-        content = _page(mistakes, title).encode()
+        content = _page(thumbnails, title).encode()
     else:
         arrow = " (class -> taken for)" if mistakes else ""
-        content = _encoded(_grid(mistakes, f"{title}{arrow}"), "PNG")
+        content = _encoded(_grid(thumbnails, len(mistakes), f"{title}{arrow}"), "PNG")
     write_file(path, content)
 
 
-def _page(mistakes: "ImageScores", title: str) -> str:
+def _page(thumbnails: "Thumbnails", title: str) -> str:
     figures = (
         FIGURE.format(
             image=base64.b64encode(_encoded(thumbnail, "JPEG")).decode(),
@@ -101,21 +104,21 @@ def _page(mistakes: "ImageScores", title: str) -> str:
             probability=mistake.probability,
             name=escape(printable(str(mistake.image))),
         )
-        for mistake, thumbnail in _thumbnails(mistakes)
+        for mistake, thumbnail in thumbnails
     )
     return PAGE.format(title=escape(title), figures="\n".join(figures))
 
 
-def _grid(mistakes: "ImageScores", title: str) -> Image.Image:
+def _grid(thumbnails: "Thumbnails", count: int, title: str) -> Image.Image:
     wide, high = THUMBNAIL_PX + GAP_PX, THUMBNAIL_PX + LINES * LINE_PX + GAP_PX
     # A title needs the width of a few thumbnails; more are laid out about as wide as high.
-    columns = max(4, math.ceil(math.sqrt(len(mistakes) * high / wide)))
-    rows = math.ceil(len(mistakes) / columns)
+    columns = max(4, math.ceil(math.sqrt(count * high / wide)))
+    rows = math.ceil(count / columns)
     top = LINE_PX + 2 * GAP_PX
     sheet = Image.new("RGB", (columns * wide + GAP_PX, top + rows * high), "white")
     pen = _Pen(sheet)
     pen.write(GAP_PX, GAP_PX, title, "black", sheet.width - 2 * GAP_PX)
-    for number, (mistake, thumbnail) in enumerate(_thumbnails(mistakes)):
+    for number, (mistake, thumbnail) in enumerate(thumbnails):
         x, y = GAP_PX + number % columns * wide, top + number // columns * high
         sheet.paste(thumbnail, (x, y))
         y += THUMBNAIL_PX
@@ -126,18 +129,18 @@ def _grid(mistakes: "ImageScores", title: str) -> Image.Image:
     return sheet
 
 
-def _thumbnails(mistakes: "ImageScores") -> "Iterator[tuple[ImageScore, Image.Image]]":
+def _thumbnails(mistakes: "ImageScores", value_range: ValueRange) -> "Thumbnails":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # evaluating has told what matters
         for mistake in mistakes:
-            yield mistake, _thumbnail(mistake.image)
+            yield mistake, _thumbnail(mistake.image, value_range)
 
 
-def _thumbnail(path: Path) -> Image.Image:
+def _thumbnail(path: Path, value_range: ValueRange) -> Image.Image:
     """Fit the image into a square, grey beside it; one that is gone by now is grey altogether."""
     square = Image.new("RGB", (THUMBNAIL_PX, THUMBNAIL_PX), "#eeeeee")
     try:
-        image = read_image(path, draft_px=THUMBNAIL_PX)
+        image = read_image(path, THUMBNAIL_PX, value_range)
     except DataError:
         return square
     scale = THUMBNAIL_PX / max(image.size)

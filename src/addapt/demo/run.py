@@ -126,7 +126,9 @@ def _fixed_images(engine: Engine, folder: Path, report: LearnReport) -> ImageSet
     samples = scan_classes(folder, report.classes).samples
     places = np.linspace(0, len(samples) - 1, min(FIXED_IMAGES, len(samples))).astype(int).tolist()
     interpolation = engine.backbone.input.interpolation
-    images, _ = load_images([samples[i] for i in places], report.image_px, interpolation)
+    images, _ = load_images(
+        [samples[i] for i in places], report.image_px, interpolation, value_range=report.value_range
+    )
     return images
 
 

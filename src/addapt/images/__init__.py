@@ -3,11 +3,13 @@
 from addapt.images.chance import ORDER, VARIATION, generator_of, split_validation
 from addapt.images.decode import read_image
 from addapt.images.decode_many import decoding_bytes, usable_threads
+from addapt.images.deep_greys import ValueRange
 from addapt.images.folder import ImageFolder, scan_classes, scan_folder
 from addapt.images.image_set import ImageSet, auto_image_px, load_images
 from addapt.images.kept import ScratchFile
 from addapt.images.one_pass import OnePass
 from addapt.images.samples import Sample, Samples
+from addapt.images.value_range import find_value_range
 from addapt.images.vary import Augmentation
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "Sample",
     "Samples",
     "ScratchFile",
+    "ValueRange",
     "auto_image_px",
     "decoding_bytes",
+    "find_value_range",
     "generator_of",
     "load_images",
     "read_image",

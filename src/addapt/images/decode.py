@@ -6,25 +6,33 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from addapt._errors import DataError
-from addapt._paths import absent
+from addapt.images.deep_greys import ValueRange, is_deep, to_eight_bits
+from addapt.images.heif import enable_heif
+from addapt.images.jpeg import coefficient_bytes, open_jpeg
+from addapt.images.kinds import HEAD_BYTES, HEIF, kind_of
+from addapt.images.listing import is_readable
+from addapt.images.refusals import closed, too_large, too_large_progressive, unread
 
-# Pillow's own limit for a warning: a quarter of a GiB as RGB. Larger than any camera's
-# image; a few bytes of PNG can declare more and take the whole memory when decoded.
+# Pillow's own limit for a warning: a quarter of a GiB as RGB. A few bytes of PNG can declare more
+# and take the whole memory when decoded. JPEGs of phones have more, but are decoded at a fraction.
 MAX_PIXELS = 89_478_485
+
+# What an image of so many pixels takes while it is decoded, as read, as RGB and turned upright.
+MAX_COEFFICIENT_BYTES = 12 * MAX_PIXELS
 
 # What so many pixels of four 16-bit values take unpacked; some readers take the whole file into
 # memory before they look at it.
 MAX_FILE_BYTES = 8 * MAX_PIXELS
 
-# The kinds to be read, as Pillow calls them. Anything else it can read stays closed, among it
-# EPS, for which it would start an interpreter on whatever the file says.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# What Pillow may take a file for whose kind is not known by its first bytes. Anything else it can
+# read stays closed, among it EPS, for which it would start an interpreter on whatever it says.
+FORMATS = ("PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 # EXIF orientation -> what brings the image upright; 1 is upright already
 TURNS = {
@@ -48,9 +56,25 @@ class _Unmapped(io.FileIO):
         raise io.UnsupportedOperation("fileno")
 
 
+class OpenImage(NamedTuple):
+    """An image whose header was read: its stored size, and what `jpeg.coefficient_bytes` says.
+
+    `image` may have a smaller size, at which it will be decoded.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    coefficient_bytes: int
+
+
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path, draft_px: int | None = None) -> Iterator[OpenImage]:
     """Open the image in `path`, which reads its header; whatever lies there, this ends soon.
+
+    Args:
+        path: the file; its content decides what it is, not its name.
+        draft_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is cheaper,
+            as long as its shorter side keeps this many pixels.
 
     Raises:
         DataError: the file cannot be read as an image, for whatever reason, or is too large. What
@@ -58,13 +82,41 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """
     try:
         with io.BufferedReader(_Unmapped(path, opener=_open_at_once)) as file:
-            with Image.open(file, formats=FORMATS) as image:
-                _check_size(path, image.size)
-                yield image
+            kind = kind_of(file.peek(HEAD_BYTES)[:HEAD_BYTES], path.name)
+            if kind is not None and not is_readable(kind):
+                raise DataError(closed(path, kind))
+            if kind == "JPEG":
+                with open_jpeg(file) as image:
+                    size, kept_bytes = image.size, coefficient_bytes(image, file)
+                    if draft_px is not None:
+                        image.draft(None, (draft_px, draft_px))
+                    _check_size(path, image.size)
+                    if kept_bytes > MAX_COEFFICIENT_BYTES:
+                        raise DataError(too_large_progressive(path, size))
+                    yield OpenImage(image, size, kept_bytes)
+            else:
+                if kind == HEIF:
+                    enable_heif()
+                with Image.open(file, formats=FORMATS if kind is None else (kind,)) as image:
+                    _check_size(path, image.size)
+                    yield OpenImage(image, image.size, 0)
     except DataError:
         raise
     except Exception as error:  # plugins raise whatever a broken file makes them trip over
-        raise DataError(_explain(path, error)) from error
+        raise DataError(unread(path, error, MAX_PIXELS)) from error
+
+
+def read_head(path: Path) -> bytes:
+    """Read the first `HEAD_BYTES` of a file, or all if there are fewer.
+
+    Raises:
+        DataError: it is none that can be read.
+    """
+    try:
+        with io.FileIO(path, opener=_open_at_once) as file:
+            return file.read(HEAD_BYTES) or b""
+    except OSError as error:
+        raise DataError(unread(path, error, MAX_PIXELS)) from error
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -86,29 +138,36 @@ def _check_file(path: str, status: os.stat_result) -> None:
     if status.st_size == 0:
         raise DataError(f"The image {path} is empty (0 bytes). Copy it again, or remove it.")
     if status.st_size > MAX_FILE_BYTES:
-        raise DataError(_too_large(path, f"it takes {status.st_size:,} bytes", MAX_FILE_BYTES))
+        raise DataError(too_large(path, f"it takes {status.st_size:,} bytes", MAX_FILE_BYTES))
 
 
-def read_image(path: Path, draft_px: int | None = None) -> Image.Image:
+def read_image(
+    path: Path, draft_px: int | None = None, value_range: ValueRange = ()
+) -> Image.Image:
     """Read the image in `path` as 8-bit RGB, upright; of an animation, the first frame.
 
-    Transparent parts become white. Deeper grey values become 8-bit as `_eight_bits` says.
+    Transparent parts become white. Deeper grey values become 8-bit as `to_eight_bits` says.
 
     Args:
         path: the file; its content decides what it is, not its suffix.
-        draft_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is cheaper,
-            as long as its shorter side keeps this many pixels.
+        draft_px: as of `open_image`.
+        value_range: what becomes 0..255 of deeper grey values.
 
     Raises:
         DataError: as `open_image`.
     """
-    with open_image(path) as image:
-        if draft_px is not None:
-            image.draft(None, (draft_px, draft_px))
+    with open_image(path, draft_px) as opened:
+        image = opened.image
         image.load()
-        turn = TURNS.get(_orientation(image))
-        rgb = _to_rgb(image)
-        return rgb if turn is None else rgb.transpose(turn)
+        _check_size(path, image.size)  # some formats may say another one in their header
+        return upright_rgb(image, value_range)
+
+
+def upright_rgb(image: Image.Image, value_range: ValueRange = ()) -> Image.Image:
+    """Turn a loaded image upright as its EXIF data say, and make it 8-bit RGB; see `read_image`."""
+    turn = TURNS.get(_orientation(image))
+    rgb = _to_rgb(image, value_range)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def read_status(path: Path) -> os.stat_result:
@@ -120,7 +179,7 @@ def read_status(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except OSError as error:
-        raise DataError(_explain(path, error)) from error
+        raise DataError(unread(path, error, MAX_PIXELS)) from error
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -129,15 +188,15 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: as `open_image`.
     """
-    with open_image(path) as image:
-        return image.size
+    with open_image(path, draft_px=1) as opened:
+        return opened.size
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         declared = f"it declares {width} x {height} pixels"
-        raise DataError(_too_large(path, declared, MAX_PIXELS))
+        raise DataError(too_large(path, declared, MAX_PIXELS))
     if width * height == 0:
         raise DataError(f"The image {path} has no pixels ({width} x {height}). Remove it.")
 
@@ -151,57 +210,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
+def _to_rgb(image: Image.Image, value_range: ValueRange) -> Image.Image:
+    if is_deep(image.mode):
+        values = to_eight_bits(np.asarray(image), image.mode, value_range)
+        return Image.fromarray(values).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
-
-
-def _eight_bits(values: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.uint8]:
-    """Scale grey values to 0..255.
-
-    16-bit values, and 32-bit integers that all lie in 0..65535, lose their low byte: some
-    versions of Pillow open a 16-bit file as 32-bit, and the bytes should not depend on that.
-    Floats that all lie in 0..1 are taken as such. Everything else has no agreed range and is
-    stretched from its own minimum..maximum; what is not a finite number becomes its nearest end.
-    """
-    if mode.startswith("I;16"):
-        return (values.astype(np.uint16) >> 8).astype(np.uint8)
-    wide = values.astype(np.float64)
-    finite = wide[np.isfinite(wide)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if mode == "I" and low >= 0 and high <= 65535:
-        return (values.astype(np.uint16) >> 8).astype(np.uint8)
-    wide = np.nan_to_num(wide, nan=low, posinf=high, neginf=low)
-    if mode == "F" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    spread = high - low or 1.0
-    return np.rint((wide - low) / spread * 255).astype(np.uint8)
-
-
-def _explain(path: Path, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return absent(path, "image")
-    if isinstance(error, PermissionError):
-        return f"The image {path} may not be read. Give yourself permission to read it."
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return _too_large(path, "it declares more pixels", MAX_PIXELS)
-    if isinstance(error, MemoryError):
-        return f"The image {path} does not fit into memory. Scale it down."
-    if isinstance(error, UnidentifiedImageError):
-        return (
-            f"{path} is not an image of a known kind, whatever its name says. "
-            "Save it as JPEG or PNG, or remove it."
-        )
-    return (
-        f"The image {path} is damaged, cut off, or of a kind that cannot be read "
-        f"({error or type(error).__name__}). Copy it again, save it anew, or remove it."
-    )
-
-
-def _too_large(path: Path | str, size: str, limit: int) -> str:
-    return f"The image {path} is too large: {size}, and {limit:,} are the limit. Scale it down."

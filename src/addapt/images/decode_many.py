@@ -16,6 +16,7 @@ from PIL import Image
 
 from addapt._errors import DataError, OptionError
 from addapt.images.decode import open_image, read_image, read_status
+from addapt.images.deep_greys import ValueRange
 
 MAX_THREADS = 8  # each may hold one decoded image at its full size
 IN_FLIGHT_PER_THREAD = 2  # one being decoded, one waiting to be fetched
@@ -24,9 +25,12 @@ IN_FLIGHT_PER_THREAD = 2  # one being decoded, one waiting to be fetched
 PLAIN_BYTES = 12
 # Transparency is put on white through several copies; deep greys are scaled as 64-bit numbers.
 OTHER_BYTES = 48
-# A progressive JPEG keeps all coefficients of its full size, three of 2 bytes a pixel at most.
-PROGRESSIVE_BYTES = 6
-PLAIN_FORMATS = {"JPEG", "PNG", "BMP", "PPM"}
+# HEIC and AVIF are decoded in another colour space, of up to 16 bits, and then copied to Pillow.
+CODED_BYTES = 20
+PIXEL_BYTES = {
+    **dict.fromkeys(("JPEG", "PNG", "BMP", "PPM"), PLAIN_BYTES),
+    **dict.fromkeys(("HEIF", "AVIF"), CODED_BYTES),
+}
 PLAIN_MODES = {"1", "L", "P", "RGB", "CMYK"}
 
 
@@ -63,9 +67,16 @@ def usable_threads(threads: int | None = None) -> int:
 
 
 def decode_in_order(
-    paths: Iterable[Path], px: int, resampling: Image.Resampling, threads: int | None = None
+    paths: Iterable[Path],
+    px: int,
+    resampling: Image.Resampling,
+    threads: int | None = None,
+    value_range: ValueRange = (),
 ) -> Iterator[Decoded | DataError]:
-    """Decode and resize to squares of px x px on several threads, a few images ahead."""
+    """Decode and resize to squares of px x px on several threads, a few images ahead.
+
+    `value_range` becomes 0..255 of grey values deeper than 8 bits.
+    """
     # Pillow releases the interpreter.
     threads = usable_threads(threads)
     waiting: deque[Future[Decoded | DataError]] = deque()
@@ -73,17 +84,19 @@ def decode_in_order(
         for path in paths:
             if len(waiting) == threads * IN_FLIGHT_PER_THREAD:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(_decode, path, px, resampling))
+            waiting.append(pool.submit(_decode, path, px, resampling, value_range))
         while waiting:
             yield waiting.popleft().result()
 
 
-def _decode(path: Path, px: int, resampling: Image.Resampling) -> Decoded | DataError:
+def _decode(
+    path: Path, px: int, resampling: Image.Resampling, value_range: ValueRange
+) -> Decoded | DataError:
     try:
         # before the reading, so that what changes meanwhile differs from what is told here
         status = read_status(path)
         # twice the size, for a JPEG shrunk by its decoder all the way looks softer
-        image = read_image(path, draft_px=2 * px)
+        image = read_image(path, 2 * px, value_range)
     except DataError as error:
         return error
     pixels = np.array(image.resize((px, px), resampling))
@@ -107,15 +120,9 @@ def decoding_bytes(paths: Iterable[Path], px: int, threads: int | None = None) -
 def _image_bytes(path: Path, draft_px: int) -> int:
     with warnings.catch_warnings(), suppress(DataError):
         warnings.filterwarnings("ignore", module="PIL")
-        with open_image(path) as image:
-            full = image.width * image.height
-            plain = (
-                image.format in PLAIN_FORMATS
-                and image.mode in PLAIN_MODES
-                and not image.has_transparency_data
-            )
-            progressive = PROGRESSIVE_BYTES * full if "progressive" in image.info else 0
-            image.draft(None, (draft_px, draft_px))
-            drafted = image.width * image.height
-            return progressive + drafted * (PLAIN_BYTES if plain else OTHER_BYTES)
+        with open_image(path, draft_px) as (image, _, coefficient_bytes):
+            pixel_bytes = OTHER_BYTES
+            if image.mode in PLAIN_MODES and not image.has_transparency_data:
+                pixel_bytes = PIXEL_BYTES.get(image.format or "", OTHER_BYTES)
+            return coefficient_bytes + pixel_bytes * image.width * image.height
     return 0

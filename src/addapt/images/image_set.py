@@ -13,6 +13,7 @@ from PIL import Image
 from addapt._errors import DataError, OptionError, UnknownNameError
 from addapt.images.decode import read_size
 from addapt.images.decode_many import ORIGINS, Origin, decode_in_order
+from addapt.images.deep_greys import ValueRange
 from addapt.images.kept import KeptImages, Pixels, ScratchFile
 from addapt.images.samples import Indices, Sample, Samples
 
@@ -41,12 +42,13 @@ class ImageSet:
         interpolation: str,
         kept: KeptImages,
         indices: npt.NDArray[np.int64],
+        value_range: ValueRange = (),
     ) -> None:
         self.indices = indices
         self.labels: npt.NDArray[np.int64] = samples.labels[indices]
         self.px = kept.px
         self._samples, self._origins = samples, origins
-        self._interpolation = interpolation
+        self._interpolation, self._value_range = interpolation, value_range
         self._kept = kept
 
     def __len__(self) -> int:
@@ -73,7 +75,14 @@ class ImageSet:
     def select(self, places: Indices) -> "ImageSet":
         """Give a set of some of the images; what keeps them is shared."""
         indices = self.indices[np.asarray(places, np.int64)]
-        return ImageSet(self._samples, self._origins, self._interpolation, self._kept, indices)
+        return ImageSet(
+            self._samples,
+            self._origins,
+            self._interpolation,
+            self._kept,
+            indices,
+            self._value_range,
+        )
 
     def batch(self, places: Indices, threads: int | None = None) -> Pixels:
         """Give the images at `places` in the set, in that order: (n, px, px, 3).
@@ -98,7 +107,8 @@ class ImageSet:
             if not self._kept.read(number, images[place], checksum)
         ]
         paths = [self._samples[numbers[place]].path for place in anew]
-        decoded = decode_in_order(paths, self.px, RESAMPLING[self._interpolation], threads)
+        resampling = RESAMPLING[self._interpolation]
+        decoded = decode_in_order(paths, self.px, resampling, threads, self._value_range)
         for place, path, image in zip(anew, paths, decoded, strict=True):
             if isinstance(image, DataError):
                 raise DataError(f"{image} It was there before: {_PUT_BACK}") from image
@@ -118,6 +128,7 @@ def load_images(
     on_progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
     aside: ScratchFile | None = None,
+    value_range: ValueRange = (),
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """Decode all images once; give those that can be read, and what is wrong with the others.
 
@@ -130,6 +141,7 @@ def load_images(
         on_progress: called with how many of how many are done, in the calling thread.
         threads: that decode, as `usable_threads` takes it.
         aside: takes decoded images for which there is no memory; without it they are not kept.
+        value_range: what becomes 0..255 of grey values deeper than 8 bits.
 
     Raises:
         DataError: more than `MAX_UNREADABLE_SHARE` of the images, or all of one class,
@@ -146,7 +158,7 @@ def load_images(
     origins = np.zeros(len(samples), ORIGINS)
     readable = np.ones(len(samples), np.bool_)
     messages: list[str] = []
-    decoded = decode_in_order(samples.paths(), px, RESAMPLING[interpolation], threads)
+    decoded = decode_in_order(samples.paths(), px, RESAMPLING[interpolation], threads, value_range)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # what matters becomes a message of ours
         for number, image in enumerate(decoded):
@@ -160,8 +172,8 @@ def load_images(
                 on_progress(number + 1, len(samples))
     if refuse_many_unreadable:
         check_unreadable(samples, readable, messages)
-    images = ImageSet(samples, origins, interpolation, kept, np.flatnonzero(readable))
-    return images, tuple(messages)
+    places = np.flatnonzero(readable)
+    return ImageSet(samples, origins, interpolation, kept, places, value_range), tuple(messages)
 
 
 def auto_image_px(samples: Sequence[Sample], native_px: int) -> int:

@@ -7,6 +7,7 @@ HEAD_BYTES = 32  # of a file, by which kinds are told apart
 # Kinds that can be read, as Pillow calls them; HEIF only with the extra `heic`.
 READABLE = frozenset({"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF"})
 HEIF = "HEIF"
+RAW = "camera raw"
 
 # What is called so is taken for an image of the kind; when it is read, its content decides.
 KIND_OF_SUFFIX = {
@@ -27,10 +28,10 @@ _BEGINNINGS = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
-    (b"II*\0\x10\0\0\0CR", "camera raw"),  # Canon's, a TIFF with a thumbnail in it
-    (b"IIU\0", "camera raw"),
-    (b"IIRO", "camera raw"),
-    (b"FUJIFILMCCD-RAW", "camera raw"),
+    (b"II*\0\x10\0\0\0CR", RAW),  # Canon's, a TIFF with a thumbnail in it
+    (b"IIU\0", RAW),
+    (b"IIRO", RAW),
+    (b"FUJIFILMCCD-RAW", RAW),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),
@@ -51,7 +52,7 @@ _BEGINNINGS = (
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), HEIF),
-    b"crx ": "camera raw",
+    b"crx ": RAW,
     **dict.fromkeys((b"mif1", b"msf1"), HEIF),
 }
 _RAW_ENDINGS = frozenset(
@@ -71,7 +72,7 @@ def kind_of(head: bytes, name: str = "") -> str | None:
     """
     suffix = PurePath(name).suffix.lower()
     if head and suffix in _RAW_ENDINGS:
-        return "camera raw"
+        return RAW
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
             return kind

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import features
+
 from addapt._errors import DataError
 from addapt.images.heif import heif_is_readable
 from addapt.images.kinds import HEAD_BYTES, HEIF, KIND_OF_SUFFIX, READABLE, kind_of
@@ -148,7 +150,11 @@ def _head(path: str) -> bytes:
 
 def is_readable(kind: str | None) -> bool:
     """Whether images of a kind can be read here."""
-    return kind in READABLE or (kind == HEIF and heif_is_readable())
+    if kind == HEIF:
+        return heif_is_readable()
+    if kind == "AVIF":  # what some systems give as Pillow has none
+        return bool(features.check("avif"))
+    return kind in READABLE
 
 
 def is_image(entry: Entry) -> bool:

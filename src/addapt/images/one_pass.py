@@ -8,6 +8,7 @@ import numpy as np
 
 from addapt._errors import DataError
 from addapt.images.decode_many import decode_in_order
+from addapt.images.deep_greys import ValueRange
 from addapt.images.image_set import RESAMPLING, check_loading, check_unreadable
 from addapt.images.kept import Pixels
 from addapt.images.samples import Sample, Samples
@@ -24,6 +25,7 @@ class OnePass:
         on_unreadable: told what is wrong with an image.
         threads: that decode, as `usable_threads` takes it.
         on_progress: called with how many of how many are decoded.
+        value_range: what becomes 0..255 of grey values deeper than 8 bits.
 
     Raises:
         DataError: there are no images.
@@ -41,11 +43,12 @@ class OnePass:
         *,
         threads: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
+        value_range: ValueRange = (),
     ) -> None:
         check_loading(samples, px, interpolation)
         self.samples = Samples.of(samples)
         self._px, self._resampling = px, RESAMPLING[interpolation]
-        self._batch, self._threads = batch, threads
+        self._batch, self._threads, self._value_range = batch, threads, value_range
         self._on_unreadable, self._on_progress = on_unreadable, on_progress
         self._readable = np.ones(len(samples), np.bool_)
 
@@ -64,7 +67,9 @@ class OnePass:
     def _decode(self, numbers: Sequence[int]) -> list[tuple[int, Pixels]]:
         found = []
         paths = [self.samples[number].path for number in numbers]
-        decoded = decode_in_order(paths, self._px, self._resampling, self._threads)
+        decoded = decode_in_order(
+            paths, self._px, self._resampling, self._threads, self._value_range
+        )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # what matters becomes a message
             for number, image in zip(numbers, decoded, strict=True):

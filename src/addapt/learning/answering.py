@@ -65,6 +65,7 @@ class Answering:
             confusion=confusion,
             unreadable=tuple(unreadable),
             gated=self.gated,
+            value_range=self.info.value_range,
         )
 
     def _read(
@@ -81,6 +82,7 @@ class Answering:
             on_unreadable,
             threads=self.threads,
             on_progress=on_progress,
+            value_range=self.info.value_range,
         )
 
 

@@ -46,7 +46,7 @@ def describe(
         val_images=len(lesson.val),
         val_accuracy=gate_report.accuracy if gate_report else state.best_accuracy,
         val_report={},
-        value_range=(),
+        value_range=lesson.value_range,
         epochs=len(state.history),
         options={"weights": backbone.weights, **job.options},
         gates=gates_fields(job.gates, lesson.full_px, gate_report),

@@ -14,6 +14,7 @@ from addapt._text import printable
 from addapt.domains import DomainInfo
 from addapt.engines.base import Engine, Images, Model, Probabilities
 from addapt.gates import gates_from
+from addapt.images import ValueRange
 from addapt.learning.description import date
 from addapt.learning.evaluation import softmax
 from addapt.learning.reports import ExportReport
@@ -135,6 +136,16 @@ def _description(domain: str, info: DomainInfo) -> str:
     )
 
 
+def _scaling(value_range: ValueRange) -> str:
+    if not value_range:
+        return "of grey values deeper than 8 bits the domain has learned none"
+    low, high = value_range
+    return (
+        f"grey values deeper than 8 bits are scaled so that {low:g} becomes 0 and {high:g} becomes "
+        "255, cut off at both ends and rounded, before the image is resized"
+    )
+
+
 def _resizing(info: DomainInfo) -> str:
     return f"{info.interpolation} interpolation with antialiasing, as Pillow's Image.resize does"
 
@@ -146,6 +157,8 @@ def _texts(domain: str, info: DomainInfo) -> dict[str, str]:
         "image_px": str(info.image_px),
         "interpolation": info.interpolation,
         "resizing": f"the whole image, whatever its shape, by {_resizing(info)}",
+        "value_range": json.dumps(info.value_range),
+        "scaling": _scaling(info.value_range),
         "method": info.method,
         "backbone": info.backbone,
         "weights_sha256": info.weights_sha256,

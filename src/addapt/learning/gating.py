@@ -165,7 +165,14 @@ def _speed_up(
     """
     few, sizes = samples[:TIMED_IMAGES], (info.image_px, ungated_px(info))
     gated, ungated = (
-        load_images(few, px, info.interpolation, refuse_many_unreadable=False, threads=threads)[0]
+        load_images(
+            few,
+            px,
+            info.interpolation,
+            refuse_many_unreadable=False,
+            threads=threads,
+            value_range=info.value_range,
+        )[0]
         for px in sizes
     )
     times = [

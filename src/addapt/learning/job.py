@@ -172,6 +172,7 @@ class Job:
             **self.options,
             "list of classes": list(lesson.classes),
             "set of images": lesson.fingerprint,
+            "range of grey values": list(lesson.value_range),
         }
 
 

@@ -142,6 +142,7 @@ class Learner:
             val_images=len(lesson.val),
             val_accuracy=info.val_accuracy,
             gates=info.gates,
+            value_range=info.value_range,
             epochs=len(state.history),
             best_epoch=state.best_epoch,
             image_px=lesson.image_px,

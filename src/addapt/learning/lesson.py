@@ -16,7 +16,9 @@ from addapt.images import (
     ImageFolder,
     ImageSet,
     ScratchFile,
+    ValueRange,
     auto_image_px,
+    find_value_range,
     load_images,
     scan_folder,
     split_validation,
@@ -33,6 +35,7 @@ class Lesson:
     """The images of one run. `fingerprint` tells them from any others without reading them.
 
     `full_px` is the size without gates; static gates of resolution make `image_px` smaller.
+    `value_range` becomes 0..255 of grey values deeper than 8 bits.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +45,7 @@ class Lesson:
     full_px: int
     fingerprint: str
     unreadable: tuple[str, ...]
+    value_range: ValueRange = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -115,15 +119,19 @@ def prepare_lesson(
     seed: int,
     controls: Controls,
     aside: ScratchFile | None = None,
+    value_range: ValueRange | None = None,
 ) -> Lesson:
     """Decode everything and hold out validation images unless the folder has some.
 
-    Decoded images go into memory as far as `controls` allow it, and the others into `aside`.
+    Decoded images go into memory as far as `controls` allow it, and the others into `aside`. Unless
+    a `value_range` is given, it is that which the images to learn from use.
 
     Raises:
         DataError: too little can be read to learn from.
     """
     contents = found.contents
+    if value_range is None:
+        value_range = find_value_range(contents.train, engine.threads)
     images, unreadable = load_images(
         contents.samples,
         found.image_px,
@@ -132,6 +140,7 @@ def prepare_lesson(
         threads=engine.threads,
         on_progress=controls.tell_reading,
         aside=aside,
+        value_range=value_range,
     )
     if contents.train_images < len(contents.samples):
         in_val = images.indices >= contents.train_images
@@ -147,6 +156,7 @@ def prepare_lesson(
         full_px=found.full_px,
         fingerprint=_fingerprint(train_set, val_set),
         unreadable=unreadable,
+        value_range=value_range,
     )
 
 

@@ -19,7 +19,8 @@ class LearnReport:
     and what made it take longer than it need to.
     `micro_batch` images were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
-    `gates` is what the domain's file says about its gates, empty without any.
+    `gates` is what the domain's file says about its gates, empty without any; `value_range` the
+    grey values deeper than 8 bits that become 0 and 255, empty if there are none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LearnReport:
     unreadable: tuple[str, ...]
     micro_batch: int
     gates: dict[str, Any] = field(default_factory=dict)
+    value_range: tuple[float, ...] = ()
     budget_bytes: int | None = None
     process_peak_bytes: int | None = None
     warnings: tuple[str, ...] = ()
@@ -70,8 +72,8 @@ class ClassScore:
 class Evaluation:
     """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j.
 
-    `per_image` says what was recognised in each image that could be read. `passed_over` and
-    `warnings` are as in `LearnReport`.
+    `per_image` says what was recognised in each image that could be read. `passed_over`, `warnings`
+    and `value_range` are as in `LearnReport`.
     """
 
     domain: str
@@ -84,6 +86,7 @@ class Evaluation:
     gated: bool = False
     passed_over: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    value_range: tuple[float, ...] = ()
 
     def mistakes(self, most: int) -> ImageScores:
         """Return the most confident mistakes, `most` at most: where labels are wrong they come up.

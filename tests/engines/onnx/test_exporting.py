@@ -142,6 +142,7 @@ def test_what_it_takes_gives_and_says(export: Callable[[str], Exported]) -> None
     assert "resized to 64 x 64 pixels by bicubic interpolation" in said.description
     texts = said.custom_metadata_map
     assert tuple(json.loads(texts["classes"])) == INFO.classes
+    assert tuple(json.loads(texts["value_range"])) == INFO.value_range
     assert (texts["method"], texts["backbone"]) == ("da3", "efficientnet_lite0")
 
 
