@@ -107,7 +107,7 @@ class Side:
     def learn(self) -> None:
         """Learn a domain that is called like this side."""
         words = ("learn", self.name, "images", "--epochs", 1, "--image-px", PX, "--threads", 1)
-        report, self.row["learn_s"] = self._addapt(*words)
+        (report,), self.row["learn_s"] = self._addapt(*words)
         self.row["val_accuracy"] = report["val_accuracy"]
 
     def recognise(self, images: list[Path], domain: str) -> Answers:
@@ -119,8 +119,8 @@ class Side:
             for image in found
         ]
 
-    def _addapt(self, *words: object) -> tuple[Any, float]:
-        """Run a command; return what it printed as JSON, and the seconds it took."""
+    def _addapt(self, *words: object) -> tuple[list[Any], float]:
+        """Run a command; return the JSON of each line it printed, and the seconds it took."""
         started = time.perf_counter()
         done = subprocess.run(
             [self.python, "-c", RUN, *map(str, words), "--json"],
@@ -135,7 +135,7 @@ class Side:
             raise SystemExit(f"arm64: {self.name}, {words[0]}: {done.stderr[-2000:]}")
         self.row["warnings"] = sorted({*self.row["warnings"], *warnings_in(done.stderr)})
         print(f"{seconds:7.1f} s  {self.name}: {words[0]}", flush=True)
-        return json.loads(done.stdout), seconds
+        return [json.loads(line) for line in done.stdout.splitlines()], seconds
 
 
 def warnings_in(text: str) -> list[str]:

@@ -13,6 +13,11 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - leaves a ~name that no user has
 
 
+def is_address(path: str | Path) -> bool:
+    """Whether it is an address of the web."""
+    return _ADDRESS.match(str(path)) is not None
+
+
 def absent(path: str | Path, what: str) -> str:
     """Say in words that there is no such path: `what` is "folder" or "image"."""
     if found := _ADDRESS.match(str(path)):

@@ -25,14 +25,22 @@ def _backbones_of_the_project_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(engine, "load_backbone", load)
 
 
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
+def run(*words: object, given: bytes | None = None) -> Result:
+    """Run a command, which is given some bytes on standard input."""
+    return CliRunner().invoke(app, [str(word) for word in words], input=given)
 
 
 def run_json(*words: object) -> Any:
     result = run(*words, "--json")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def run_lines(*words: object) -> list[Any]:
+    """Run a command that prints JSON line by line."""
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def said(*words: object) -> str:

@@ -2,7 +2,6 @@
 
 import errno
 import inspect
-import json
 import re
 from pathlib import Path
 
@@ -56,27 +55,6 @@ def test_learn_in_words(
     assert "notes.jpg" in result.stderr
     assert "Learned c: 3 classes from 6 images of 32 px" in result.stdout
     assert "addapt predict IMAGE --domain c" in result.stdout
-
-
-def test_predict(learned: Path, tmp_path: Path) -> None:
-    red, green = (learned / "images" / label / "0.png" for label in ("red", "green [bold]"))
-    where = ("--domain", "colours", "--store", learned / "store")
-    rows = run_json("predict", red, green, *where)
-    assert [row["image"] for row in rows] == [str(red), str(green)]
-    assert [row["label"] for row in rows] == ["red", "green [bold]"]
-    assert rows[0]["top"][0] == {"label": "red", "probability": rows[0]["probability"]}
-    assert sum(entry["probability"] for entry in rows[0]["top"]) == pytest.approx(1, abs=1e-5)
-    assert len(run_json("predict", red, *where, "--top", "1")[0]["top"]) == 1
-    assert "green [bold]" in said("predict", green, *where)
-
-    bad = tmp_path / "text.jpg"
-    bad.write_text("hello")
-    result = run("predict", bad, tmp_path / "gone.jpg", red, *where, "--json")
-    assert result.exit_code == 2
-    assert [row["image"] for row in json.loads(result.stdout)] == [str(red)]
-    assert "text.jpg is not an image" in result.stderr
-    assert "gone.jpg does not exist: check the path." in result.stderr
-    assert "None of the images" in refused("predict", bad, *where)
 
 
 def test_eval(learned: Path, tmp_path: Path) -> None:

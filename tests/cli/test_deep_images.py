@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from addapt.domains import Store
-from tests.cli.conftest import run_json, said
+from tests.cli.conftest import run_json, run_lines, said
 from tests.cli.test_cli import QUICK
 from tests.conftest import write_images
 
@@ -30,7 +30,7 @@ def test_eight_bit_values_in_sixteen_bit_files(tmp_path: Path, engine: str) -> N
     image = tmp_path / "in" / "eight" / "0.tif"
     Image.open(image).convert("L").save(tmp_path / "same.png")
     ask = ("predict", image, tmp_path / "same.png", "--domain", "x", *place, "--threads", "1")
-    deep, same = run_json(*ask)
+    deep, same = run_lines(*ask)
     assert deep["probability"] == pytest.approx(same["probability"], abs=1e-6)
     assert deep["top"][0]["label"] == same["top"][0]["label"]
 

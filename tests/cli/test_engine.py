@@ -39,7 +39,7 @@ def test_what_one_engine_taught_the_other_recognises(learned: tuple[Path, Path])
     for domain in ("device", "asked"):
         place = ("--store", store, "--threads", "1")
         answers = [
-            run_json("predict", image, "--domain", domain, *place, *engine)[0]["probability"]
+            run_json("predict", image, "--domain", domain, *place, *engine)["probability"]
             for engine in ((), ("--engine", "onnx"), ("--engine", "torch"))
         ]
         assert answers[0] == answers[1] == pytest.approx(answers[2], abs=1e-4)

@@ -32,7 +32,7 @@ def test_predict_and_eval_say_which_was_used(gated: tuple[Path, Path]) -> None:
     place = ("--store", store, "--threads", "1")
     predict = ("predict", image, "--domain", "colours", *place)
     evaluate = ("eval", "colours", images, *place)
-    assert run_json(*predict, "--gates")[0]["gated"] is True
+    assert run_json(*predict, "--gates")["gated"] is True
     assert run_json(*evaluate, "--no-gates")["gated"] is False
     assert "Gates of blocks were used: " in said(*evaluate, "--gates")
     assert "Gates were not used, as you asked." in said(*predict, "--no-gates")

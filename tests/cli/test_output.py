@@ -16,7 +16,7 @@ import addapt.cli
 from addapt import load_backbone
 from addapt.cli import main
 from addapt.cli.output import Table, add_row, make_table, print_table, progress_bar, say
-from addapt.cli.terminal import draw
+from addapt.cli.terminal import begin
 from addapt.learning import Progress
 from tests.cli.conftest import run, run_json, said
 from tests.conftest import MakeFolder, write_images
@@ -108,7 +108,7 @@ def drawn(columns: int, table: Table, monkeypatch: pytest.MonkeyPatch) -> list[s
     """Return the lines that a table takes in a terminal of so many columns."""
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-    draw(table)
+    begin(table)(table.rows)
     sys.stdout.seek(0)
     return [line.rstrip() for line in sys.stdout.read().splitlines()]
 
@@ -205,4 +205,22 @@ def test_nothing_is_printed_past_say() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "typer.echo"):
                 found.append(path.name)
-    assert found == ["output.py"] * 4
+    assert found == ["output.py"] * 5
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_printed_beside_a_bar_goes_to_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bar = Terminal()
+    monkeypatch.setattr("sys.stderr", bar)
+    with progress_bar() as show:
+        show(Progress("recognising", 1, 2))
+        say("a row")
+    assert capsys.readouterr().out == "a row\n"
+    assert "recognising" in bar.getvalue() and "a row" not in bar.getvalue()

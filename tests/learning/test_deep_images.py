@@ -63,6 +63,9 @@ def test_predicting_sees_what_learning_saw(
     one = learner.predict([samples[7].path], "cells")  # alone it has the same range
     assert np.array_equal(seen[-1], expected[7])
     assert one[0].probability == pytest.approx(found[7].probability, abs=1e-6)
+    with Image.open(samples[7].path) as opened:
+        learner.predict(opened, "cells")
+    assert np.array_equal(seen[-1], expected[7])
     seen.clear()
     assert learner.evaluate("cells", folder).accuracy == 1
     assert np.array_equal(seen, expected)

@@ -1,9 +1,11 @@
 """What all commands do around their work: errors, progress, tables, JSON, threads."""
 
+import csv
+import io
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,8 +68,15 @@ def say(*lines: str, err: bool = False) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as the only thing on standard output; all but ASCII is escaped."""
+    """Print `value` on a line of standard output; all but ASCII is escaped."""
     typer.echo(json.dumps(value, default=str))
+
+
+def print_csv(*cells: object) -> None:
+    """Print comma-separated values (RFC 4180, UTF-8); names are as `printable` writes them."""
+    line = io.StringIO()
+    csv.writer(line).writerow([printable(str(cell)) for cell in cells])
+    typer.echo(line.getvalue().encode(), nl=False)  # bytes: its line ends stay as they are
 
 
 @dataclass
@@ -94,6 +103,10 @@ def add_row(table: Table, *cells: object) -> None:
 
     A cell that is a list has a line for each of its elements.
     """
+    table.rows.append(_row(cells))
+
+
+def _row(cells: Sequence[object]) -> list[Cell]:
     row: list[Cell] = []
     for cell in cells:
         if isinstance(cell, Path | Share):
@@ -101,7 +114,7 @@ def add_row(table: Table, *cells: object) -> None:
             continue
         lines = cell if isinstance(cell, list) else [cell]
         row.append([printable(str(line)) for line in lines])
-    table.rows.append(row)
+    return row
 
 
 def print_table(table: Table) -> None:
@@ -111,17 +124,34 @@ def print_table(table: Table) -> None:
     tab, as `printable` writes its escape: so `cut -f 2` and `awk -F '\t'` cut where a cell ends,
     `cut -s` drops the sentences around the table, and `column -ts $'\t'` aligns the columns.
     """
+    _begin(table)(table.rows)
+
+
+def begin_table(table: Table) -> Callable[..., None]:
+    """Print a table's headings; return what prints a row, given its cells as to `add_row`.
+
+    In a terminal the columns fit the rows that the table has already, which are not printed: they
+    show what is to come.
+    """
+    print_rows = _begin(table)
+    return lambda *cells: print_rows([_row(cells)])
+
+
+def _begin(table: Table) -> Callable[[Sequence[list[Cell]]], None]:
     if table.title is not None:
         say(table.title)
     if sys.stdout.isatty():
-        from addapt.cli.terminal import draw
+        from addapt.cli.terminal import begin
 
-        draw(table)
-        return
+        return begin(table)
     typer.echo("\t".join(heading.replace("\n", " ") for heading in table.headings))
-    for row in table.rows:
-        cells = (cell if isinstance(cell, list) else [printable(str(cell))] for cell in row)
-        typer.echo("\t".join(", ".join(lines) for lines in cells))
+
+    def print_rows(rows: Sequence[list[Cell]]) -> None:
+        for row in rows:
+            cells = (cell if isinstance(cell, list) else [printable(str(cell))] for cell in row)
+            typer.echo("\t".join(", ".join(lines) for lines in cells))
+
+    return print_rows
 
 
 def warn_unreadable(messages: Iterable[str]) -> None:

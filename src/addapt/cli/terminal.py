@@ -1,6 +1,6 @@
 """How tables and progress are drawn in a terminal, a narrow one included."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +29,12 @@ SHARE = len("100.0%")
 SHARE_BAR = 10
 
 
-def draw(table: Table) -> None:
-    """Draw a table; where its columns do not fit side by side, every row becomes a block."""
+def begin(table: Table) -> Callable[[Sequence[list[Cell]]], None]:
+    """Draw a table's headings; return what draws rows below them.
+
+    Columns fit the rows of `table`, which are not drawn; where they do not fit side by side, every
+    row becomes a block.
+    """
     console = Console()
     columns = [[row[k] for row in table.rows] for k in range(len(table.headings))]
     widest, narrowest = [], []
@@ -41,14 +45,18 @@ def draw(table: Table) -> None:
     room = console.width - GAP * (len(columns) - 1)
     if sum(narrowest) <= room:
         widths = _fit(widest, narrowest, room)
-        console.print(_grid(console, table.rows, widths, table.right, table.headings))
-        return
+        console.print(_grid(console, [], widths, table.right, table.headings))
+        return lambda rows: console.print(_grid(console, rows, widths, table.right))
     names = [[heading.replace("\n", " ")] for heading in table.headings]
     name_width = max(map(_widest, names))
     widths = [name_width, max(LEAST_PATH, console.width - GAP - name_width)]
-    for row in table.rows:
-        block = [list(pair) for pair in zip(names, row, strict=True)]
-        console.print(_grid(console, block, widths, [False, False]), "")
+
+    def draw_blocks(rows: Sequence[list[Cell]]) -> None:
+        for row in rows:
+            block = [list(pair) for pair in zip(names, row, strict=True)]
+            console.print(_grid(console, block, widths, [False, False]), "")
+
+    return draw_blocks
 
 
 def _widest(cell: Cell) -> int:
@@ -143,7 +151,9 @@ def draw_progress(*, refresh: bool) -> "Iterator[OnProgress]":
         TimeLeft(),
         TextColumn("{task.fields[accuracy]}"),
     ]
-    with Bars(*columns, console=console, auto_refresh=refresh) as bars:
+    # What is printed meanwhile goes where it would go anyway, a file for one.
+    bars_only = Bars(*columns, console=console, auto_refresh=refresh, redirect_stdout=False)
+    with bars_only as bars:
         tasks = {}
         done: dict[str, int] = {}
 

@@ -4,7 +4,8 @@ from addapt.images.chance import ORDER, VARIATION, generator_of, split_validatio
 from addapt.images.decode import read_image
 from addapt.images.decode_many import decoding_bytes, usable_threads
 from addapt.images.deep_greys import ValueRange
-from addapt.images.folder import ImageFolder, scan_classes, scan_folder
+from addapt.images.folder import ImageFolder, images_in, scan_classes, scan_folder
+from addapt.images.given import Given, decode_given, in_groups
 from addapt.images.image_set import ImageSet, auto_image_px, load_images
 from addapt.images.kept import ScratchFile
 from addapt.images.one_pass import OnePass
@@ -16,6 +17,7 @@ __all__ = [
     "ORDER",
     "VARIATION",
     "Augmentation",
+    "Given",
     "ImageFolder",
     "ImageSet",
     "OnePass",
@@ -24,9 +26,12 @@ __all__ = [
     "ScratchFile",
     "ValueRange",
     "auto_image_px",
+    "decode_given",
     "decoding_bytes",
     "find_value_range",
     "generator_of",
+    "images_in",
+    "in_groups",
     "load_images",
     "read_image",
     "scan_classes",

@@ -107,6 +107,26 @@ def scan_folder(root: Path) -> ImageFolder:
         return search.found(classes, samples, len(train), left_alone, told)
 
 
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield the images in a folder and the folders in it, sorted by path.
+
+    Those that cannot be read are among them, for reading them will say so; but not the raw files
+    that cameras write beside JPEGs.
+
+    Raises:
+        DataError: a folder cannot be listed, or lies too deep.
+    """
+    with _listing(folder):
+        for entry in files(folder):
+            kind, path = image_kind(entry), Path(entry.path)
+            if kind is not None and (is_readable(kind) or not _has_twin(path)):
+                yield path
+
+
+def _has_twin(path: Path) -> bool:
+    return any(path.with_suffix(suffix).exists() for suffix in (".jpg", ".JPG", ".jpeg", ".JPEG"))
+
+
 def scan_classes(root: Path, classes: Sequence[str]) -> ImageFolder:
     """Find the images in `root` to check on, labelled by their place in `classes`.
 

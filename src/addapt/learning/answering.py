@@ -1,20 +1,26 @@
 """What a learned domain says of images, with its gates or without."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from addapt._errors import DataError
 from addapt.domains import DomainInfo
-from addapt.engines.base import Model
+from addapt.engines.base import Engine, Model
 from addapt.gates import ungated_px
-from addapt.images import OnePass, Sample
+from addapt.images import Given, OnePass, Sample, decode_given, in_groups, scan_classes
 from addapt.learning.controls import Controls
 from addapt.learning.evaluation import EVALUATION_BATCH, softmax
+from addapt.learning.gating import decide, switch
 from addapt.learning.image_scores import ImageScores
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
+
+Loaded = tuple[Engine, DomainInfo, Model]
 
 
 @dataclass(frozen=True)
@@ -27,24 +33,59 @@ class Answering:
     gated: bool
     threads: int
 
+    @classmethod
+    def of(
+        cls,
+        domain: str,
+        loaded: Loaded,
+        images: Sequence[Given],
+        gates: bool | None,
+    ) -> "Answering":
+        """Decide whether gates are used, where that is left open by trying some of the images."""
+        engine, info, model = loaded
+        gated = decide(engine, domain, info, model, images, gates)
+        return cls(domain, info, model, gated, engine.threads)
+
     def recognise(
         self,
-        samples: Sequence[Sample],
+        groups: Iterable[Sequence[Given]],
         top: int,
         on_unreadable: Callable[[str], None] | None,
-    ) -> list[Prediction]:
-        """Name the most probable classes of each image; arguments as of `Learner.predict`."""
-        classes = self.info.classes
-        reading = self._read(samples, on_unreadable or _refuse)
-        predictions = []
-        for numbers, images in reading:
-            probabilities = softmax(self.model.logits(images))
-            best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-            for number, row, places in zip(numbers, probabilities, best, strict=True):
-                ranked = tuple((classes[i], float(row[i])) for i in places)
-                image = reading.samples[number].path
-                predictions.append(Prediction(image, *ranked[0], ranked, self.gated))
-        return predictions
+    ) -> Iterator[Prediction]:
+        """Yield the most probable classes of each image; arguments as of `Learner.predict_each`.
+
+        A group is decoded, then computed: each of the two can keep all processors busy.
+        """
+        tell, first = on_unreadable or _refuse, 0
+        for images in groups:
+            decoded = decode_given(
+                images,
+                self._px,
+                self.info.interpolation,
+                threads=self.threads,
+                value_range=self.info.value_range,
+                first=first,
+            )
+            pixels, names = [], list[Path | int]()
+            for number, (image, found) in enumerate(zip(images, decoded, strict=True), first):
+                if isinstance(found, DataError):
+                    tell(str(found))
+                else:
+                    pixels.append(found)
+                    names.append(image if isinstance(image, Path) else number)
+            first += len(images)
+            if pixels:
+                switch(self.model, self.gated)  # others may have used it since the last group
+                probabilities = softmax(self.model.logits(np.stack(pixels)))
+                yield from self._ranked(names, probabilities, top)
+
+    def _ranked(
+        self, names: Sequence[Path | int], probabilities: npt.NDArray[np.float32], top: int
+    ) -> Iterator[Prediction]:
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        for name, row, places in zip(names, probabilities, best, strict=True):
+            ranked = tuple((self.info.classes[i], float(row[i])) for i in places)
+            yield Prediction(name, *ranked[0], ranked, self.gated)
 
     def evaluate(self, samples: Sequence[Sample], controls: Controls) -> Evaluation:
         """Compare what the model says with the labels."""
@@ -68,6 +109,10 @@ class Answering:
             value_range=self.info.value_range,
         )
 
+    @property
+    def _px(self) -> int:
+        return self.info.image_px if self.gated else ungated_px(self.info)
+
     def _read(
         self,
         samples: Sequence[Sample],
@@ -76,7 +121,7 @@ class Answering:
     ) -> OnePass:
         return OnePass(
             samples,
-            self.info.image_px if self.gated else ungated_px(self.info),
+            self._px,
             self.info.interpolation,
             EVALUATION_BATCH,
             on_unreadable,
@@ -96,6 +141,38 @@ def _scores_of(model: Model, reading: OnePass, classes: Sequence[str]) -> ImageS
     readable = np.flatnonzero(predicted >= 0)
     return ImageScores(
         reading.samples.select(readable), classes, predicted[readable], probability[readable]
+    )
+
+
+def recognise_each(
+    domain: str,
+    loaded: Loaded,
+    images: Given | Iterable[Given],
+    gates: bool | None,
+    top: int,
+    on_unreadable: Callable[[str], None] | None,
+) -> Iterator[Prediction]:
+    """Yield what each image is; arguments as of `Learner.predict_each`.
+
+    The very first is told alone, and so sooner.
+    """
+    groups = in_groups(images, EVALUATION_BATCH)
+    first = next(groups, [])
+    asked = Answering.of(domain, loaded, first, gates)
+    yield from asked.recognise(chain([first[:1], first[1:]], groups), top, on_unreadable)
+
+
+def evaluate_folder(
+    domain: str, loaded: Loaded, folder: Path, gates: bool | None, controls: Controls
+) -> Evaluation:
+    """Compare what a domain says of a folder's images with their classes."""
+    found = scan_classes(folder, loaded[1].classes)
+    few = list(found.samples[:EVALUATION_BATCH].paths())
+    evaluation = Answering.of(domain, loaded, few, gates).evaluate(found.samples, controls)
+    return replace(
+        evaluation,
+        passed_over=dict(found.passed_over.counts),
+        warnings=found.warnings + evaluation.warnings,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from addapt._cache import recall, remember, this_machine
-from addapt._errors import OptionError
+from addapt._errors import DataError, OptionError
 from addapt.domains import DomainInfo
 from addapt.engines.base import Engine, Images, Model
 from addapt.gates import (
@@ -20,7 +20,7 @@ from addapt.gates import (
     share_words,
     ungated_px,
 )
-from addapt.images import ImageSet, Sample, load_images
+from addapt.images import Given, ImageSet, decode_given
 from addapt.learning.evaluation import evaluate
 
 MEASURED_IMAGES = 64
@@ -119,7 +119,7 @@ def decide(
     domain: str,
     info: DomainInfo,
     model: Model,
-    samples: Sequence[Sample],
+    images: Sequence[Given],
     wanted: bool | None,
 ) -> bool:
     """Switch a model's gates on or off, as is wanted or as is faster; return which.
@@ -147,7 +147,7 @@ def decide(
         }
         answer = recall("gates", question)
         if answer is None:
-            answer = {"speed_up": _speed_up(info, model, samples, engine.threads)}
+            answer = {"speed_up": _speed_up(info, model, images, engine.threads)}
             if answer["speed_up"] is not None:
                 remember("gates", question, answer)
         speed_up = answer.get("speed_up")
@@ -157,27 +157,21 @@ def decide(
 
 
 def _speed_up(
-    info: DomainInfo, model: Model, samples: Sequence[Sample], threads: int
+    info: DomainInfo, model: Model, images: Sequence[Given], threads: int
 ) -> float | None:
     """Time some images, one by one; return how many times faster they are with gates.
 
     None where no image can be read, which is told about later.
     """
-    few, sizes = samples[:TIMED_IMAGES], (info.image_px, ungated_px(info))
+    few = images[:TIMED_IMAGES]
     gated, ungated = (
-        load_images(
-            few,
-            px,
-            info.interpolation,
-            refuse_many_unreadable=False,
-            threads=threads,
-            value_range=info.value_range,
-        )[0]
-        for px in sizes
+        decode_given(few, px, info.interpolation, threads=threads, value_range=info.value_range)
+        for px in (info.image_px, ungated_px(info))
     )
     times = [
-        time_in_turns(model, gated.batch([place]), ungated.batch([place]))
-        for place in range(len(gated))
+        time_in_turns(model, small[None], large[None])
+        for small, large in zip(gated, ungated, strict=True)
+        if not isinstance(small, DataError) and not isinstance(large, DataError)
     ]
     if not times:
         return None

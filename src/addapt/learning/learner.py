@@ -1,7 +1,7 @@
 """The learner: one frozen backbone, a store of domains, and what one does with them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,14 @@ from addapt._paths import expanded
 from addapt.domains import DomainInfo, Store, temporary_prefix, writing
 from addapt.engines import Engines
 from addapt.engines.base import Engine, Model
-from addapt.images import Sample, Samples, ScratchFile, scan_classes
-from addapt.learning.answering import Answering
+from addapt.images import Given, ScratchFile
+from addapt.learning.answering import evaluate_folder, recognise_each
 from addapt.learning.budget import Allotment, keep_to_budget
 from addapt.learning.checkpoint import is_unfinished, largest_run_bytes, unfinished_micro_batch
 from addapt.learning.controls import Controls
 from addapt.learning.description import date
 from addapt.learning.evaluation import EVALUATION_BATCH
 from addapt.learning.exporting import check_exportable, check_place, export_domain
-from addapt.learning.gating import decide
 from addapt.learning.job import (
     DEFAULT_METHOD,
     VAL_FRACTION,
@@ -208,17 +207,35 @@ class Learner:
 
     def predict(
         self,
-        images: Sequence[str | Path],
+        images: Given | Iterable[Given],
         domain: str,
         *,
         top: int = 3,
         gates: bool | None = None,
         on_unreadable: Callable[[str], None] | None = None,
     ) -> list[Prediction]:
-        """Recognise images with a domain's model; the most probable class first.
+        """Recognise images with a domain's model; arguments and errors as of `predict_each`."""
+        return list(
+            self.predict_each(images, domain, top=top, gates=gates, on_unreadable=on_unreadable)
+        )
+
+    def predict_each(
+        self,
+        images: Given | Iterable[Given],
+        domain: str,
+        *,
+        top: int = 3,
+        gates: bool | None = None,
+        on_unreadable: Callable[[str], None] | None = None,
+    ) -> Iterator[Prediction]:
+        """Recognise images with a domain's model, and yield what each is as soon as it is known.
+
+        However many there are, they take no more memory.
 
         Args:
-            images: image files.
+            images: one or many: paths, images of Pillow, arrays of bytes, (height, width, 3) of RGB
+                or (height, width) of grey. Some are taken together, but those of an iterator one
+                by one: each is answered before the next is asked for.
             domain: which of the store's.
             top: how many classes to name.
             gates: whether the domain's gates decide; by default if they make it faster here,
@@ -232,8 +249,8 @@ class Learner:
         """
         if top < 1:
             raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
-        samples = Samples.of(Sample(expanded(image), 0) for image in images)
-        return self._asked(domain, samples, gates).recognise(samples, top, on_unreadable)
+        loaded = self._load(domain)
+        return recognise_each(domain, loaded, images, gates, top, on_unreadable)
 
     def evaluate(
         self,
@@ -250,14 +267,8 @@ class Learner:
             OptionError: gates are asked for, but the domain has none.
             UnknownNameError, DomainError, MissingPackageError: as `load`.
         """
-        found = scan_classes(expanded(folder), self.load(domain)[0].classes)
-        asked = self._asked(domain, found.samples, gates)
-        evaluation = asked.evaluate(found.samples, controls or Controls())
-        return replace(
-            evaluation,
-            passed_over=dict(found.passed_over.counts),
-            warnings=found.warnings + evaluation.warnings,
-        )
+        loaded = self._load(domain)
+        return evaluate_folder(domain, loaded, expanded(folder), gates, controls or Controls())
 
     def export(self, domain: str, path: str | Path, *, overwrite: bool = False) -> ExportReport:
         """Write a domain as one model for any ONNX runtime; docs/EXPORT.md shows how to run it.
@@ -281,8 +292,3 @@ class Learner:
         check_exportable(self.engine, domain, self.store.info(domain))
         info, model = self.load(domain)
         return export_domain(domain, info, model, path, overwrite=overwrite)
-
-    def _asked(self, domain: str, samples: Sequence[Sample], gates: bool | None) -> Answering:
-        engine, info, model = self._load(domain)
-        gated = decide(engine, domain, info, model, samples, gates)
-        return Answering(domain, info, model, gated, engine.threads)

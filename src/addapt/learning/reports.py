@@ -49,9 +49,12 @@ class LearnReport:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one image, best first; `gated`: whether its gates decided."""
+    """The most probable classes of one image, best first; `gated`: whether its gates decided.
 
-    image: Path
+    `image` is the file or, of an image that is none, its number among those given, from 0 on.
+    """
+
+    image: Path | int
     label: str
     probability: float
     top: tuple[tuple[str, float], ...]
