@@ -56,6 +56,8 @@ def test_summary_and_a_self_contained_report(
     for row in fields["domains"]:
         assert 0.5 < row["head_accuracy"] <= 1
         assert 0.5 < row["da3_accuracy"] <= 1
+        assert 0.5 < row["balanced_accuracy"] == pytest.approx(row["da3_accuracy"])  # even classes
+        assert row["weakest"]["accuracy"] <= row["da3_accuracy"]
         assert row["file_bytes"] > 0
         assert row["learn_s"] > 0
     assert domains[0].later_accuracy == [domains[0].da3_accuracy]
@@ -74,6 +76,8 @@ def test_summary_and_a_self_contained_report(
     assert len(links) > 10
     assert all(link.startswith("data:image/") for link in links)
     assert "Nothing." in page
+    weakest = domains[0].weakest
+    assert f"<td>{weakest.label}, {weakest.correct} of {weakest.images}</td>" in page
     assert r"e&lt;script&gt;\x1b[31m\udce9" in page
     assert "\x1b" not in page
     assert "<script>" not in page

@@ -23,7 +23,12 @@ INFO = DomainInfo(
     train_images=90,
     val_images=10,
     val_accuracy=0.9,
-    val_report={"balanced_accuracy": 0.85},
+    val_report={
+        "balanced_accuracy": 0.85,
+        "weakest": {"label": "tulipán", "images": 2, "correct": 1},
+        "interval": [0.596, 0.982],
+        "meaning": "little",
+    },
     value_range=(0, 1023),
     epochs=5,
     options={"batch": 16, "lr": 1e-3, "flip": True, "crop": [0.8, 1]},

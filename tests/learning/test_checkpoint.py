@@ -1,5 +1,6 @@
 """The state of an unfinished run: comes back exactly, and is trusted only when it is whole."""
 
+import dataclasses
 import errno
 import json
 import math
@@ -59,7 +60,7 @@ def state(model: Model) -> TrainingState:
         epoch_loss_sum=0.1 + 0.2,
         train_s=1 / 3,
         best_epoch=1,
-        history=[EpochRecord(1, 1 / 7, 0.3, 2 / 3, 1e-3, 0.1)],
+        history=[EpochRecord(1, 1 / 7, 0.3, 2 / 3, 1e-3, 0.1, 0.5, 2, 3, 1)],
         domain={name: noise(tensor) for name, tensor in own.items()},
         optimiser=optimiser,
         best={name: noise(tensor) for name, tensor in own.items()},
@@ -97,7 +98,8 @@ def test_comes_back_exactly(tmp_path: Path, model: Model, state: TrainingState) 
             assert all(np.array_equal(read[key], value[key]) for key in value)
         else:
             assert getattr(again, name) == value
-    assert type(again.history[0].epoch) is int
+    numbers = dataclasses.astuple(again.history[0])
+    assert [place for place, x in enumerate(numbers) if type(x) is int] == [0, 7, 8, 9]
     assert unfinished_threads(tmp_path) == 3
     assert unfinished_micro_batch(tmp_path) == 4
 
@@ -165,8 +167,10 @@ def wrong_tensor(name: str, value: NDArray[Any] | None) -> Callable[[Texts, Tens
         (wrong_tensor("domain/other", np.zeros(3, np.float32)), "'domain/other' is not one of"),
         (wrong_tensor("history", None), "history is missing"),
         (wrong_tensor("history", np.zeros((1, 5))), "another shape"),
-        (wrong_tensor("history", np.full((1, 6), math.inf)), "infinity"),
-        (wrong_tensor("history", np.full((1, 6), 2.0)), "epoch 1 has values"),
+        (wrong_tensor("history", np.full((1, 10), math.inf)), "infinity"),
+        (wrong_tensor("history", np.full((1, 10), 2.0)), "epoch 1 has values"),
+        (wrong_tensor("history", np.array([[*[1.0] * 8, 2, 3]])), "epoch 1 has values"),
+        (wrong_tensor("history", np.array([[*[1.0] * 7, -1, 2, 1]])), "epoch 1 has values"),
         (lambda texts, tensors: texts.pop("numbers"), "numbers"),
         (lambda texts, tensors: texts.pop("fingerprint"), "does not say what it was made with"),
     ],
@@ -187,11 +191,11 @@ def test_what_no_run_writes_is_refused_though_its_checksum_is_right(
         for part in ("domain", "optimiser", "best")
         for name, tensor in getattr(state, part).items()
     }
-    tensors["history"] = np.array([[1, 1 / 7, 0.3, 2 / 3, 1e-3, 0.1]])
+    tensors["history"] = np.array([[1, 1 / 7, 0.3, 2 / 3, 1e-3, 0.1, 0.5, 2, 3, 1]])
 
     def forge() -> None:
         (tmp_path / STATE_FILE).write_bytes(
-            b"".join(seal("addapt-run-3", json.dumps(texts), tensors))
+            b"".join(seal("addapt-run-4", json.dumps(texts), tensors))
         )
 
     forge()
@@ -214,9 +218,9 @@ def test_numbers_for_the_program_are_not_believed_blindly(
 @pytest.mark.parametrize(
     ("form", "text", "message"),
     [
-        ("addapt-run-2", "{}", "this version of addapt did not write it"),
-        ("addapt-run-3", "[" * 100_000 + "]" * 100_000, "recursion"),
-        ("addapt-run-3", '{"fingerprint": {}, "fingerprint": {}}', "twice"),
+        ("addapt-run-3", "{}", "this version of addapt did not write it"),
+        ("addapt-run-4", "[" * 100_000 + "]" * 100_000, "recursion"),
+        ("addapt-run-4", '{"fingerprint": {}, "fingerprint": {}}', "twice"),
     ],
     ids=["an earlier form", "deep", "twice"],
 )

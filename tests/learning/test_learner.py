@@ -226,7 +226,7 @@ def test_a_disk_without_room_for_decoded_images(
     """Room is left for the domain and for states of learning it, whatever the method keeps."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     monkeypatch.setattr(FakeEngine, "weights_bytes", 10**6)
-    folder, controls = make_folder(), Controls(cache_bytes=0)
+    folder, controls = make_folder(images=10), Controls(cache_bytes=0)
     assert learner.learn("memory", folder, **QUICK).warnings == ()
     assert learner.learn("file", folder, controls=controls, **QUICK).warnings == ()
     usage = shutil.disk_usage(folder)._replace(free=8 * 10**6 + MARGIN_BYTES)

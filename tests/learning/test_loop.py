@@ -17,6 +17,7 @@ from addapt.learning.evaluation import evaluate
 from addapt.learning.lesson import Lesson
 from addapt.learning.loop import lr_factor, train
 from addapt.learning.saving import StateSaver
+from addapt.learning.scores import Scores
 from addapt.learning.state import TrainingState
 from addapt.methods import Head
 from tests.conftest import MakeFolder
@@ -112,9 +113,9 @@ def test_every_step_varies_images_anew(lesson: Lesson, monkeypatch: pytest.Monke
 def test_learns(lesson: Lesson) -> None:
     state = learned(lesson, replace(JOB, epochs=30, patience=30))
     model = new_model()
-    before, _ = evaluate(model, lesson.val)
+    before = evaluate(model, lesson.val)[0].accuracy
     model.load_state(state.best)
-    after, _ = evaluate(model, lesson.val)
+    after = evaluate(model, lesson.val)[0].accuracy
     assert after == state.best_accuracy > before
     assert after >= 0.9
 
@@ -165,8 +166,10 @@ def test_loss_that_is_not_a_number(lesson: Lesson, spoilt_step: int, message: st
 def test_stops_when_validation_became_worse(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accuracies = iter([0.2, 0.9, 0.1, 0.1, 0.1])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: (next(accuracies), 1.0))
+    correct = iter([2, 9, 1, 1, 1])
+    monkeypatch.setattr(
+        loop, "evaluate", lambda *_: (Scores(np.array([10]), np.array([next(correct)])), 1.0)
+    )
     saver, state = Recorder(), TrainingState()
     job = replace(JOB, epochs=20, patience=2)
     train(new_model(), job, lesson, state, saver, Controls())

@@ -1,8 +1,10 @@
 """Which epoch a run keeps."""
 
+import numpy as np
 import pytest
 
 from addapt.engines.base import StepSettings
+from addapt.learning.scores import Scores
 from addapt.learning.state import EpochRecord, TrainingState, standard_error
 from addapt.methods import Head
 from tests.fake_engine import FakeEngine
@@ -32,9 +34,12 @@ def test_the_last_epoch_within_a_standard_error_of_the_highest_is_kept(
         tensors = model.state()
         tensors["head.bias"][:] = epoch
         model.load_state(tensors)
-        record = EpochRecord(epoch, 1.0, 1.0, accuracy, 1e-3, 1.0)
-        state.end_epoch(record, model, epoch, val_images)
-    assert (state.best_epoch, state.best_accuracy) == (kept, accuracies[kept - 1])
+        record = EpochRecord(epoch, 1.0, 1.0, 0.5, 1e-3, 1.0, accuracy, 0, 10, 5)
+        scores = Scores(np.array([val_images]), np.array([0]))
+        state.end_epoch(record, model, epoch, scores)
+    assert state.best_epoch == kept
+    assert state.best_record.val_balanced_accuracy == accuracies[kept - 1]
+    assert state.best_accuracy == 0.5  # by which none is chosen
     assert state.best["head.bias"].tolist() == 3 * [kept]
 
 

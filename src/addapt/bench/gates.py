@@ -75,13 +75,13 @@ def bench_gates(
         load_images(samples, px, info.interpolation, value_range=info.value_range)[0]
         for px in (info.image_px, ungated_px(info))
     )
-    accuracy, _ = evaluate(model, gated)
+    scores, _ = evaluate(model, gated)
     shares: tuple[tuple[float, ...], ...] = ()
     costs = _costs(model, gated, on_progress)
     if gates is not None:
         shares = gates.open_shares(Batches(gated, EVALUATION_BATCH))
     switch(model, on=False)
-    ungated_accuracy, _ = evaluate(model, ungated)
+    ungated_scores, _ = evaluate(model, ungated)
     whole = model.multiply_adds(ungated.batch([0]))
     times = (None,) * 4 if gates_only else time_gates(model, gated, ungated, rounds)
     switch(model, on=True)
@@ -94,8 +94,8 @@ def bench_gates(
         kind=config.kind,
         compute_target=config.compute,
         images=len(gated),
-        accuracy=accuracy,
-        ungated_accuracy=ungated_accuracy,
+        accuracy=scores.accuracy,
+        ungated_accuracy=ungated_scores.accuracy,
         multiply_adds=statistics.mean(costs),
         ungated_multiply_adds=whole,
         ms_batch1=times[0],

@@ -10,6 +10,7 @@ import typer
 from addapt._errors import DomainError
 from addapt._text import natural_order
 from addapt.cli import options
+from addapt.cli.accuracies import balanced_cells
 from addapt.cli.flags import with_flags
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
 
@@ -29,7 +30,16 @@ def domains(
         names = kept.names()
         rows: list[dict[str, object]] = []
         table = make_table(
-            None, "domain", ">classes", ">accuracy", "method", "backbone", ">MB", "learned"
+            None,
+            "domain",
+            ">classes",
+            ">accuracy",
+            ">balanced",
+            "weakest class",
+            "method",
+            "backbone",
+            ">MB",
+            "learned",
         )
         for name in names:
             try:
@@ -47,6 +57,7 @@ def domains(
                 name,
                 f"{len(info.classes)}",
                 f"{info.val_accuracy:.1%}",
+                *balanced_cells(info),
                 info.method,
                 info.backbone,
                 f"{file_bytes / 1e6:.2f}",

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from addapt.cli import options
+from addapt.cli.accuracies import evaluation_lines
 from addapt.cli.opening import open_learner, say_gates
 from addapt.cli.output import (
     command,
@@ -85,6 +86,9 @@ def evaluate(
                 {
                     "domain": name,
                     "accuracy": evaluation.accuracy,
+                    "balanced_accuracy": evaluation.balanced_accuracy,
+                    "weakest": vars(evaluation.weakest),
+                    "interval": list(evaluation.interval),
                     "images": evaluation.images,
                     "gated": evaluation.gated,
                     "per_class": [vars(score) for score in evaluation.per_class],
@@ -98,6 +102,7 @@ def evaluate(
             )
             return
         print_classes(evaluation, every=all_classes)
+        say(*evaluation_lines(evaluation))
         say(*passed_over_lines(evaluation.passed_over))
         say_gates(info, used=evaluation.gated, wanted=gates)
         if mistakes is not None:

@@ -9,6 +9,8 @@ import typer
 
 from addapt._errors import OptionError
 from addapt.cli import options
+from addapt.cli.accuracies import accuracy_lines
+from addapt.cli.flags import with_flags
 from addapt.cli.output import (
     command,
     passed_over_lines,
@@ -62,6 +64,12 @@ def learn(
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror images in training; not for digits, letters.")
     ] = False,
+    balance: Annotated[
+        str,
+        typer.Option(
+            help="on: give rare classes more weight; off: do not; auto: where they are very rare."
+        ),
+    ] = "auto",
     cache_mb: Annotated[
         int,
         typer.Option(
@@ -154,6 +162,7 @@ def learn(
                 val_fraction=val_fraction,
                 flip=flip,
                 gates=asked,
+                balance=balance,
             )
         warn_unreadable(report.unreadable)
         warn(report.warnings)
@@ -164,7 +173,7 @@ def learn(
                 f"Learned {report.name}: {len(report.classes)} classes from "
                 f"{report.train_images} images of {report.image_px} px in "
                 f"{report.learn_s:.0f} s.",
-                f"Accuracy {report.val_accuracy:.1%} on {report.val_images} images held out.",
+                *accuracy_lines(report),
                 *passed_over_lines(report.passed_over),
                 f"Saved {report.file} ({report.file_bytes / 1e6:.1f} MB). Use it with",
                 f"  addapt predict IMAGE --domain {report.name}",
@@ -187,6 +196,7 @@ def report_fields(report: "LearnReport") -> dict[str, object]:
         "classes": len(report.classes),
         "class_names": report.classes,
         "learn_s": round(report.learn_s, 3),
+        "warnings": list(map(with_flags, report.warnings)),
     }
 
 

@@ -170,7 +170,7 @@ def passed_over_lines(counts: Mapping[str, int]) -> list[str]:
 def warn(messages: Iterable[str]) -> None:
     """Tell what did not go as it should."""
     for message in messages:
-        say(f"Warning: {message}", err=True)
+        say(f"Warning: {with_flags(message)}", err=True)
 
 
 @contextmanager

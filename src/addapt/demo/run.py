@@ -21,15 +21,17 @@ FIXED_IMAGES = 64
 class DemoDomain:
     """One learned domain of the demo.
 
-    `per_class` has the test images of each class, by DA3. `logits` are those of `fixed`, computed
-    right after learning; `later_accuracy` is what re-evaluation gave after each later domain,
-    `changed_logits` how many numbers differed then.
+    Of the test images `balanced_accuracy`, `weakest` and `per_class` are by DA3. `logits` are those
+    of `fixed`, computed right after learning; `later_accuracy` is what re-evaluation gave after
+    each later domain, `changed_logits` how many numbers differed then.
     """
 
     source: ImageSource
     report: LearnReport
     head_accuracy: float
     da3_accuracy: float
+    balanced_accuracy: float
+    weakest: ClassScore
     per_class: tuple[ClassScore, ...]
     history: list[dict[str, float]]
     versions: dict[str, str]
@@ -86,6 +88,8 @@ def run_demo(
                 report=report,
                 head_accuracy=head_learner.evaluate(source.name, where).accuracy,
                 da3_accuracy=evaluation.accuracy,
+                balanced_accuracy=evaluation.balanced_accuracy,
+                weakest=evaluation.weakest,
                 per_class=evaluation.per_class,
                 history=[json.loads(line) for line in history.splitlines()],
                 versions=learner.store.info(source.name).versions,
@@ -109,6 +113,8 @@ def summary(domains: list[DemoDomain], threads: int) -> dict[str, object]:
             "classes": len(domain.report.classes),
             "head_accuracy": domain.head_accuracy,
             "da3_accuracy": domain.da3_accuracy,
+            "balanced_accuracy": domain.balanced_accuracy,
+            "weakest": vars(domain.weakest),
             "file_bytes": domain.report.file_bytes,
             "learn_s": round(domain.report.learn_s, 1),
         }

@@ -36,8 +36,10 @@ class DomainInfo:
 
     `hyperparameters` are the method's, `options` are what learning was called
     with (batch, lr, flip, ...); `gates` say what is left out and what that does, empty where there
-    are none. `val_report` tells more about the accuracy on the images held out. All four hold JSON
-    values only, so no tuples. `value_range` is the range of grey values deeper than 8 bits that
+    are none. `val_report` is about the images held out: "balanced_accuracy", "weakest" (a class by
+    its "label", "images", "correct"), the "interval" of 95 % of the accuracy and, where that says
+    little, its "meaning"; empty in older files. All four hold JSON values only, so no tuples.
+    `value_range` is the range of grey values deeper than 8 bits that
     becomes 0..255, empty if there were no such images.
     `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
 
@@ -206,6 +208,25 @@ def _is_range(value: object) -> bool:
     return is_pair and value[0] < value[1]  # type: ignore[index]
 
 
+def _is_val_report(value: object) -> bool:
+    if value == {}:
+        return True
+    if not _is_json_object(value):
+        return False
+    assert isinstance(value, dict)
+    weakest, interval = value.get("weakest"), value.get("interval")
+    return (
+        _is_float(value.get("balanced_accuracy"))
+        and isinstance(interval, list)
+        and len(interval) == 2
+        and all(map(_is_float, interval))
+        and isinstance(weakest, dict)
+        and _is_text(weakest.get("label"))
+        and all(_is_int(weakest.get(name)) for name in ("images", "correct"))
+        and _is_text(value.get("meaning", ""))
+    )
+
+
 def _are_classes(value: object) -> bool:
     is_texts = isinstance(value, tuple) and all(map(_is_text, value))
     return is_texts and _problem_of_classes(value) is None  # type: ignore[arg-type]
@@ -258,7 +279,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train_images": _INT,
     "val_images": _INT,
     "val_accuracy": (_is_float, "a finite number"),
-    "val_report": _JSON_OBJECT,
+    "val_report": (_is_val_report, "what says how sure the accuracy is and how even, or empty"),
     "value_range": (_is_range, "two finite numbers, the smaller first, or none"),
     "epochs": _INT,
     "options": _JSON_OBJECT,

@@ -30,7 +30,7 @@ MAX_THREADS = 1024
 # A state is written beside an older one; each holds the domain, its best epoch, and the
 # optimiser's two averages.
 STATE_DOMAINS = 4
-_TEXT = "addapt-run-3"  # the number of this form
+_TEXT = "addapt-run-4"  # the number of this form
 _TENSORS = ("domain", "optimiser", "best")
 _NUMBERS = ("step", "epoch_loss_sum", "train_s", "best_epoch")
 _HISTORY = "history"  # a row an epoch, a column a field of its record
@@ -112,7 +112,7 @@ def load_run(
             part, _, rest = name.partition("/")
             # All tensors lie in one block, which would outlive the others with the best.
             parts[part][rest] = tensor.copy() if part == "best" else tensor
-        history = [EpochRecord(int(row[0]), *row[1:]) for row in rows]
+        history = [_record(row) for row in rows]
         state = TrainingState(**texts["numbers"], history=history, **parts)
         _check_values(state, steps_per_epoch)
     except FileNotFoundError:
@@ -244,6 +244,13 @@ def _check_forms(header: Header, model: Model) -> None:
             raise ValueError(f"tensors of {name!r} are missing")
 
 
+def _record(row: list[float]) -> EpochRecord:
+    """Make a record of a row of numbers, some of which are whole."""
+    fields = zip(dataclasses.fields(EpochRecord), row, strict=True)
+    values: Any = {field.name: int(x) if field.type is int else x for field, x in fields}
+    return EpochRecord(**values)
+
+
 def _check_values(state: TrainingState, steps_per_epoch: int | None) -> None:
     """Raise a ValueError if there are numbers that no run comes to."""
     for name in _NUMBERS:
@@ -255,7 +262,12 @@ def _check_values(state: TrainingState, steps_per_epoch: int | None) -> None:
     if not state.is_finite():
         raise ValueError("a tensor has a value that is no finite number")
     for number, record in enumerate(state.history, start=1):
-        if record.epoch != number or not all(map(math.isfinite, dataclasses.astuple(record))):
+        if (
+            record.epoch != number
+            or not all(map(math.isfinite, dataclasses.astuple(record)))
+            or record.weakest_class < 0
+            or not 0 <= record.weakest_correct <= record.weakest_images
+        ):
             raise ValueError(f"epoch {number} has values that make no sense")
     best = state.best_epoch
     if best > len(state.history) or bool(best) != bool(state.best):

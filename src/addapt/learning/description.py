@@ -6,14 +6,17 @@ import os
 import platform
 import time
 from importlib.metadata import version
+from typing import Any
 
 from addapt._errors import OptionError
 from addapt.domains import SCHEMA, DomainInfo
 from addapt.engines.base import Engine
 from addapt.gates import GateReport, gates_fields
+from addapt.learning.balance import imbalance_warning
 from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
-from addapt.learning.state import TrainingState
+from addapt.learning.scores import meaning, wilson_interval
+from addapt.learning.state import EpochRecord
 
 DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
 
@@ -22,12 +25,13 @@ def describe(
     engine: Engine,
     job: Job,
     lesson: Lesson,
-    state: TrainingState,
+    epochs: int,
+    best: EpochRecord,
     gate_report: GateReport | None = None,
 ) -> DomainInfo:
-    """Return the description of a domain that has just been learned.
+    """Return the description of a domain that has just been learned in so many epochs.
 
-    Its accuracy is that of the best epoch, or, with gates, of what they made of it.
+    Its accuracy is that of the best one; with gates, of what they made of it.
     """
     backbone = engine.backbone
     return DomainInfo(
@@ -44,10 +48,10 @@ def describe(
         seed=job.seed,
         train_images=len(lesson.train),
         val_images=len(lesson.val),
-        val_accuracy=gate_report.accuracy if gate_report else state.best_accuracy,
-        val_report={},
+        val_accuracy=best.val_accuracy,
+        val_report=_val_report(lesson, best),
         value_range=lesson.value_range,
-        epochs=len(state.history),
+        epochs=epochs,
         options={"weights": backbone.weights, **job.options},
         gates=gates_fields(job.gates, lesson.full_px, gate_report),
         versions={
@@ -58,6 +62,28 @@ def describe(
         },
         date=date(),
     )
+
+
+def _val_report(lesson: Lesson, best: EpochRecord) -> dict[str, Any]:
+    """Return what stands beside the accuracy: by class, and how sure it is."""
+    report: dict[str, Any] = {
+        "balanced_accuracy": best.val_balanced_accuracy,
+        "weakest": {
+            "label": lesson.classes[best.weakest_class],
+            "images": best.weakest_images,
+            "correct": best.weakest_correct,
+        },
+        "interval": list(wilson_interval(best.val_accuracy, len(lesson.val))),
+    }
+    words = meaning(lesson.train.labels, lesson.val.labels, lesson.classes)
+    return {**report, "meaning": words} if words else report
+
+
+def score_warnings(lesson: Lesson, balance: bool) -> tuple[str, ...]:
+    """Say what to know before a domain's accuracy is believed."""
+    train, val, classes = lesson.train.labels, lesson.val.labels, lesson.classes
+    said = imbalance_warning(train, classes, balance), meaning(train, val, classes)
+    return tuple(words for words in said if words)
 
 
 def date() -> str:

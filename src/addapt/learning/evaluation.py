@@ -1,4 +1,4 @@
-"""What a model makes of a set of images: logits, probabilities, accuracy and loss."""
+"""What a model makes of a set of images: logits, probabilities, scores and loss."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from addapt.engines.base import Labels, Logits, Model
 from addapt.images import ImageSet
+from addapt.learning.scores import Scores
 
 EVALUATION_BATCH = 8  # whole maps of all blocks, though for a moment only
 
@@ -33,10 +34,17 @@ def evaluate(
     images: ImageSet,
     batch: int = EVALUATION_BATCH,
     before_batch: Callable[[], None] = lambda: None,
-) -> tuple[float, float]:
-    """Return accuracy and mean cross-entropy of `model` on `images`; see `logits_of`."""
+    lift: npt.NDArray[np.float32] | None = None,
+) -> tuple[Scores, float]:
+    """Return scores and mean cross-entropy of `model` on `images`; see `logits_of`.
+
+    `lift` is added to the logits, which it does not have yet.
+    """
     logits = logits_of(model, images, batch, before_batch)
-    return float((logits.argmax(1) == images.labels).mean()), cross_entropy(logits, images.labels)
+    if lift is not None:
+        logits += lift
+    scores = Scores.of(images.labels, logits.argmax(1), logits.shape[1])
+    return scores, cross_entropy(logits, images.labels)
 
 
 def softmax(logits: Logits) -> npt.NDArray[np.float32]:

@@ -22,6 +22,7 @@ from addapt.gates import (
 )
 from addapt.images import Given, ImageSet, decode_given
 from addapt.learning.evaluation import evaluate
+from addapt.learning.scores import Scores
 
 MEASURED_IMAGES = 64
 TIMED_IMAGES = 4
@@ -67,7 +68,9 @@ def measuring_batches(images: ImageSet, batch: int) -> Batches:
     return Batches(images.select(chosen), batch)
 
 
-def finish_gates(model: Model, val: ImageSet, sizes: tuple[int, int], batch: int) -> GateReport:
+def finish_gates(
+    model: Model, val: ImageSet, sizes: tuple[int, int], batch: int
+) -> tuple[GateReport, Scores]:
     """Settle the gates of a trained model on the images held out, and say what they do to these.
 
     A model without gates was trained on smaller images instead. `sizes` are the side of these
@@ -76,17 +79,19 @@ def finish_gates(model: Model, val: ImageSet, sizes: tuple[int, int], batch: int
     gates = model.gates
     if gates is None:
         costs = [model.multiply_adds(np.zeros((1, px, px, 3), np.uint8)) for px in sizes]
-        return GateReport(costs[0] / costs[1], evaluate(model, val, batch)[0], None, ())
+        scores, _ = evaluate(model, val, batch)
+        return GateReport(costs[0] / costs[1], scores.accuracy, None, ()), scores
     batches = Batches(val, batch)
     gates.settle(batches)
-    accuracy, _ = evaluate(model, val, batch)
+    scores, _ = evaluate(model, val, batch)
     gated = sum(model.multiply_adds(images) for images in batches)
     shares = gates.open_shares(batches)
     gates.active = False
-    ungated_accuracy, _ = evaluate(model, val, batch)
+    ungated_scores, _ = evaluate(model, val, batch)
     ungated = sum(model.multiply_adds(images) for images in batches)
     gates.active = True
-    return GateReport(gated / ungated, accuracy, ungated_accuracy, shares, gates.rescues)
+    accuracies = scores.accuracy, ungated_scores.accuracy
+    return GateReport(gated / ungated, *accuracies, shares, gates.rescues), scores
 
 
 def time_in_turns(

@@ -9,6 +9,7 @@ from addapt._errors import OptionError, UnknownNameError
 from addapt.engines.base import Engine, StepSettings
 from addapt.gates import GateConfig
 from addapt.images import Augmentation
+from addapt.learning.balance import AUTO, BALANCES, Lift, class_lift, settle_balance
 from addapt.learning.checkpoint import ENGINE, THREADS
 from addapt.learning.lesson import Lesson
 from addapt.methods import Method, build_method, require_registered
@@ -32,6 +33,8 @@ class Asked(TypedDict, total=False):
     `val_fraction`: share held out for validation when the folder has no val.
     `flip`: mirror half of the images in training; it harms digits, letters and the like.
     `gates`: what predicting may leave out, to be faster.
+    `balance`: "on" gives rare classes more weight, "off" does not; "auto" does where classes are
+    very uneven.
     """
 
     method: Method | str
@@ -44,6 +47,7 @@ class Asked(TypedDict, total=False):
     val_fraction: float
     flip: bool
     gates: GateConfig | None
+    balance: str
 
 
 def method_for(asked: Asked, engine: Engine) -> Method:
@@ -77,6 +81,9 @@ def check_asked(asked: Asked, method: Method) -> None:
         raise OptionError(f"`lr` is {lr}: give a number above 0, such as {method.recipe.lr:g}.")
     if not 0 <= seed < 2**63:
         raise OptionError(f"`seed` is {seed}: give a number from 0 to 2^63 - 1.")
+    balance = asked.get("balance", AUTO)
+    if balance not in BALANCES:
+        raise UnknownNameError("balance", balance, BALANCES)
     batch = batch_of(asked, method)
     if method.batch_statistics and min(asked.get("micro_batch") or batch, batch) == 1:
         raise OptionError(
@@ -112,6 +119,7 @@ class Job:
     patience: int
     seed: int
     augmentation: Augmentation
+    balance: bool = False
 
     @classmethod
     def of(cls, asked: Asked, method: Method, lesson: Lesson, micro_batch: int) -> "Job":
@@ -140,6 +148,7 @@ class Job:
             augmentation=Augmentation.of_strength(
                 recipe.augmentation, flip=asked.get("flip", False)
             ),
+            balance=settle_balance(asked.get("balance", AUTO), lesson.train.labels),
         )
 
     @property
@@ -152,6 +161,12 @@ class Job:
         """What a domain's file says about learning besides the method, the gates and the size."""
         fields = dataclasses.asdict(self)
         return {name: fields[name] for name in fields if name not in _ELSEWHERE}
+
+    def lift(self, lesson: Lesson) -> Lift | None:
+        """Return what is added to the logits once they are learned; None for nothing."""
+        if not self.balance:
+            return None
+        return class_lift(lesson.train.labels, len(lesson.classes), self.label_smoothing)
 
     def steps_per_epoch(self, train_images: int) -> int:
         """Return into how many batches an epoch is split, which differ by one image at most."""

@@ -19,7 +19,7 @@ from addapt.learning.answering import evaluate_folder, recognise_each
 from addapt.learning.budget import Allotment, keep_to_budget
 from addapt.learning.checkpoint import is_unfinished, largest_run_bytes, unfinished_micro_batch
 from addapt.learning.controls import Controls
-from addapt.learning.description import date
+from addapt.learning.description import date, score_warnings
 from addapt.learning.evaluation import EVALUATION_BATCH
 from addapt.learning.exporting import check_exportable, check_place, export_domain
 from addapt.learning.job import (
@@ -140,6 +140,8 @@ class Learner:
             train_images=len(lesson.train),
             val_images=len(lesson.val),
             val_accuracy=info.val_accuracy,
+            val_report=info.val_report,
+            balance=job.balance,
             gates=info.gates,
             value_range=info.value_range,
             epochs=len(state.history),
@@ -153,7 +155,11 @@ class Learner:
             micro_batch=job.micro_batch,
             budget_bytes=controls.budget_bytes,
             process_peak_bytes=process_peak_bytes() if budgeted else None,
-            warnings=found.contents.warnings + lesson.warnings,
+            warnings=(
+                *found.contents.warnings,
+                *lesson.warnings,
+                *score_warnings(lesson, job.balance),
+            ),
             passed_over=dict(found.contents.passed_over.counts),
             left_alone=found.contents.left_alone,
         )

@@ -21,7 +21,7 @@ from addapt.learning.gating import measuring_batches
 from addapt.learning.job import Job, parts_of
 from addapt.learning.lesson import Lesson
 from addapt.learning.saving import StateSaver
-from addapt.learning.state import EpochRecord, TrainingState
+from addapt.learning.state import EpochRecord, TrainingState, score_fields
 
 WARM_UP_SHARE = 0.1
 
@@ -62,6 +62,7 @@ def train(
     steps_per_epoch = job.steps_per_epoch(len(lesson.train))
     steps = job.epochs * steps_per_epoch
     some_images = measuring_batches(lesson.train, evaluation_batch)
+    lift = job.lift(lesson)
     step, loss_sum = state.step, state.epoch_loss_sum
     while len(state.history) < job.epochs and not _is_stale(state, job):
         epoch = len(state.history)
@@ -86,8 +87,8 @@ def train(
                 state.capture(model, step, loss_sum)
                 saver.save(state)
         try:
-            accuracy, validation_loss = evaluate(
-                model, lesson.val, evaluation_batch, stop_validation
+            scores, validation_loss = evaluate(
+                model, lesson.val, evaluation_batch, stop_validation, lift
             )
         except _ValidationStopped:
             state.capture(model, step, loss_sum)
@@ -97,11 +98,11 @@ def train(
             epoch=epoch + 1,
             train_loss=loss_sum / steps_per_epoch,
             val_loss=validation_loss,
-            val_accuracy=accuracy,
             lr=job.lr * lr_factor(step - 1, steps),
             train_s=round(state.train_s, 3),
+            **score_fields(scores),
         )
-        state.end_epoch(record, model, step, len(lesson.val))
+        state.end_epoch(record, model, step, scores)
         loss_sum = 0.0
         saver.save_epoch(state)
     model.rest()  # copies and saving need what steps took

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from addapt.learning.image_scores import ImageScores
+from addapt.learning.scores import Scores, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,10 @@ class LearnReport:
     `micro_batch` images were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
     `gates` is what the domain's file says about its gates, empty without any; `value_range` the
-    grey values deeper than 8 bits that become 0 and 255, empty if there are none.
+    grey values deeper than 8 bits that become 0 and 255, empty if there are none; `val_report` what
+    the file says about the images held out besides the accuracy: its interval of 95 %, the balanced
+    accuracy, the weakest class and, where all that says little, why. `balance` says whether rare
+    classes were given more weight.
     """
 
     name: str
@@ -38,6 +42,8 @@ class LearnReport:
     learn_s: float
     unreadable: tuple[str, ...]
     micro_batch: int
+    val_report: dict[str, Any] = field(default_factory=dict)
+    balance: bool = False
     gates: dict[str, Any] = field(default_factory=dict)
     value_range: tuple[float, ...] = ()
     budget_bytes: int | None = None
@@ -90,6 +96,26 @@ class Evaluation:
     passed_over: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     value_range: tuple[float, ...] = ()
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the accuracies of all classes that have images."""
+        return self._scores.balanced_accuracy
+
+    @property
+    def weakest(self) -> ClassScore:
+        """The class of lowest accuracy."""
+        return self.per_class[self._scores.weakest]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between what the accuracy on all images of this kind lies, with 95 % certainty."""
+        return wilson_interval(self.accuracy, self.images)
+
+    @property
+    def _scores(self) -> Scores:
+        counts = np.array([(score.images, score.correct) for score in self.per_class], np.int64)
+        return Scores(counts[:, 0], counts[:, 1])
 
     def mistakes(self, most: int) -> ImageScores:
         """Return the most confident mistakes, `most` at most: where labels are wrong they come up.

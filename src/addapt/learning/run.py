@@ -11,6 +11,7 @@ from addapt._disk import write_atomically
 from addapt._errors import DomainError, TrainingError
 from addapt.domains import Store
 from addapt.engines.base import Engine, Model
+from addapt.learning.balance import lifted
 from addapt.learning.checkpoint import (
     history_lines,
     load_run,
@@ -24,7 +25,7 @@ from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
 from addapt.learning.loop import train
 from addapt.learning.saving import StateSaver
-from addapt.learning.state import TrainingState
+from addapt.learning.state import TrainingState, score_fields
 
 
 class Run:
@@ -90,14 +91,15 @@ class Run:
         return state
 
     def _finish(self, model: Model, state: TrainingState, saver: StateSaver) -> None:
-        tensors: Mapping[str, npt.NDArray[Any]] = state.best
-        gate_report = None
+        tensors: Mapping[str, npt.NDArray[Any]] = lifted(state.best, self.job.lift(self.lesson))
+        best, gate_report = state.best_record, None
         if self.job.gates is not None:
-            model.load_state(state.best)
+            model.load_state(tensors)
             sizes = self.job.image_px, self.job.full_px
-            gate_report = finish_gates(model, self.lesson.val, sizes, self.evaluation_batch)
+            gate_report, scores = finish_gates(model, self.lesson.val, sizes, self.evaluation_batch)
+            best = replace(best, **score_fields(scores))
             tensors = model.state()
-        info = describe(self.engine, self.job, self.lesson, state, gate_report)
+        info = describe(self.engine, self.job, self.lesson, len(state.history), best, gate_report)
         try:
             self.store.save(self.name, info, model.stored(tensors))
         except DomainError:

@@ -2,15 +2,20 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from addapt.engines.base import Model, State
+from addapt.learning.scores import Scores
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One finished epoch, one line of the history."""
+    """One finished epoch, one line of the history.
+
+    `weakest_class`, by its number, had `weakest_correct` of its `weakest_images` recognised.
+    """
 
     epoch: int
     train_loss: float
@@ -18,6 +23,10 @@ class EpochRecord:
     val_accuracy: float
     lr: float
     train_s: float
+    val_balanced_accuracy: float
+    weakest_class: int
+    weakest_images: int
+    weakest_correct: int
 
 
 @dataclass
@@ -40,7 +49,12 @@ class TrainingState:
     @property
     def best_accuracy(self) -> float:
         """The validation accuracy of the best epoch; 0 before there is one."""
-        return self.history[self.best_epoch - 1].val_accuracy if self.best_epoch else 0.0
+        return self.best_record.val_accuracy if self.best_epoch else 0.0
+
+    @property
+    def best_record(self) -> EpochRecord:
+        """The best epoch, of which there must be one."""
+        return self.history[self.best_epoch - 1]
 
     def restore(self, model: Model) -> None:
         """Hand the tensors of this state over to `model`, all but the best epoch's.
@@ -74,22 +88,36 @@ class TrainingState:
         """Let go of what the model or the disk holds as well: all tensors but the best epoch's."""
         self.domain, self.optimiser = {}, {}
 
-    def end_epoch(self, record: EpochRecord, model: Model, step: int, val_images: int) -> None:
+    def end_epoch(self, record: EpochRecord, model: Model, step: int, scores: Scores) -> None:
         """Take note of a finished epoch, and of its tensors unless an earlier one was better.
 
-        Better by more than the standard error of the highest accuracy: a smaller difference on
-        few images is chance, and then later epochs, at lower learning rates, are to be
-        preferred (the one-standard-error rule; Breiman et al., 1984).
+        Better by more than the standard error of the highest balanced accuracy: a smaller
+        difference on few images is chance, and then later epochs, at lower learning rates, are to
+        be preferred (the one-standard-error rule; Breiman et al., 1984). Nor is one image of a rare
+        class more than chance. `scores` are those of which the record tells.
         """
         self.history.append(record)
         self.capture(model, step, 0.0)
-        highest = max(each.val_accuracy for each in self.history)
-        if record.val_accuracy >= highest - standard_error(highest, val_images):
+        highest = max(each.val_balanced_accuracy for each in self.history)
+        chance = standard_error(highest, scores.balanced_images) + scores.grain
+        if record.val_balanced_accuracy >= highest - chance:
             self.best_epoch = record.epoch
             self.best = dict(self.domain)
 
 
-def standard_error(accuracy: float, images: int) -> float:
+def score_fields(scores: Scores) -> dict[str, Any]:
+    """Return what a record says of the scores on validation images."""
+    weakest = scores.weakest
+    return {
+        "val_accuracy": scores.accuracy,
+        "val_balanced_accuracy": scores.balanced_accuracy,
+        "weakest_class": weakest,
+        "weakest_images": int(scores.images[weakest]),
+        "weakest_correct": int(scores.correct[weakest]),
+    }
+
+
+def standard_error(accuracy: float, images: float) -> float:
     """Return the standard error of an accuracy measured on so many images.
 
     Two right and two wrong are added (Agresti and Coull, 1998): ten right of ten is no certainty.
