@@ -38,6 +38,41 @@ def test_every_class_is_split_alike(counts: list[int], fraction: float, seed: in
         assert abs(val_counts[label] - wanted) <= 0.5
 
 
+@given(
+    classes=st.lists(st.lists(st.integers(1, 6), min_size=2, max_size=9), min_size=1, max_size=3),
+    fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_copies_stay_on_one_side(classes: list[list[int]], fraction: float, seed: int) -> None:
+    samples = make_samples([sum(sizes) for sizes in classes])
+    flat = [size for sizes in classes for size in sizes]
+    groups = np.repeat(np.random.default_rng(seed).permutation(len(flat)), flat)
+    chosen = split_validation(samples, fraction, seed, groups)
+    for group in np.unique(groups):
+        assert len(set(chosen[groups == group].tolist())) == 1
+    for label, sizes in enumerate(classes):
+        count, total = int(chosen[samples.labels == label].sum()), sum(sizes)
+        assert 1 <= count <= total - 1
+        wanted = min(max(round(total * fraction), 1), total - 1)
+        assert abs(count - wanted) <= max(sizes) - 1
+
+
+@pytest.mark.parametrize("numbers", [range(25), range(99, 74, -1)])
+def test_without_copies_groups_change_nothing(numbers: range) -> None:
+    samples = make_samples([9, 2, 14])
+    for seed in range(5):
+        chosen = split_validation(samples, 0.3, seed, np.array(numbers))
+        assert np.array_equal(chosen, split_validation(samples, 0.3, seed))
+
+
+def test_a_large_group_is_no_reason_to_hold_out_too_many() -> None:
+    groups = np.array([0] * 30 + list(range(1, 11)))
+    for seed in range(10):
+        chosen = split_validation(make_samples([40]), 0.1, seed, groups)
+        assert chosen.sum() == 4
+        assert not chosen[:30].any()
+
+
 WHOLE = st.integers(0, 2**63 - 1)
 TRIPLES = st.tuples(WHOLE, st.integers(0, 9), WHOLE)
 
@@ -80,3 +115,7 @@ def test_what_cannot_be_split() -> None:
             split_validation(make_samples([4, 4]), fraction, 0)
     with pytest.raises(DataError, match=r"1/0\.png is the only one of its class"):
         split_validation(make_samples([4, 1]), 0.5, 0)
+    with pytest.raises(
+        DataError, match=r"1/0\.png is the only .*, apart from 2 copies of it\. At l"
+    ):
+        split_validation(make_samples([2, 3]), 0.5, 0, np.array([0, 1, 2, 2, 2]))

@@ -36,10 +36,10 @@ def test_links_in_circles_are_left_to_who_searches_them(tmp_path: Path) -> None:
     refuse_store_inside(tmp_path / "s", tmp_path / "loop")
 
 
-def put(path: Path, value: int) -> None:
+def put(path: Path, value: int, blue: int | None = None) -> None:
     """Write an image whose bytes and time of change are always the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"P6 4 4 255\n" + bytes([value]) * 48)
+    path.write_bytes(b"P6 4 4 255\n" + bytes([value, value, value if blue is None else blue]) * 16)
     os.utime(path, ns=(0, 1_700_000_000_000_000_000 + 1000 * value))
 
 
@@ -91,7 +91,7 @@ def test_a_folder_with_its_own_split_stays_the_same(tmp_path: Path) -> None:
     for part, images in (("train", 6), ("val", 3)):
         for label in ("a", "b"):
             for i in range(images):
-                put(tmp_path / part / label / f"{i}.ppm", i + 10 * images)
+                put(tmp_path / part / label / f"{i}.ppm", i + 10 * images, ord(label))
     lesson = prepared(tmp_path, 0, 0)
     assert held_out(tmp_path, lesson) == [f"val/{c}/{i}.ppm" for c in "ab" for i in range(3)]
     assert lesson.fingerprint == "43f0712aeeccb65314757fee9958ff59ec8cb111cdd1bb9594c3c9a64230de9e"

@@ -97,6 +97,7 @@ def evaluate(
                     "confusion": evaluation.confusion.tolist(),
                     "unreadable": list(evaluation.unreadable),
                     "passed_over": evaluation.passed_over,
+                    "copies": evaluation.copies,
                     "warnings": list(evaluation.warnings),
                 }
             )

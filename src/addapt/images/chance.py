@@ -19,15 +19,23 @@ def generator_of(seed: int, purpose: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(numbers))
 
 
-def split_validation(samples: Samples, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+def split_validation(
+    samples: Samples, fraction: float, seed: int, groups: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.bool_]:
     """Choose among `samples` those to check on; from the others is learned.
 
     Every class is split alike, with at least one image on either side. The same seed gives
     the same split, whatever random numbers were drawn elsewhere.
 
+    Args:
+        samples: each of one class.
+        fraction: of a class, as near as can be.
+        seed: a whole number.
+        groups: a number for each sample; those of the same one stay on one side, such as copies.
+
     Raises:
         OptionError: `fraction` is not between 0 and 1.
-        DataError: a class has one image only.
+        DataError: a class has one image only, or one group.
     """
     if not 0 < fraction < 1:
         raise OptionError(
@@ -38,12 +46,34 @@ def split_validation(samples: Samples, fraction: float, seed: int) -> npt.NDArra
     chosen = np.zeros(len(samples), np.bool_)
     for label in np.unique(samples.labels):
         indices = np.flatnonzero(samples.labels == label)
-        if len(indices) == 1:
+        of_group = indices if groups is None else groups[indices]
+        _, first, group, sizes = np.unique(
+            of_group, return_index=True, return_inverse=True, return_counts=True
+        )
+        if len(sizes) == 1:
+            others = f", apart from {len(indices) - 1} copies of it" if len(indices) > 1 else ""
             raise DataError(
-                f"The image {samples[indices[0]].path} is the only one of its class. At least "
-                "two are needed: one to learn from and one to check on."
+                f"The image {samples[indices[0]].path} is the only one of its class{others}. At "
+                "least two are needed: one to learn from and one to check on."
             )
-        generator.shuffle(indices)
-        count = min(max(round(len(indices) * fraction), 1), len(indices) - 1)
-        chosen[indices[:count]] = True
+        order = np.argsort(first)
+        generator.shuffle(order)
+        wanted = min(max(round(len(indices) * fraction), 1), len(indices) - 1)
+        chosen[indices] = _dealt(sizes[order], wanted)[np.argsort(order)][group]
+    return chosen
+
+
+def _dealt(sizes: npt.NDArray[np.int64], wanted: int) -> npt.NDArray[np.bool_]:
+    """Choose groups, in their order as far as they fit, of about so many images together."""
+    chosen = np.zeros(len(sizes), np.bool_)
+    left = wanted
+    for place, size in enumerate(sizes.tolist()):
+        if size <= left:
+            chosen[place] = True
+            left -= size
+    others = np.flatnonzero(~chosen)
+    smallest = others[sizes[others].argmin()]
+    # A little too many may be nearer than too few, but never none, and never all.
+    if not chosen.any() or (len(others) > 1 and sizes[smallest] - left < left):
+        chosen[smallest] = True
     return chosen

@@ -21,6 +21,8 @@ MAX_UNREADABLE_SHARE = 0.1
 FLOOR_PX = 96  # of sizes chosen automatically
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
+OnImage = Callable[[int, Pixels, int], None]
+
 _PUT_BACK = "put it back as it was, and give the same command again."
 
 
@@ -129,6 +131,7 @@ def load_images(
     threads: int | None = None,
     aside: ScratchFile | None = None,
     value_range: ValueRange = (),
+    on_image: OnImage | None = None,
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """Decode all images once; give those that can be read, and what is wrong with the others.
 
@@ -142,6 +145,7 @@ def load_images(
         threads: that decode, as `usable_threads` takes it.
         aside: takes decoded images for which there is no memory; without it they are not kept.
         value_range: what becomes 0..255 of grey values deeper than 8 bits.
+        on_image: told the number, pixels and checksum of each image.
 
     Raises:
         DataError: more than `MAX_UNREADABLE_SHARE` of the images, or all of one class,
@@ -168,6 +172,8 @@ def load_images(
             else:
                 pixels, origins[number] = image
                 kept.keep(number, pixels)
+                if on_image is not None:
+                    on_image(number, pixels, int(origins["crc32"][number]))
             if on_progress is not None:
                 on_progress(number + 1, len(samples))
     if refuse_many_unreadable:

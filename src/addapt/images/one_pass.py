@@ -9,7 +9,7 @@ import numpy as np
 from addapt._errors import DataError
 from addapt.images.decode_many import decode_in_order
 from addapt.images.deep_greys import ValueRange
-from addapt.images.image_set import RESAMPLING, check_loading, check_unreadable
+from addapt.images.image_set import RESAMPLING, OnImage, check_loading, check_unreadable
 from addapt.images.kept import Pixels
 from addapt.images.samples import Sample, Samples
 
@@ -26,6 +26,7 @@ class OnePass:
         threads: that decode, as `usable_threads` takes it.
         on_progress: called with how many of how many are decoded.
         value_range: what becomes 0..255 of grey values deeper than 8 bits.
+        on_image: told the number, pixels and checksum of each image.
 
     Raises:
         DataError: there are no images.
@@ -44,12 +45,14 @@ class OnePass:
         threads: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         value_range: ValueRange = (),
+        on_image: OnImage | None = None,
     ) -> None:
         check_loading(samples, px, interpolation)
         self.samples = Samples.of(samples)
         self._px, self._resampling = px, RESAMPLING[interpolation]
         self._batch, self._threads, self._value_range = batch, threads, value_range
         self._on_unreadable, self._on_progress = on_unreadable, on_progress
+        self._on_image = on_image
         self._readable = np.ones(len(samples), np.bool_)
 
     def __iter__(self) -> Iterator[tuple[list[int], Pixels]]:
@@ -78,6 +81,8 @@ class OnePass:
                     self._on_unreadable(str(image))
                 else:
                     found.append((number, image[0]))
+                    if self._on_image is not None:
+                        self._on_image(number, image[0], image[1].crc32)
                 if self._on_progress is not None:
                     self._on_progress(number + 1, len(self.samples))
         return found

@@ -13,8 +13,18 @@ from addapt._errors import DataError
 from addapt.domains import DomainInfo
 from addapt.engines.base import Engine, Model
 from addapt.gates import ungated_px
-from addapt.images import Given, OnePass, Sample, decode_given, in_groups, scan_classes
+from addapt.images import (
+    Given,
+    OnePass,
+    Sample,
+    SeenImages,
+    decode_given,
+    in_groups,
+    scan_classes,
+)
+from addapt.images.image_set import OnImage
 from addapt.learning.controls import Controls
+from addapt.learning.copies import count_repeats
 from addapt.learning.evaluation import EVALUATION_BATCH, softmax
 from addapt.learning.gating import decide, switch
 from addapt.learning.image_scores import ImageScores
@@ -90,9 +100,11 @@ class Answering:
     def evaluate(self, samples: Sequence[Sample], controls: Controls) -> Evaluation:
         """Compare what the model says with the labels."""
         classes, unreadable = self.info.classes, list[str]()
-        reading = self._read(samples, unreadable.append, controls.tell_reading)
+        seen = SeenImages(len(samples))
+        reading = self._read(samples, unreadable.append, controls.tell_reading, seen.note)
         scores = _scores_of(self.model, reading, classes)
         reading.refuse_many_unreadable(unreadable)
+        copies, warnings = count_repeats(reading.samples, seen)
         confusion = scores.confusion()
         counts = zip(classes, confusion.sum(1).tolist(), confusion.diagonal().tolist(), strict=True)
         return Evaluation(
@@ -107,6 +119,8 @@ class Answering:
             unreadable=tuple(unreadable),
             gated=self.gated,
             value_range=self.info.value_range,
+            copies=copies,
+            warnings=warnings,
         )
 
     @property
@@ -118,6 +132,7 @@ class Answering:
         samples: Sequence[Sample],
         on_unreadable: Callable[[str], None],
         on_progress: Callable[[int, int], None] | None = None,
+        on_image: OnImage | None = None,
     ) -> OnePass:
         return OnePass(
             samples,
@@ -128,6 +143,7 @@ class Answering:
             threads=self.threads,
             on_progress=on_progress,
             value_range=self.info.value_range,
+            on_image=on_image,
         )
 
 

@@ -152,6 +152,7 @@ class Learner:
             file_bytes=path.stat().st_size,
             learn_s=time.perf_counter() - started,
             unreadable=lesson.unreadable,
+            copies=lesson.copies,
             micro_batch=job.micro_batch,
             budget_bytes=controls.budget_bytes,
             process_peak_bytes=process_peak_bytes() if budgeted else None,

@@ -16,6 +16,7 @@ from addapt.images import (
     ImageFolder,
     ImageSet,
     ScratchFile,
+    SeenImages,
     ValueRange,
     auto_image_px,
     find_value_range,
@@ -24,6 +25,7 @@ from addapt.images import (
     split_validation,
 )
 from addapt.learning.controls import Controls
+from addapt.learning.copies import sort_out_copies, warn_of_near_copies
 from addapt.learning.gating import static_px
 
 MIN_IMAGE_PX = 32
@@ -46,11 +48,13 @@ class Lesson:
     fingerprint: str
     unreadable: tuple[str, ...]
     value_range: ValueRange = ()
+    copies: int = 0
+    copy_warnings: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What did not go as it should, and changes nothing but how long learning takes."""
-        return (self.train.warning,) if self.train.warning else ()
+        """What did not go as it should, or makes the accuracy say less than it seems to."""
+        return (*self.copy_warnings, *((self.train.warning,) if self.train.warning else ()))
 
 
 @dataclass(frozen=True)
@@ -123,15 +127,18 @@ def prepare_lesson(
 ) -> Lesson:
     """Decode everything and hold out validation images unless the folder has some.
 
+    Copies are never on both sides, and what lies in two classes is left out.
+
     Decoded images go into memory as far as `controls` allow it, and the others into `aside`. Unless
     a `value_range` is given, it is that which the images to learn from use.
 
     Raises:
-        DataError: too little can be read to learn from.
+        DataError: too little can be read to learn from, or too much lies in two classes.
     """
     contents = found.contents
     if value_range is None:
         value_range = find_value_range(contents.train, engine.threads)
+    seen = SeenImages(len(contents.samples))
     images, unreadable = load_images(
         contents.samples,
         found.image_px,
@@ -141,11 +148,14 @@ def prepare_lesson(
         on_progress=controls.tell_reading,
         aside=aside,
         value_range=value_range,
+        on_image=seen.note,
     )
-    if contents.train_images < len(contents.samples):
+    sorted_out = sort_out_copies(images, contents.train_images, contents.classes, seen)
+    images = sorted_out.images
+    if sorted_out.own_val:
         in_val = images.indices >= contents.train_images
     else:
-        in_val = split_validation(images.samples, found.val_fraction, seed)
+        in_val = split_validation(images.samples, found.val_fraction, seed, sorted_out.groups)
     train_set, val_set = (images.select(np.flatnonzero(part)) for part in (~in_val, in_val))
     _refuse_gaps(contents.classes, train_set, val_set)
     return Lesson(
@@ -157,6 +167,11 @@ def prepare_lesson(
         fingerprint=_fingerprint(train_set, val_set),
         unreadable=unreadable,
         value_range=value_range,
+        copies=sorted_out.copies,
+        copy_warnings=(
+            *sorted_out.warnings,
+            *warn_of_near_copies(contents.samples, train_set, val_set, seen),
+        ),
     )
 
 

@@ -16,8 +16,9 @@ class LearnReport:
     """A domain that was learned. `unreadable` are messages about images left out.
 
     `passed_over` counts images of kinds that cannot be read, by kind, and other files, by ending;
-    `left_alone` are parts of the folder that learning does not use. `warnings` say what to look at,
-    and what made it take longer than it need to.
+    `left_alone` are parts of the folder that learning does not use. `copies` counts images that are
+    copies of others. `warnings` say what to look at, what makes the accuracy say less than it seems
+    to, and what made it take longer than it need to.
     `micro_batch` images were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
     `gates` is what the domain's file says about its gates, empty without any; `value_range` the
@@ -44,6 +45,7 @@ class LearnReport:
     micro_batch: int
     val_report: dict[str, Any] = field(default_factory=dict)
     balance: bool = False
+    copies: int = 0
     gates: dict[str, Any] = field(default_factory=dict)
     value_range: tuple[float, ...] = ()
     budget_bytes: int | None = None
@@ -81,8 +83,9 @@ class ClassScore:
 class Evaluation:
     """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j.
 
-    `per_image` says what was recognised in each image that could be read. `passed_over`, `warnings`
-    and `value_range` are as in `LearnReport`.
+    `per_image` says what was recognised in each image that could be read. `copies` counts images
+    that are copies of others in it. `passed_over`, `warnings` and `value_range` are as in
+    `LearnReport`.
     """
 
     domain: str
@@ -93,6 +96,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     unreadable: tuple[str, ...]
     gated: bool = False
+    copies: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     value_range: tuple[float, ...] = ()
