@@ -13,6 +13,7 @@ import domains
 import engines_accuracy
 import gates
 import gates_table
+import published
 import sequence
 import tuning
 from result_rows import RESULTS, ROOT, Row, read_rows
@@ -55,7 +56,7 @@ def page() -> str:
     """Return the whole page."""
     rows, tuned = read_rows(accuracy.FILE), read_rows(tuning.FILE)
     order = json.loads(sequence.FILE.read_text()) if sequence.FILE.exists() else {}
-    steps = read_steps()
+    steps, as_published = read_steps(), read_steps(published.FOLDER)
     gated = gates_table.summary(gates_table.joined(gates.FILE, gates.TIMES), PLOTTED)
     names, methods = list(domains.DOMAINS), ordered_methods()
     parts = [
@@ -93,9 +94,17 @@ def page() -> str:
         "half the time against "
         "fine-tuning, series and parallel residual adapters and Piggyback, on a Jetson Nano. "
         "Here a rival runs in the same setting as DA³ where it has one, and with the whole "
-        "batch otherwise: what may run in micro-batches here needs less memory than its authors "
-        "published.",
+        "batch otherwise, on the lean operations of the PyTorch engine: what may run in "
+        "micro-batches here needs less memory than its authors published.",
         claims(steps),
+        "## The paper's comparison, as published",
+        "The four as their authors run them: ordinary modules and optimisers of PyTorch, whole "
+        "batches, batch norms with statistics of the batch (Piggyback's are fixed), SGD with "
+        "momentum (Piggyback: Adam). DA³ by `addapt` as it comes, without PyTorch. Each in a "
+        "process of its own, their steps in turns (`python benchmarks/published.py run`). "
+        "*Memory* is above the loaded model.",
+        published.table(as_published),
+        published.words(as_published),
         "## Gates",
         "Means over the domains at 224 px, all learned for as many steps; *points lost* against "
         "the same without gates. [GATES.md](GATES.md) tells what the gates are.",
@@ -104,7 +113,7 @@ def page() -> str:
         "Memory and time are those of ResNet-50 with random weights on a processor, in the default "
         "settings; accuracy is that of the five domains above. Not run here: the paper's board, a "
         "Jetson Nano, and its own five domains, ImageNet-to-Sketch.",
-        reproducibility(rows, steps, order, gated),
+        reproducibility(rows, steps, as_published, order, gated),
         "## The search",
         f"Accuracy on 1,000 spare images of {' and '.join(tuning.TUNED_ON)}; the winner, in "
         "bold, is used everywhere. "

@@ -6,6 +6,8 @@ import pytest
 
 from addapt._errors import AddaptError, MissingPackageError
 from addapt.bench.contender import (
+    AS_PUBLISHED,
+    PUBLISHED,
     Contender,
     Workload,
     check_comparison,
@@ -22,6 +24,14 @@ def test_plain_pytorch_has_one_row(method: str) -> None:
     (row,) = contenders_of(method, WORK)
     own = method.removeprefix("eager:")
     assert row == Contender(own, "eager", "whole batch", 8, packed=False)
+
+
+@pytest.mark.parametrize("method", PUBLISHED)
+def test_a_rival_as_published_is_no_row_of_ours(method: str) -> None:
+    (row,) = contenders_of(f"eager:{method}", WORK)
+    assert row == Contender(method, "eager", AS_PUBLISHED, 8, packed=False)
+    assert row not in contenders_of(method, WORK)
+    assert row.batch_statistics is (method != "piggyback")
 
 
 def test_a_plain_copy_without_batch_statistics_may_go_in_parts() -> None:
@@ -60,7 +70,8 @@ def test_no_part_is_larger_than_the_batch() -> None:
 
 def test_what_makes_sense_passes() -> None:
     check_comparison(["finetune:whole batch", "lora:default", "eager:bias"], WORK, 1)
-    check_comparison(["da3", "bias"], replace(WORK, batch=1), 1)
+    one = replace(WORK, batch=1)
+    check_comparison(["da3", "bias", "eager:bias+checkpointing", "eager:piggyback"], one, 1)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,8 @@ def test_what_makes_sense_passes() -> None:
         (["lora:device"], WORK, 1, "There is no 'lora:device'"),
         (["da3"], replace(WORK, batch=0), 1, "`batch` is 0"),
         (["finetune"], replace(WORK, batch=1), 1, "at least 2, or `methods` without finetune"),
+        (["eager:series_adapter"], replace(WORK, batch=1), 1, "without eager:series_adapter"),
+        (["eager:piggyback:default"], WORK, 1, "Unknown method"),
         (["da3"], replace(WORK, image_px=31), 1, "give 32 to 2048"),
         (["da3"], WORK, 0, "`rounds` is 0"),
     ],

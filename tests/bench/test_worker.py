@@ -7,6 +7,7 @@ import pytest
 
 from addapt.bench.contender import Contender, Workload
 from addapt.bench.worker import BenchedStep, open_benched
+from addapt.engines.base import Model
 from addapt.engines.torch.bench.worker import load_benched
 
 WORK = Workload("resnet18", "random", batch=4, image_px=32, threads=1, device="cpu")
@@ -23,11 +24,13 @@ def test_parts_of_a_batch_make_the_same_step(contender: Contender) -> None:
     learned = []
     for micro_batch in (1, 4):
         benched = load(contender)
-        before = benched.model.state()
+        model = benched.model
+        assert isinstance(model, Model)
+        before = model.state()
         assert benched.time(micro_batch) > 0
-        after = benched.model.state()
+        after = model.state()
         assert not all(np.array_equal(before[name], after[name]) for name in after)
-        learned.append(benched.model.optimiser_state())
+        learned.append(model.optimiser_state())
     assert learned[0].keys() == learned[1].keys()
     for name, one in learned[0].items():
         np.testing.assert_allclose(one, learned[1][name], rtol=1e-3, atol=1e-5)

@@ -9,14 +9,17 @@ from addapt.engines.abilities import ABILITIES
 from addapt.engines.installed import require_torch
 from addapt.learning.lesson import MAX_IMAGE_PX, MIN_IMAGE_PX
 from addapt.memory.allocator import Allocator
-from addapt.methods import METHODS
+from addapt.methods import METHODS, Piggyback
 
 REFERENCE = "finetune"
 BIAS_CHECKPOINTING = "bias+checkpointing"
+# What the paper compares with, as its authors run it.
+PUBLISHED = ("finetune", "series_adapter", "parallel_adapter", "piggyback")
 # What users of plain PyTorch run today, by the names that are asked for here: the product's own
-# method "bias" is another contender.
-EAGER_METHODS = {f"eager:{method}": method for method in ("bias", BIAS_CHECKPOINTING)}
+# methods of these names are other contenders.
+EAGER_METHODS = {f"eager:{method}": method for method in ("bias", BIAS_CHECKPOINTING, *PUBLISHED)}
 
+AS_PUBLISHED = "as published"  # the setting of these
 DEVICE = "device"  # the setting in which the engine without PyTorch learns by itself
 WHOLE_BATCH = "whole batch"
 FASTEST = "fastest"
@@ -41,6 +44,13 @@ class Contender:
     setting: str
     micro_batch: int | None
     packed: bool
+
+    @property
+    def batch_statistics(self) -> bool:
+        """Whether its batch norms take their statistics from the batch."""
+        if self.setting == AS_PUBLISHED:
+            return self.method != Piggyback.name
+        return self.method in METHODS and METHODS[self.method].batch_statistics
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,9 @@ def contenders_of(name: str, workload: Workload) -> list[Contender]:
     Which setting is the fastest must still be found by trying.
     """
     if name in EAGER_METHODS:
-        return [Contender(EAGER_METHODS[name], "eager", WHOLE_BATCH, workload.batch, packed=False)]
+        rival = EAGER_METHODS[name]
+        setting = AS_PUBLISHED if rival in PUBLISHED else WHOLE_BATCH
+        return [Contender(rival, "eager", setting, workload.batch, packed=False)]
     method, _, setting = name.partition(":")
     rows = _settings_of(method, workload)
     return [row for row in rows if row.setting == setting] if setting else rows
@@ -124,12 +136,12 @@ def check_comparison(methods: Iterable[str], workload: Workload, rounds: int) ->
         method = name if name in EAGER_METHODS else name.partition(":")[0]
         if method not in bench_methods():
             raise UnknownNameError("method", method, bench_methods())
-        if workload.batch < 2 and method in METHODS and METHODS[method].batch_statistics:
+        rows = contenders_of(name, workload)
+        if workload.batch < 2 and any(row.batch_statistics for row in rows):
             raise OptionError(
                 f"Method {method!r} needs statistics of several images: give `batch` of at "
                 f"least 2, or `methods` without {method}."
             )
-        rows = contenders_of(name, workload)
         if not rows:
             known = (f"{method}:{row.setting}" for row in contenders_of(method, workload))
             raise OptionError(f"There is no {name!r}: give {method}, or one of {', '.join(known)}.")

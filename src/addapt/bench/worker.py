@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from addapt.bench.contender import Contender, Workload
 from addapt.bench.orders import Answer, Order, serve
 from addapt.engines import open_engine
-from addapt.engines.base import Engine, Model, StepSettings
+from addapt.engines.base import Engine, Images, Labels, Logits, StepSettings
 from addapt.memory import process_peak_bytes
 from addapt.memory.allocator import Allocator, configure_allocator
 from addapt.methods import build_method
@@ -20,13 +20,29 @@ LR = 1e-4
 MEASURED_STEPS = 3  # gradients and the optimiser's state are made in the first
 
 
+class Steps(Protocol):
+    """What is benched: an engine's `Model`, or what makes steps as one does."""
+
+    def prepare(self, settings: StepSettings) -> None:
+        """Get ready for steps."""
+
+    def step(self, images: Images, labels: Labels, *, batch: int) -> float:
+        """Add the gradient of these images to those gathered; return their share of the loss."""
+
+    def update(self, share: float) -> None:
+        """Change what is trained by the gradients gathered, at a share of the rate."""
+
+    def logits(self, images: Images) -> Logits:
+        """Recognise."""
+
+
 class BenchedStep:
     """A contender's model, ready to make steps on random images.
 
     It counts as loaded, since it answers one image when this is made.
 
     Args:
-        engine: that has the model.
+        engine: whose network it is.
         model: that was not prepared to learn yet.
         workload: what a step has to do.
         before_steps: done when it is loaded.
@@ -37,7 +53,7 @@ class BenchedStep:
     def __init__(
         self,
         engine: Engine,
-        model: Model,
+        model: Steps,
         workload: Workload,
         *,
         before_steps: Callable[[], object] = lambda: None,

@@ -70,8 +70,10 @@ def step(
 
     Every method runs in a process of its own, fine-tuning in plain PyTorch. "eager:bias" and
     "eager:bias+checkpointing" train the biases in plain PyTorch, as one would without addapt;
-    "bias" is addapt's own way. A method has up to four rows: "da3:device" is the engine without
-    PyTorch, "da3:smallest", "da3:default" and "da3:fastest" are that on PyTorch, "da3" is all.
+    "bias" is addapt's own way. "eager:finetune", "eager:series_adapter", "eager:parallel_adapter"
+    and "eager:piggyback" are the paper's rivals as their authors run them. A method has up to
+    four rows: "da3:device" is the engine without PyTorch, "da3:smallest", "da3:default" and
+    "da3:fastest" are that on PyTorch, "da3" is all.
     Close other programs for steady times.
     """
     with command(as_json=as_json, debug=debug):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from addapt.bench.contender import Contender, Workload
+from addapt.bench.contender import AS_PUBLISHED, PUBLISHED, Contender, Workload
 from addapt.engines.torch.bench.worker import load_benched
 
 WORK = Workload("resnet18", "random", batch=4, image_px=32, threads=1, device="cpu")
@@ -28,3 +28,14 @@ def test_memory_of_lean_and_plain_steps() -> None:
 def test_what_checkpointing_keeps_is_not_told() -> None:
     contender = Contender("bias+checkpointing", "eager", "whole batch", 4, packed=False)
     assert load_benched(contender, WORK).measure_memory(4)["kept_bytes"] is None
+
+
+@pytest.mark.parametrize("method", PUBLISHED)
+def test_a_rival_as_published_keeps_more_than_the_same_method_of_ours(method: str) -> None:
+    rival = Contender(method, "eager", AS_PUBLISHED, 4, packed=False)
+    benched = load_benched(rival, WORK)
+    theirs = benched.measure_memory(4)
+    assert benched.time(4) > 0
+    if method != "finetune":  # which is the same in the product
+        own = load_benched(Contender(method, "torch", "default", 4, packed=False), WORK)
+        assert 2 * own.measure_memory(4)["kept_bytes"] < theirs["kept_bytes"]

@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from addapt.bench.contender import BIAS_CHECKPOINTING, EAGER_METHODS
+from addapt.bench.contender import BIAS_CHECKPOINTING
 from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.methods import AdaptedModel, Adaptor, attach
 from addapt.engines.torch.methods.finetune import TunedCopy
-from addapt.methods import build_method
+from addapt.methods import Bias, build_method
 
 
 class UnfrozenBiases(Adaptor):
@@ -45,10 +45,10 @@ def attach_eager(backbone: Backbone, method: str, classes: int) -> AdaptedModel:
 
     Args:
         backbone: plain, and used by nothing else.
-        method: one of the values of `EAGER_METHODS`, or of the product's methods.
+        method: "bias", `BIAS_CHECKPOINTING`, or one of the product's methods that are plain.
         classes: the width of the logits.
     """
-    if method in EAGER_METHODS.values():
+    if method in (Bias.name, BIAS_CHECKPOINTING):
         adaptor = UnfrozenBiases(backbone, checkpointing=method == BIAS_CHECKPOINTING)
         return AdaptedModel(backbone, adaptor, classes)
     model = attach(backbone, build_method(method), classes)

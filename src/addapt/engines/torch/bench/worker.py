@@ -4,14 +4,16 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import nn
 
-from addapt.bench.contender import BIAS_CHECKPOINTING, Contender, Workload
-from addapt.bench.worker import CLASSES, BenchedStep, serve_steps
-from addapt.engines.torch.backbones import load_backbone
+from addapt.bench.contender import AS_PUBLISHED, BIAS_CHECKPOINTING, Contender, Workload
+from addapt.bench.worker import CLASSES, LR, BenchedStep, Steps, serve_steps
+from addapt.engines.torch.arrays import backbone_input
+from addapt.engines.torch.backbones import Backbone, load_backbone
 from addapt.engines.torch.engine import TorchEngine
 from addapt.engines.torch.freezing import pack_weights
 from addapt.engines.torch.memory import KeptTensors
-from addapt.engines.torch.methods import AdaptedModel, attach
+from addapt.engines.torch.methods import attach
 from addapt.engines.torch.model import TorchModel
 from addapt.methods import build_method
 
@@ -26,29 +28,47 @@ def load_benched(contender: Contender, workload: Workload) -> BenchedStep:
         device=workload.device,
         plain=contender.engine == "eager",
     )
-    if contender.engine == "eager":  # the product's process does not need what these are made of
+    network, model = _model(contender, backbone)
+    # Packing is done by the first step: packed copies count as memory above the loaded model.
+    pack = partial(pack_weights, network) if contender.packed else lambda: None
+    hidden = contender.method == BIAS_CHECKPOINTING
+    cuda = workload.device.startswith("cuda")
+    return BenchedStep(
+        TorchEngine(backbone),
+        model,
+        workload,
+        before_steps=pack,
+        # What checkpointing keeps is hidden from the meter, which would tell a number too low.
+        kept=(lambda step: None) if hidden else partial(_kept_bytes, network),
+        synchronise=torch.cuda.synchronize if cuda else lambda: None,
+    )
+
+
+def _model(contender: Contender, backbone: Backbone) -> tuple[nn.Module, Steps]:
+    """Return the network of a contender, and what makes steps of it."""
+    # The product's process does not need what its rivals are made of.
+    if contender.setting == AS_PUBLISHED:
+        from addapt.engines.torch.bench.plain_steps import PlainSteps
+        from addapt.engines.torch.bench.published import own_optimiser, publish
+
+        network = publish(backbone, contender.method, CLASSES)
+        return network, PlainSteps(
+            network,
+            partial(backbone_input, backbone),
+            own_optimiser(network, contender.method, LR),
+            batch_statistics=contender.batch_statistics,
+        )
+    if contender.engine == "eager":
         from addapt.engines.torch.bench.eager import attach_eager
 
         adapted = attach_eager(backbone, contender.method, CLASSES)
     else:
         adapted = attach(backbone, build_method(contender.method), CLASSES)
-    # Packing is done by the first step: packed copies count as memory above the loaded model.
-    pack = partial(pack_weights, adapted) if contender.packed else lambda: None
-    hidden = contender.method == BIAS_CHECKPOINTING
-    cuda = workload.device.startswith("cuda")
-    return BenchedStep(
-        TorchEngine(backbone),
-        TorchModel(adapted),
-        workload,
-        before_steps=pack,
-        # What checkpointing keeps is hidden from the meter, which would tell a number too low.
-        kept=(lambda step: None) if hidden else partial(_kept_bytes, adapted),
-        synchronise=torch.cuda.synchronize if cuda else lambda: None,
-    )
+    return adapted, TorchModel(adapted)
 
 
-def _kept_bytes(adapted: AdaptedModel, step: Callable[[], None]) -> int:
-    with KeptTensors(adapted) as tensors:
+def _kept_bytes(network: nn.Module, step: Callable[[], None]) -> int:
+    with KeptTensors(network) as tensors:
         step()
     return tensors.peak_bytes
 
