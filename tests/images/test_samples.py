@@ -29,6 +29,8 @@ def test_samples_come_back(
         assert list(samples.paths()) == [sample.path for sample in plain]
         assert samples.labels.tolist() == [sample.label for sample in plain]
         assert samples == Samples.of(plain)
+        relabelled = samples.relabelled(np.arange(1000)[::-1])
+        assert list(relabelled) == [Sample(each.path, 999 - each.label) for each in plain]
         assert Samples.of(samples) is samples
         start, stop, step = (data.draw(st.integers(-9, 9)) for _ in range(3))
         assert list(samples[start : stop : step or 1]) == plain[start : stop : step or 1]

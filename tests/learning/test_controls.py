@@ -9,7 +9,6 @@ import pytest
 
 from addapt._errors import OptionError
 from addapt.learning import BudgetExceeded, Controls, Learner, Progress, controls
-from addapt.learning import learner as learner_module
 from addapt.learning.budget import Allotment
 from addapt.learning.controls import MemoryWatch
 from tests.conftest import MakeFolder
@@ -70,7 +69,7 @@ def test_what_was_held_before_does_not_count(process: Process) -> None:
 def test_stopped_learning_goes_on_with_a_larger_budget(
     make_folder: MakeFolder, tmp_path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learner_module, "keep_to_budget", lambda *_: Allotment(4, MB))
+    monkeypatch.setattr("addapt.learning.learner.allot", lambda *_: Allotment(4, MB))
     learner, folder, steps = Learner(FakeEngine(), tmp_path), make_folder(), []
 
     def grow(progress: Progress) -> None:

@@ -1,9 +1,9 @@
-"""`addapt domains`, `show`, `rename`, `remove`: what is in the store."""
+"""`addapt domains`, `show`, `rename`, `rename-class`, `remove`: what is in the store."""
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from addapt.cli import options
 from addapt.cli.accuracies import balanced_cells
 from addapt.cli.flags import with_flags
 from addapt.cli.output import add_row, command, make_table, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from addapt.domains import DomainInfo
 
 
 def domains(
@@ -50,7 +53,7 @@ def domains(
                 say(f"Error: {message}", err=True)
                 continue
             file_bytes = kept.path(name).stat().st_size
-            fields = {**dataclasses.asdict(info), "engine": engine_that_taught(info.versions)}
+            fields = {**_fields(info), "engine": engine_that_taught(info.versions)}
             rows.append({"name": name, "file": kept.path(name), "file_bytes": file_bytes, **fields})
             add_row(
                 table,
@@ -87,7 +90,7 @@ def show(
         info = kept.info(name)
         fields = {
             "name": name,
-            **dataclasses.asdict(info),
+            **_fields(info),
             "engine": engine_that_taught(info.versions),
             "file": kept.path(name),
             "file_bytes": kept.path(name).stat().st_size,
@@ -122,6 +125,28 @@ def rename(
             say(f"Renamed {old} to {new}.")
 
 
+def rename_class(
+    name: options.DomainName,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Name of the class.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+    debug: options.Debug = False,
+) -> None:
+    """Give a class of a domain another name."""
+    with command(as_json=as_json, debug=debug):
+        from addapt.domains import Store
+
+        kept = Store(store)
+        classes = kept.rename_class(name, old, new).classes
+        if as_json:
+            file = str(kept.path(name))
+            print_json({"domain": name, "old": old, "new": new, "classes": classes, "file": file})
+        else:
+            say(f"Renamed the class {old} of {name} to {new}.")
+
+
 def remove(
     name: options.DomainName,
     store: options.Store = options.DEFAULT_STORE,
@@ -138,6 +163,15 @@ def remove(
             print_json({"removed": name})
         else:
             say(f"Removed {name}.")
+
+
+def _fields(info: "DomainInfo") -> dict[str, Any]:
+    """Return what a domain's file says, but for checksums, which say nothing to anybody."""
+    from addapt.domains.info import HELD_OUT
+
+    fields = dataclasses.asdict(info)
+    fields["options"].pop(HELD_OUT, None)
+    return fields
 
 
 def _readable(value: object) -> Path | str | list[str]:

@@ -8,7 +8,7 @@ from addapt.memory import format_bytes
 # Where a flag is not the parameter's name with dashes.
 RENAMED = {"budget_bytes": "--budget", "cache_bytes": "--cache-mb", "save_every_s": "--save-every"}
 SAME = (
-    "balance batch codes compute debug device engine epochs flip gate_kind gate_unit gates "
+    "balance batch codes compute debug device engine epochs extend flip gate_kind gate_unit gates "
     "image_px lr method methods micro_batch overwrite repair restart rounds seed store threads "
     "val_fraction weights"
 )

@@ -11,6 +11,7 @@ from addapt._errors import OptionError
 from addapt.cli import options
 from addapt.cli.accuracies import accuracy_lines
 from addapt.cli.flags import with_flags
+from addapt.cli.opening import open_to_learn
 from addapt.cli.output import (
     command,
     passed_over_lines,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from addapt.engines.base import Engine
     from addapt.learning import LearnReport, Progress
 
+FEW_CLASSES = 5  # named in a line
+
 
 def learn(
     name: options.DomainName,
@@ -37,8 +40,15 @@ def learn(
         ),
     ],
     store: options.Store = options.DEFAULT_STORE,
-    method: Annotated[str, typer.Option(help="How to adapt; see `addapt methods`.")] = "da3",
-    backbone: options.Backbone = options.DEFAULT_BACKBONE,
+    method: Annotated[
+        str | None, typer.Option(help="How to adapt, by default da3; see `addapt methods`.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Frozen network, by default {options.DEFAULT_BACKBONE}; see `addapt backbones`."
+        ),
+    ] = None,
     weights: options.Weights = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images; by default the method's.")
@@ -105,6 +115,10 @@ def learn(
     restart: Annotated[
         bool, typer.Option("--restart", help="Learn anew although the domain exists.")
     ] = False,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="Go on with the domain: more images, new classes."),
+    ] = False,
     as_json: options.Json = False,
     threads: options.Threads = None,
     debug: options.Debug = False,
@@ -114,8 +128,10 @@ def learn(
         px = _parse_px(image_px)
         budget_bytes = options.parse_budget(budget)
         asked = options.parse_gates(gates, compute, gate_unit, gate_kind)
-        from addapt.engines import open_engine
+        from addapt.domains import Store
         from addapt.learning import Controls, Learner
+        from addapt.learning.extending import find_start
+        from addapt.learning.job import DEFAULT_METHOD
         from addapt.memory import lean_allocator
 
         # From before the backbone is read, whose blocks are the largest.
@@ -135,13 +151,19 @@ def learn(
                 cache_bytes=cache_mb * 1_000_000,
                 budget_bytes=budget_bytes,
             )
-            opened = open_engine(
-                backbone, weights, engine=engine, method=method, gates=asked, device=device
+            opened = open_to_learn(
+                backbone,
+                weights,
+                find_start(Store(store), name, restart=restart) if extend else None,
+                engine=engine,
+                method=method or DEFAULT_METHOD,
+                gates=asked,
+                device=device,
             )
             if opened.backbone.weights.startswith("random"):
                 say(
-                    f"Warning: {backbone} has random weights, and what is learned on them will be "
-                    "poor. Give trained ones with --weights FILE.",
+                    f"Warning: {opened.backbone.name} has random weights, and what is learned "
+                    "on them will be poor. Give trained ones with --weights FILE.",
                     err=True,
                 )
             learner = Learner(opened, store)
@@ -151,6 +173,7 @@ def learn(
                 name,
                 folder,
                 restart=restart,
+                extend=extend,
                 controls=controls,
                 method=method,
                 epochs=epochs,
@@ -170,7 +193,7 @@ def learn(
             print_json(report_fields(report))
         else:
             say(
-                f"Learned {report.name}: {len(report.classes)} classes from "
+                f"{_learned(report)}: {len(report.classes)} classes from "
                 f"{report.train_images} images of {report.image_px} px in "
                 f"{report.learn_s:.0f} s.",
                 *accuracy_lines(report),
@@ -198,6 +221,17 @@ def report_fields(report: "LearnReport") -> dict[str, object]:
         "learn_s": round(report.learn_s, 3),
         "warnings": list(map(with_flags, report.warnings)),
     }
+
+
+def _learned(report: "LearnReport") -> str:
+    """Say what was done, and which classes are new."""
+    if not report.extended:
+        return f"Learned {report.name}"
+    new = report.classes[report.extended["classes"] :]
+    if not new:
+        return f"Extended {report.name}"
+    named = ", ".join(new[:FEW_CLASSES]) + (", ..." if new[FEW_CLASSES:] else "")
+    return f"Extended {report.name} by {len(new)} classes ({named})"
 
 
 def _choose_threads(

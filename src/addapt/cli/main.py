@@ -14,7 +14,7 @@ from addapt.cli.bench_predict import predict as bench_predict
 from addapt.cli.catalogue import backbones, methods
 from addapt.cli.check import check
 from addapt.cli.demo import demo
-from addapt.cli.domains import domains, remove, rename, show
+from addapt.cli.domains import domains, remove, rename, rename_class, show
 from addapt.cli.eval import evaluate
 from addapt.cli.export import export
 from addapt.cli.learn import learn
@@ -40,6 +40,7 @@ app.command()(domains)
 app.command()(show)
 app.command()(remove)
 app.command()(rename)
+app.command("rename-class")(rename_class)
 app.command()(check)
 app.command()(methods)
 app.command()(backbones)

@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from addapt.cli import options
 from addapt.cli.output import say
 
 if TYPE_CHECKING:
     from addapt.domains import DomainInfo
+    from addapt.engines.base import Engine
+    from addapt.gates import GateConfig
     from addapt.learning import Learner
+    from addapt.learning.extending import Start
 
 
 def open_learner(
@@ -40,6 +44,33 @@ def open_learner(
     if threads is not None:
         opened.threads = threads
     return info, Learner(opened, store)
+
+
+def open_to_learn(
+    backbone: str | None,
+    weights: Path | None,
+    start: "Start | None",
+    *,
+    engine: str | None,
+    method: str,
+    gates: "GateConfig | None",
+    device: str,
+) -> "Engine":
+    """Return the engine for what is asked, or for the domain that is to be extended.
+
+    Raises:
+        AddaptError: there is none.
+    """
+    from addapt.engines import open_engine
+    from addapt.learning.loading import asked_by
+
+    named = options.DEFAULT_BACKBONE
+    if start is not None:
+        named = start.info.backbone
+        method, gates = asked_by(start.info, start.path)
+    return open_engine(
+        backbone or named, weights, engine=engine, method=method, gates=gates, device=device
+    )
 
 
 def say_gates(info: "DomainInfo", *, used: bool, wanted: bool | None) -> None:

@@ -26,6 +26,9 @@ IMAGE_PX_LIMIT = 2048
 NUMBER_LIMIT = 2**63  # of whole numbers
 NESTING_LIMIT = 20  # of JSON values
 INTERPOLATIONS = ("bicubic", "bilinear")
+# In `options`: the versions of the domain that it went on from, and checksums of the images held
+# out, in base64.
+EXTENDED, HELD_OUT = "extended", "held_out"
 
 _DAMAGED = "Restore the file from a copy or learn the domain again."
 
@@ -34,13 +37,13 @@ _DAMAGED = "Restore the file from a copy or learn the domain again."
 class DomainInfo:
     """All that is known about a learned domain besides its tensors.
 
-    `hyperparameters` are the method's, `options` are what learning was called
-    with (batch, lr, flip, ...); `gates` say what is left out and what that does, empty where there
-    are none. `val_report` is about the images held out: "balanced_accuracy", "weakest" (a class by
-    its "label", "images", "correct"), the "interval" of 95 % of the accuracy and, where that says
-    little, its "meaning"; empty in older files. All four hold JSON values only, so no tuples.
-    `value_range` is the range of grey values deeper than 8 bits that
-    becomes 0..255, empty if there were no such images.
+    `hyperparameters` are the method's, `options` are what learning was called with (batch, lr,
+    flip, ...), and what the next learning should know; `gates` say what is left out and what that
+    does, empty where there are none. `val_report` is about the images held out:
+    "balanced_accuracy", "weakest" (a class by its "label", "images", "correct"), the "interval" of
+    95 % of the accuracy and, where that says little, its "meaning"; empty in older files. All four
+    hold JSON values only, so no tuples. `value_range` is the range of grey values deeper than 8
+    bits that becomes 0..255, empty if there were no such images.
     `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
 
     Raises:

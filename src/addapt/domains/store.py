@@ -15,6 +15,7 @@ from addapt.domains.file import DomainFile, open_domain, read_domain, read_info,
 from addapt.domains.info import DomainInfo
 from addapt.domains.layout import HISTORY_SUFFIX, LEARNING_FOLDER, SUFFIX, check_name, may_be_name
 from addapt.domains.lock import writing
+from addapt.domains.relabelling import with_class_renamed
 
 
 class Store:
@@ -130,6 +131,30 @@ class Store:
                 self.refuse_case_twin(new)
                 self._refuse_leftovers(new)
             self._move(old, new)
+
+    def rename_class(self, name: str, old: str, new: str) -> DomainInfo:
+        """Give a class of a domain another name; its place and all tensors stay.
+
+        Returns:
+            What the domain's file says from now on.
+
+        Raises:
+            UnknownNameError: there is no such domain, or no class `old`.
+            DomainError: `new` is taken or not allowed, a learning of the domain is unfinished, or
+                the file is damaged or could not be written.
+        """
+        self.require(name)
+        with writing(self.folder, name):
+            info, tensors = self.read(name)
+            renamed = with_class_renamed(info, old, new)
+            if renamed != info:
+                if self.state_path(name).exists():
+                    raise DomainError(
+                        f"A learning of the domain {name!r} is unfinished, and would bring the "
+                        f"class {old!r} back: finish it first."
+                    )
+                write_domain(self.path(name), renamed, tensors)
+        return renamed
 
     def _move(self, old: str, new: str) -> None:
         moved: list[tuple[Path, Path]] = []

@@ -70,6 +70,12 @@ class ImageSet:
         return Origin(*self._origins[self.indices[place]].item())
 
     @property
+    def checksums(self) -> npt.NDArray[np.uint32]:
+        """Those of the decoded images."""
+        checksums: npt.NDArray[np.uint32] = self._origins["crc32"][self.indices]
+        return checksums
+
+    @property
     def warning(self) -> str | None:
         """Why images are decoded anew that should have been kept, in words."""
         return self._kept.warning

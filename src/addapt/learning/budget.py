@@ -7,10 +7,12 @@ what is then left may keep decoded images, the others of which lie in a file on 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from addapt._errors import OptionError
 from addapt.engines.base import Engine
 from addapt.images import decoding_bytes
+from addapt.learning.checkpoint import unfinished_micro_batch
 from addapt.learning.controls import Controls
 from addapt.learning.job import Asked, batch_of
 from addapt.learning.lesson import FoundImages
@@ -32,6 +34,28 @@ class Allotment:
 
     micro_batch: int
     cache_bytes: int
+
+
+def allot(
+    engine: Engine,
+    method: Method,
+    asked: Asked,
+    found: FoundImages,
+    controls: Controls,
+    unfinished: Path | None,
+) -> Allotment:
+    """Choose the images in memory at once, and the memory for decoded ones.
+
+    A run may go on in the folder `unfinished`.
+
+    Raises:
+        OptionError, TrainingError: as `keep_to_budget`.
+    """
+    if controls.budget_bytes is None:
+        at_once = engine.at_once(found.image_px, batch_of(asked, method))
+        return Allotment(asked.get("micro_batch") or at_once, controls.cache_bytes)
+    preferred = None if unfinished is None else unfinished_micro_batch(unfinished)
+    return keep_to_budget(engine, method, asked, found, controls, preferred)
 
 
 def keep_to_budget(

@@ -25,7 +25,7 @@ from addapt.learning.state import EpochRecord, TrainingState
 
 STATE_FILE = "state.safetensors"
 # As the fingerprint calls them.
-ENGINE, THREADS = "engine", "number of threads"
+ENGINE, THREADS, EXTENDS = "engine", "number of threads", "domain to start from"
 MAX_THREADS = 1024
 # A state is written beside an older one; each holds the domain, its best epoch, and the
 # optimiser's two averages.
@@ -200,9 +200,11 @@ def _compare(name: str, before: Mapping[str, Any], fingerprint: Mapping[str, Any
         if before.get(key) != now[key]:
             was, is_now = str(before.get(key)), str(now[key])
             change = f"was {was} and now is {is_now}" if len(was + is_now) < 64 else "changed"
-            again = {ENGINE: f"`engine={was!r}`", THREADS: f"`threads={was}`"}.get(
-                key, "the same options and images"
-            )
+            again = {
+                ENGINE: f"`engine={was!r}`",
+                THREADS: f"`threads={was}`",
+                EXTENDS: "no `extend`" if before.get(key) is None else "`extend=True`",
+            }.get(key, "the same options and images")
             raise TrainingError(
                 f"An unfinished learning of {name!r} is there, but its {key} {change}. "
                 f"Give {again} to go on, or `restart=True` to begin anew."

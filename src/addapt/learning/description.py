@@ -8,11 +8,15 @@ import time
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from addapt._errors import OptionError
 from addapt.domains import SCHEMA, DomainInfo
+from addapt.domains.info import EXTENDED, HELD_OUT
 from addapt.engines.base import Engine
 from addapt.gates import GateReport, gates_fields
 from addapt.learning.balance import imbalance_warning
+from addapt.learning.held_out import held_out_before, held_out_text
 from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
 from addapt.learning.scores import meaning, wilson_interval
@@ -52,7 +56,7 @@ def describe(
         val_report=_val_report(lesson, best),
         value_range=lesson.value_range,
         epochs=epochs,
-        options={"weights": backbone.weights, **job.options},
+        options={"weights": backbone.weights, **job.options, **_for_the_next(lesson)},
         gates=gates_fields(job.gates, lesson.full_px, gate_report),
         versions={
             "addapt": version("addapt"),
@@ -84,6 +88,19 @@ def score_warnings(lesson: Lesson, balance: bool) -> tuple[str, ...]:
     train, val, classes = lesson.train.labels, lesson.val.labels, lesson.classes
     said = imbalance_warning(train, classes, balance), meaning(train, val, classes)
     return tuple(words for words in said if words)
+
+
+def _for_the_next(lesson: Lesson) -> dict[str, Any]:
+    """Return what whoever goes on with the domain should know."""
+    start, known = lesson.start, dict[str, Any]()
+    if start is not None:
+        known[EXTENDED] = start.described()
+    if lesson.held_out is not None:
+        before = held_out_before(start.info) if start else None
+        if before is not None:
+            before = np.setdiff1d(before, lesson.train.checksums)
+        known[HELD_OUT] = held_out_text(lesson.held_out, before)
+    return known
 
 
 def date() -> str:

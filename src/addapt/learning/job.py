@@ -10,7 +10,8 @@ from addapt.engines.base import Engine, StepSettings
 from addapt.gates import GateConfig
 from addapt.images import Augmentation
 from addapt.learning.balance import AUTO, BALANCES, Lift, class_lift, settle_balance
-from addapt.learning.checkpoint import ENGINE, THREADS
+from addapt.learning.checkpoint import ENGINE, EXTENDS, THREADS
+from addapt.learning.extending import SHARE_OF_PASSES
 from addapt.learning.lesson import Lesson
 from addapt.methods import Method, build_method, require_registered
 
@@ -22,7 +23,7 @@ class Asked(TypedDict, total=False):
     """What a user may say about learning; what is left out is as the method recommends.
 
     `method`: how to adapt, or its name.
-    `epochs`: passes over the images.
+    `epochs`: passes over the images; a third of the method's where a domain is extended.
     `batch`: images a step.
     `micro_batch`: images in memory at once, whose gradients add up to the batch's. Unless given
     the whole batch, or, with a budget, as the method recommends, or fewer.
@@ -37,7 +38,7 @@ class Asked(TypedDict, total=False):
     very uneven.
     """
 
-    method: Method | str
+    method: Method | str | None
     epochs: int | None
     batch: int | None
     micro_batch: int | None
@@ -50,13 +51,18 @@ class Asked(TypedDict, total=False):
     balance: str
 
 
+def asked_method(asked: Asked) -> Method | str:
+    """Return the method that is asked for, or its name."""
+    return asked.get("method") or DEFAULT_METHOD
+
+
 def method_for(asked: Asked, engine: Engine) -> Method:
     """Return the method that is asked for, spelt out for the engine's backbone.
 
     Raises:
         AddaptError: there is no such method, or not in this engine, or no such gates.
     """
-    method = asked.get("method", DEFAULT_METHOD)
+    method = asked_method(asked)
     if isinstance(method, str):
         method = build_method(method)
     require_registered(method)
@@ -130,6 +136,8 @@ class Job:
         if epochs is None:
             steps_per_epoch = math.ceil(len(lesson.train) / batch)
             epochs = max(recipe.epochs, math.ceil(recipe.min_steps / steps_per_epoch))
+            if lesson.start is not None:
+                epochs = math.ceil(SHARE_OF_PASSES * epochs)
         lr = asked.get("lr") or recipe.lr
         return cls(
             method=method,
@@ -184,6 +192,7 @@ class Job:
             "image size without gates": self.full_px,
             "gates": None if self.gates is None else dataclasses.asdict(self.gates),
             THREADS: engine.threads,
+            EXTENDS: None if lesson.start is None else lesson.start.sha256,
             **self.options,
             "list of classes": list(lesson.classes),
             "set of images": lesson.fingerprint,

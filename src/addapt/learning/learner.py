@@ -9,39 +9,38 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from addapt._errors import DomainError, OptionError
+from addapt._errors import OptionError
 from addapt._paths import expanded
 from addapt.domains import DomainInfo, Store, temporary_prefix, writing
+from addapt.domains.info import EXTENDED
 from addapt.engines import Engines
 from addapt.engines.base import Engine, Model
 from addapt.images import Given, ScratchFile
 from addapt.learning.answering import evaluate_folder, recognise_each
-from addapt.learning.budget import Allotment, keep_to_budget
-from addapt.learning.checkpoint import is_unfinished, largest_run_bytes, unfinished_micro_batch
+from addapt.learning.budget import allot
+from addapt.learning.checkpoint import largest_run_bytes
 from addapt.learning.controls import Controls
 from addapt.learning.description import date, score_warnings
 from addapt.learning.evaluation import EVALUATION_BATCH
 from addapt.learning.exporting import check_exportable, check_place, export_domain
+from addapt.learning.extending import find_start
 from addapt.learning.job import (
-    DEFAULT_METHOD,
     VAL_FRACTION,
     Asked,
     Job,
-    batch_of,
+    asked_method,
     check_asked,
     method_for,
 )
 from addapt.learning.lesson import (
-    FoundImages,
     find_images,
     prepare_lesson,
-    refuse_store_inside,
 )
 from addapt.learning.loading import DomainLoader, asked_by
+from addapt.learning.place import refuse_place
 from addapt.learning.reports import Evaluation, ExportReport, LearnReport, Prediction
 from addapt.learning.run import Run
 from addapt.memory import lean_allocator, process_peak_bytes
-from addapt.methods import Method
 
 
 class Learner:
@@ -79,6 +78,7 @@ class Learner:
         folder: str | Path,
         *,
         restart: bool = False,
+        extend: bool = False,
         controls: Controls | None = None,
         **asked: Unpack[Asked],
     ) -> LearnReport:
@@ -88,6 +88,8 @@ class Learner:
             name: of the domain, and of its file.
             folder: FOLDER/class/*.jpg, or FOLDER/train/class and FOLDER/val/class.
             restart: learn anew although the domain, or an unfinished learning of it, exists.
+            extend: go on with the domain, whose method, size of images and gates stay: classes
+                that it does not know come behind its own.
             controls: progress, stopping, saving and limits of memory.
             asked: how to learn, such as `epochs=5`; see `Asked`.
 
@@ -100,11 +102,16 @@ class Learner:
         started = time.perf_counter()
         controls, folder = controls or Controls(), expanded(folder)
         # Options are checked before any image is read.
-        engine = self._engines.able(asked.get("method", DEFAULT_METHOD), asked.get("gates"))
+        start = find_start(self.store, name, restart=restart) if extend else None
+        if start is not None:
+            asked = start.asked(asked)
+        engine = self._engines.able(asked_method(asked), asked.get("gates"))
         method = method_for(asked, engine)
         check_asked(asked, method)
         date()
-        self._refuse_place(name, folder, restart)
+        if start is not None:
+            start.require_backbone(engine)
+        refuse_place(self.store, name, folder, over=restart or extend)
         # Without a budget freed memory is kept for the next step, unless the engine does that: to
         # get it anew from the system each time costs a third of the time.
         budgeted = controls.budget_bytes is not None
@@ -115,12 +122,16 @@ class Learner:
                 image_px=asked.get("image_px"),
                 val_fraction=asked.get("val_fraction", VAL_FRACTION),
                 gates=asked.get("gates"),
+                start=start,
             )
-            allotment = self._allot(name, engine, method, asked, found, controls, restart)
+            unfinished = None if restart else self.store.state_path(name)
+            allotment = allot(engine, method, asked, found, controls, unfinished)
             controls = replace(controls, cache_bytes=allotment.cache_bytes)
             with writing(self.store.folder, name):
                 # Another program may have been quicker.
-                self._refuse_place(name, folder, restart)
+                refuse_place(self.store, name, folder, over=restart or extend)
+                if start is not None:
+                    start.require_unchanged()
                 aside = ScratchFile(
                     self.store.folder, temporary_prefix(name), largest_run_bytes(engine)
                 )
@@ -161,38 +172,10 @@ class Learner:
                 *lesson.warnings,
                 *score_warnings(lesson, job.balance),
             ),
+            extended=info.options[EXTENDED][-1] if extend else {},
             passed_over=dict(found.contents.passed_over.counts),
             left_alone=found.contents.left_alone,
         )
-
-    def _allot(
-        self,
-        name: str,
-        engine: Engine,
-        method: Method,
-        asked: Asked,
-        found: FoundImages,
-        controls: Controls,
-        restart: bool,
-    ) -> Allotment:
-        """Choose the images in memory at once, and the memory for decoded ones."""
-        if controls.budget_bytes is None:
-            at_once = engine.at_once(found.image_px, batch_of(asked, method))
-            return Allotment(asked.get("micro_batch") or at_once, controls.cache_bytes)
-        preferred = None if restart else unfinished_micro_batch(self.store.state_path(name))
-        return keep_to_budget(engine, method, asked, found, controls, preferred)
-
-    def _refuse_place(self, name: str, folder: Path, restart: bool) -> None:
-        """Refuse before any work a domain that could not be saved after it."""
-        unfinished = is_unfinished(self.store.state_path(name))
-        if self.store.exists(name) and not restart and not unfinished:
-            raise DomainError(
-                f"There is a domain {name!r} in {self.store.folder} already. Choose another name, "
-                "or learn it anew with `restart=True`; the old one stays until the new one is "
-                "ready."
-            )
-        self.store.refuse_case_twin(name)
-        refuse_store_inside(self.store.folder, folder)
 
     def load(self, domain: str) -> tuple[DomainInfo, Model]:
         """Return what is known about a domain, and its model; those used last are kept.

@@ -1,7 +1,6 @@
 """From a folder to what a run needs: images decoded, split, and recognisable later."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,9 @@ from addapt.images import (
 )
 from addapt.learning.controls import Controls
 from addapt.learning.copies import sort_out_copies, warn_of_near_copies
+from addapt.learning.extending import Start
 from addapt.learning.gating import static_px
+from addapt.learning.held_out import Checksums, held_out_before, hold_out_again
 
 MIN_IMAGE_PX = 32
 MAX_IMAGE_PX = IMAGE_PX_LIMIT
@@ -38,6 +39,8 @@ class Lesson:
 
     `full_px` is the size without gates; static gates of resolution make `image_px` smaller.
     `value_range` becomes 0..255 of grey values deeper than 8 bits.
+    `held_out` are the checksums of images that were held out, none where the folder has a val of
+    its own. `start` is the domain that is extended.
     """
 
     classes: tuple[str, ...]
@@ -50,11 +53,15 @@ class Lesson:
     value_range: ValueRange = ()
     copies: int = 0
     copy_warnings: tuple[str, ...] = ()
+    held_out: Checksums | None = None
+    start: Start | None = None
+    start_warnings: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What did not go as it should, or makes the accuracy say less than it seems to."""
-        return (*self.copy_warnings, *((self.train.warning,) if self.train.warning else ()))
+        anew = (self.train.warning,) if self.train.warning else ()
+        return (*self.copy_warnings, *anew, *self.start_warnings)
 
 
 @dataclass(frozen=True)
@@ -68,17 +75,7 @@ class FoundImages:
     image_px: int
     full_px: int
     val_fraction: float
-
-
-def refuse_store_inside(store: Path, folder: Path) -> None:
-    """Raise an OptionError if a store lies inside a folder of images."""
-    # Not Path.resolve: it fails on links in circles, of which scanning has better words to say.
-    place, images = (Path(os.path.realpath(path)) for path in (store, folder))
-    if place.is_relative_to(images):
-        raise OptionError(
-            f"The store {store} lies inside the folder of images {folder}, where it would be "
-            "taken for a class. Give another one with `store`."
-        )
+    start: Start | None = None
 
 
 def check_image_px(image_px: int) -> None:
@@ -94,6 +91,7 @@ def find_images(
     image_px: int | None,
     val_fraction: float,
     gates: GateConfig | None,
+    start: Start | None = None,
 ) -> FoundImages:
     """Scan `folder`, and read headers where the size is left open.
 
@@ -106,6 +104,8 @@ def find_images(
     if not 0 < val_fraction < 1:
         raise OptionError(f"`val_fraction` is {val_fraction}: give a number between 0 and 1.")
     contents = scan_folder(folder)
+    if start is not None:
+        contents = start.label(contents)
     try:
         check_classes(contents.classes)  # before the work, not after it
     except DomainError as error:
@@ -113,8 +113,9 @@ def find_images(
     full_px = image_px or auto_image_px(contents.train, engine.backbone.input.px)
     smaller_px = full_px
     if gates is not None and gates.shrinks_images:
-        smaller_px = static_px(engine, full_px, gates.compute)
-    return FoundImages(contents, smaller_px, full_px, val_fraction)
+        # Another engine may count otherwise.
+        smaller_px = start.info.image_px if start else static_px(engine, full_px, gates.compute)
+    return FoundImages(contents, smaller_px, full_px, val_fraction, start)
 
 
 def prepare_lesson(
@@ -123,20 +124,20 @@ def prepare_lesson(
     seed: int,
     controls: Controls,
     aside: ScratchFile | None = None,
-    value_range: ValueRange | None = None,
 ) -> Lesson:
     """Decode everything and hold out validation images unless the folder has some.
 
     Copies are never on both sides, and what lies in two classes is left out.
 
-    Decoded images go into memory as far as `controls` allow it, and the others into `aside`. Unless
-    a `value_range` is given, it is that which the images to learn from use.
+    Decoded images go into memory as far as `controls` allow it, and the others into `aside`.
 
     Raises:
         DataError: too little can be read to learn from, or too much lies in two classes.
     """
-    contents = found.contents
-    if value_range is None:
+    contents, start = found.contents, found.start
+    if start is not None:
+        value_range = start.info.value_range  # the model knows no other
+    else:
         value_range = find_value_range(contents.train, engine.threads)
     seen = SeenImages(len(contents.samples))
     images, unreadable = load_images(
@@ -151,13 +152,16 @@ def prepare_lesson(
         on_image=seen.note,
     )
     sorted_out = sort_out_copies(images, contents.train_images, contents.classes, seen)
-    images = sorted_out.images
-    if sorted_out.own_val:
+    images, own_val = sorted_out.images, sorted_out.own_val
+    if own_val:
         in_val = images.indices >= contents.train_images
     else:
         in_val = split_validation(images.samples, found.val_fraction, seed, sorted_out.groups)
+        before = held_out_before(start.info) if start else None
+        if before is not None:
+            in_val = hold_out_again(images, in_val, before)
     train_set, val_set = (images.select(np.flatnonzero(part)) for part in (~in_val, in_val))
-    _refuse_gaps(contents.classes, train_set, val_set)
+    _refuse_gaps(contents, train_set, val_set)
     return Lesson(
         classes=contents.classes,
         train=train_set,
@@ -172,14 +176,18 @@ def prepare_lesson(
             *sorted_out.warnings,
             *warn_of_near_copies(contents.samples, train_set, val_set, seen),
         ),
+        held_out=None if own_val else val_set.checksums,
+        start=start,
+        start_warnings=start.warnings(train_set.labels, own_val=own_val) if start else (),
     )
 
 
-def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> None:
-    for label in np.flatnonzero(np.bincount(train.labels, minlength=len(classes)) == 0):
+def _refuse_gaps(contents: ImageFolder, train: ImageSet, val: ImageSet) -> None:
+    # A domain that is extended may have classes of which there is nothing in the folder.
+    for label in np.setdiff1d(contents.train.labels, train.labels):
         raise DataError(
-            f"No image of the class {classes[label]!r} that can be read is left to learn from. "
-            "Mend or add some, or remove the class."
+            f"No image of the class {contents.classes[label]!r} that can be read is left to learn "
+            "from. Mend or add some, or remove the class."
         )
     if not len(val):
         raise DataError(

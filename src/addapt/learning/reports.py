@@ -18,7 +18,8 @@ class LearnReport:
     `passed_over` counts images of kinds that cannot be read, by kind, and other files, by ending;
     `left_alone` are parts of the folder that learning does not use. `copies` counts images that are
     copies of others. `warnings` say what to look at, what makes the accuracy say less than it seems
-    to, and what made it take longer than it need to.
+    to, and what made it take longer than it need to. `extended` is what was known about the domain
+    that it went on from, empty without one.
     `micro_batch` images were in memory at once. Where a budget was given, `budget_bytes` is
     that, and `process_peak_bytes` the most the process has held since it began (None off Linux).
     `gates` is what the domain's file says about its gates, empty without any; `value_range` the
@@ -53,6 +54,7 @@ class LearnReport:
     warnings: tuple[str, ...] = ()
     passed_over: dict[str, int] = field(default_factory=dict)
     left_alone: tuple[str, ...] = ()
+    extended: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

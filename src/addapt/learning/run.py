@@ -76,9 +76,14 @@ class Run:
         saver = StateSaver(self._folder, fingerprint, controls.save_every_s)
         # A full or read-only disk should be known before the work, not after it.
         require_space_for_run(self._folder, model)
-        if model.gates is not None and not state.domain:  # nothing was learned yet
+        start = self.lesson.start
+        if start is not None and not state.domain:  # nothing was learned yet
+            model.load_state(start.state(self.engine, model))
+        if model.gates is not None and not state.domain:
             model.gates.measure(measuring_batches(lesson.train, self.evaluation_batch))
         if unfinished is None:
+            if start is not None:
+                start.keep(self._folder)
             saver.save(state)
         watch = MemoryWatch(controls.budget_bytes)
         watched = replace(controls, should_stop=lambda: controls.should_stop() or watch.exceeds())
