@@ -62,11 +62,11 @@ class Folder:
 FOLDERS = (
     Folder("silhouettes", 95, 5),
     Folder("fashion-mnist", 95, 5),
-    Folder("solar-cells", 171, 9),
     Folder("silhouettes", 60, 20),
     Folder("fashion-mnist", 60, 20),
     Folder("silhouettes", 80, 8),
     Folder("fashion-mnist", 80, 8),
+    Folder("solar-cells", 171, 9),
 )
 
 

@@ -13,6 +13,7 @@ import domains
 import engines_accuracy
 import gates
 import gates_table
+import imbalance
 import published
 import sequence
 import tuning
@@ -81,6 +82,12 @@ def page() -> str:
         "not bit-identical to those right after learning, over all test images of all "
         "domains so far.",
         sequence.table(order or {"domains": names}),
+        "## Rare classes",
+        "Half of the classes, or one of two, have fewer images than the others. *Balanced* is the "
+        "mean accuracy of the classes, *natural* weighs them as they were in learning, in % and "
+        "over seeds. *before*: rare classes get no more weight, and the plain accuracy chooses the "
+        "epoch; *now*: `balance` is on.",
+        imbalance.table(read_rows(imbalance.FILE)),
         "## Memory and time of a training step",
         "By `addapt bench step`; [MEMORY.md](MEMORY.md) tells how to read it. In brackets how many "
         "times less than fine-tuning.",

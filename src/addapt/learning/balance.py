@@ -21,7 +21,9 @@ from addapt.engines.base import Labels, State
 
 AUTO, ON, OFF = BALANCES = ("auto", "on", "off")
 UNEVEN_RATIO = 3.0
-STRENGTH = 0.8  # 1 would make up for rareness entirely, at the price of the other classes
+# The square root of what would make up for rareness entirely: more costs more images of frequent
+# classes than it gains of rare ones.
+STRENGTH = 0.5
 MOST = 2 / 3
 HEAD_BIAS = "head.bias"
 
