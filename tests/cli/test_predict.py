@@ -146,12 +146,12 @@ def test_how_far_it_is(
 
 @contextmanager
 def started(*words: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a process of its own, which is ended after a minute in any case."""
+    """Run a command in a process of its own, which is ended after some minutes in any case."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *map(str, words)], stdin=pipe, stdout=pipe, stderr=pipe
     )
-    patience = threading.Timer(60, process.kill)
+    patience = threading.Timer(300, process.kill)
     patience.start()
     with process:
         yield process

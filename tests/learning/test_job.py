@@ -47,9 +47,9 @@ def test_odd_numbers_of_images(
         return step(self, images, labels, batch=batch)
 
     monkeypatch.setattr(TorchModel, "step", watch)
-    for part, count in (("train", images), ("val", 2)):
-        write_images(tmp_path / "images" / part, "a", count - 1, 40, 0)
-        write_images(tmp_path / "images" / part, "b", 1, 40, 1)
+    for seed, (part, count) in enumerate((("train", images), ("val", 2))):
+        write_images(tmp_path / "images" / part, "a", count - 1, 40, seed)
+        write_images(tmp_path / "images" / part, "b", 1, 40, 2 + seed)
     report = Learner(tiny_backbone, tmp_path / "s").learn(
         "x",
         tmp_path / "images",

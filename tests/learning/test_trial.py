@@ -65,7 +65,10 @@ def test_sizes_that_are_tried() -> None:
         assert Question(method, 3, px, batch).micro_batches == sizes
 
 
-def test_another_process_finds_what_this_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_finds_what_this_one_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ADDAPT_CACHE", str(tmp_path))  # where nothing is remembered yet
     monkeypatch.setenv("PYTHONWARNINGS", "error")  # what libraries warn of is no failure
     engine = open_engine("resnet18", "random")
     there = try_steps(engine, QUESTION)
