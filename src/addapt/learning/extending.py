@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 START_FILE = "start.safetensors"
 SHARE_OF_PASSES = 1 / 3
 KEPT = np.float32(0.6)  # of the way from a new model to the one that was learned
-NAMED_CLASSES = 5  # in a warning
+NAMED_CLASSES = 5  # in a message
 
 
 @dataclass(frozen=True)
@@ -110,44 +110,32 @@ class Start:
         So the numbers of the old ones, which programs may know, stay.
 
         Raises:
-            DataError: there is no image of any class that it knows.
+            DataError: there is no image of a class that it knows.
         """
-        known = self.info.classes
-        new = [label for label in contents.classes if label not in set(known)]
-        if len(new) == len(contents.classes):
+        known, found = self.info.classes, set(contents.classes)
+        if lost := [label for label in known if label not in found]:
+            named = ", ".join(map(repr, lost[:NAMED_CLASSES]))
+            more = f" and {len(lost) - NAMED_CLASSES} more" if lost[NAMED_CLASSES:] else ""
             raise DataError(
-                f"The folder {contents.root} has no image of any class that the domain "
-                f"{self.name!r} knows, all of which would be forgotten. Put some images of each "
-                "into it, or learn the new classes as a domain of another name."
+                f"The folder {contents.root} has no image of {named}{more}, which the domain "
+                f"{self.name!r} knows and would forget. Put some images of each class into it, or "
+                "learn what is there as a domain of another name."
             )
+        new = [label for label in contents.classes if label not in set(known)]
         classes = (*known, *new)
         place_of = {label: place for place, label in enumerate(classes)}
         places = np.array([place_of[label] for label in contents.classes], np.int64)
         return replace(contents, classes=classes, samples=contents.samples.relabelled(places))
 
-    def warnings(self, labels: npt.NDArray[np.int64], *, own_val: bool) -> tuple[str, ...]:
-        """Say what the accuracy will not tell; `labels` are those of the images to learn from."""
-        found, messages = set(labels.tolist()), list[str]()
-        lost = [label for place, label in enumerate(self.info.classes) if place not in found]
-        if lost:
-            named = ", ".join(map(repr, lost[:NAMED_CLASSES]))
-            more = f" and {len(lost) - NAMED_CLASSES} more" if lost[NAMED_CLASSES:] else ""
-            messages.append(
-                f"No image of {named}{more} is there to learn from: what the domain knew of "
-                f"{'them' if lost[1:] else 'it'} is mostly forgotten now, which the accuracy does "
-                "not show. Put some of their images into the folder and extend it again."
-            )
-        if (
-            not own_val
-            and len(lost) < len(self.info.classes)
-            and held_out_before(self.info) is None
-        ):
-            messages.append(
-                f"It is not known which images were held out when {self.name!r} was learned: some "
-                "of those held out now may have been learned from, and then the accuracy is too "
-                "good. Give the folder a val of other images."
-            )
-        return tuple(messages)
+    def warnings(self, *, own_val: bool) -> tuple[str, ...]:
+        """Say what the accuracy will not tell."""
+        if own_val or held_out_before(self.info) is not None:
+            return ()
+        return (
+            f"It is not known which images were held out when {self.name!r} was learned: some of "
+            "those held out now may have been learned from, and then the accuracy is too good. "
+            "Give the folder a val of other images.",
+        )
 
     def state(self, engine: Engine, model: Model) -> State:
         """Return the state in which `model`, new and of as many classes as are there now, starts.

@@ -161,7 +161,7 @@ def prepare_lesson(
         if before is not None:
             in_val = hold_out_again(images, in_val, before)
     train_set, val_set = (images.select(np.flatnonzero(part)) for part in (~in_val, in_val))
-    _refuse_gaps(contents, train_set, val_set)
+    _refuse_gaps(contents.classes, train_set, val_set)
     return Lesson(
         classes=contents.classes,
         train=train_set,
@@ -178,16 +178,15 @@ def prepare_lesson(
         ),
         held_out=None if own_val else val_set.checksums,
         start=start,
-        start_warnings=start.warnings(train_set.labels, own_val=own_val) if start else (),
+        start_warnings=start.warnings(own_val=own_val) if start else (),
     )
 
 
-def _refuse_gaps(contents: ImageFolder, train: ImageSet, val: ImageSet) -> None:
-    # A domain that is extended may have classes of which there is nothing in the folder.
-    for label in np.setdiff1d(contents.train.labels, train.labels):
+def _refuse_gaps(classes: tuple[str, ...], train: ImageSet, val: ImageSet) -> None:
+    for label in np.flatnonzero(np.bincount(train.labels, minlength=len(classes)) == 0):
         raise DataError(
-            f"No image of the class {contents.classes[label]!r} that can be read is left to learn "
-            "from. Mend or add some, or remove the class."
+            f"No image of the class {classes[label]!r} that can be read is left to learn from. "
+            "Mend or add some, or remove the class."
         )
     if not len(val):
         raise DataError(
