@@ -147,6 +147,7 @@ class Learner:
         return LearnReport(
             name=name,
             method=method.name,
+            engine=engine.name,
             classes=lesson.classes,
             train_images=len(lesson.train),
             val_images=len(lesson.val),

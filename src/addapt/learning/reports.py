@@ -31,6 +31,7 @@ class LearnReport:
 
     name: str
     method: str
+    engine: str
     classes: tuple[str, ...]
     train_images: int
     val_images: int
