@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from addapt._errors import DomainError
@@ -68,7 +68,7 @@ def as_json(**changes: Any) -> str:
     return json.dumps(json.loads(INFO.to_json()) | changes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])  # on busy machines
 @given(
     classes=st.lists(st.text(max_size=255), min_size=1, unique=True).map(tuple),
     mean=st.tuples(FLOATS, FLOATS, FLOATS),
