@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
+import engines_accuracy
 import gates
 import gates_table
 import memory_tables
@@ -115,6 +116,10 @@ def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plo
         mean = accuracy.mean_accuracy(own, results_page.FEW_DOMAINS)
         assert mean is not None
         assert named[method].format(percent(mean)) in said_of("accuracy, 10 images a class")
+    means = engines_accuracy.engine_means(read_rows(engines_accuracy.FILE))
+    onnx, torch = (percent(means[engine] or 0) for engine in ("onnx", "torch"))
+    said = f"({onnx} without PyTorch, {torch} with it, in newer runs)"
+    assert said in said_of("accuracy, 1,000 images")
     accurate = {method: megabytes for method, (megabytes, mean) in found.items() if mean > 91}
     best = min(accurate, key=lambda method: accurate[method])
     assert best in ("da3", results_page.WITHOUT_PYTORCH)
