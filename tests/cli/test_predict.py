@@ -19,7 +19,14 @@ from tests.cli.conftest import refused, run, run_json, run_lines, said
 from tests.conftest import write_images
 
 QUICK = ("--epochs", "1", "--image-px", "32", "--threads", "1", "--method", "head")
-MAIN = "import sys; from addapt.cli.main import main; sys.argv[0] = 'addapt'; main()"
+# A program started in the background ignores Ctrl-C, and so would what it starts.
+MAIN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from addapt.cli.main import main
+sys.argv[0] = "addapt"
+main()
+"""
 LABELS = ("green [bold]", "red")
 
 
