@@ -118,7 +118,7 @@ def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plo
         assert named[method].format(percent(mean)) in said_of("accuracy, 10 images a class")
     means = engines_accuracy.engine_means(read_rows(engines_accuracy.FILE))
     onnx, torch = (percent(means[engine] or 0) for engine in ("onnx", "torch"))
-    said = f"({onnx} without PyTorch, {torch} with it, in newer runs)"
+    said = f"learned by both engines side by side: {onnx} without PyTorch, {torch} with it"
     assert said in said_of("accuracy, 1,000 images")
     accurate = {method: megabytes for method, (megabytes, mean) in found.items() if mean > 91}
     best = min(accurate, key=lambda method: accurate[method])

@@ -117,9 +117,9 @@ def test_images_that_cannot_be_read(
         assert "None of the images" in refused("predict", bad, *where, option)
     result = run("predict", bad, *where, "--json")
     assert "None of the images" in json.loads(result.stdout)["error"]
-    result = run("predict", "-", *where, given=b"")
+    result = run("predict", "-", *where, given=b"\n\n")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "None of the images" in result.stderr
+    assert "Standard input names no image. Give names, one a line" in result.stderr
 
 
 def test_what_is_asked_for_wrongly(

@@ -98,6 +98,11 @@ def predict(
                         print_one = _begin_rows(_examples(named, info.classes, columns))
                 print_one(prediction)
                 count()
+        if print_one is None and not left_out:
+            raise DataError(
+                "Standard input names no image. Give names, one a line, or files and folders "
+                "instead of -."
+            )
         if print_one is None:
             raise DataError("None of the images can be read: nothing was recognised.")
         if not (as_json or as_csv):

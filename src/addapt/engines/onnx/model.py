@@ -26,7 +26,6 @@ from addapt.engines.onnx.session import Session
 from addapt.methods import Method
 
 PIXELS_AT_ONCE = 224 * 224  # one image of the usual size, or some smaller ones
-HEAD_PARTS = (names.HEAD_WEIGHT, names.HEAD_BIAS)
 
 
 def images_at_once(image_px: int) -> int:
