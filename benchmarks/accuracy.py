@@ -124,15 +124,17 @@ def run_all(runs: Sequence[Run], file: Path, device: str) -> None:
 
 def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Sequence[str]) -> str:
     """Render methods x domains as Markdown: mean and spread over seeds; what is missing says so."""
+    found = [row for row in counted(rows) if row["amount"] == amount and row["method"] in methods]
+    common = common_domains(found, names)
     lines = [
-        f"| method | {' | '.join(names)} | mean | seeds | parameters | stored, kB |",
+        f"| method | {' | '.join(names)} | {mean_of(common, names)} "
+        "| seeds | parameters | stored, kB |",
         f"|---|{'---:|' * (len(names) + 4)}",
     ]
-    found = counted(rows)
     for method in methods:
-        own = [row for row in found if row["method"] == method and row["amount"] == amount]
+        own = [row for row in found if row["method"] == method]
         of = {name: [row for row in own if row["domain"] == name] for name in names}
-        mean = mean_accuracy(own, names)
+        mean = mean_accuracy(own, common)
         cells = [cell(of[name]) for name in names]
         cells.append("not run here" if mean is None else f"{100 * mean:.1f}")
         seeds = sorted({len({row["seed"] for row in rows}) for rows in of.values()})
@@ -152,15 +154,30 @@ def counted(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
+def common_domains(
+    rows: Sequence[Row], names: Sequence[str] = domains.DOMAINS, by: str = "method"
+) -> list[str]:
+    """Return those of the domains that all methods in the rows have, so that means compare."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row[by], set()).add(row["domain"])
+    return [name for name in names if found and all(name in own for own in found.values())]
+
+
+def mean_of(common: Sequence[str], names: Sequence[str]) -> str:
+    """Head a column of means over the common ones of these domains."""
+    return f"mean of {len(common)}" if 0 < len(common) < len(names) else "mean"
+
+
 def mean_accuracy(own: Sequence[Row], names: Sequence[str]) -> float | None:
-    """Return the mean over domains of the mean over seeds; None if a domain is missing."""
+    """Return the mean over domains of the mean over seeds; None if one, or all, are missing."""
     means = []
     for name in names:
         values = [row["accuracy"] or 0.0 for row in own if row["domain"] == name]
         if not values:
             return None
         means.append(statistics.mean(values))
-    return statistics.mean(means)
+    return statistics.mean(means) if means else None
 
 
 def cell(rows: Sequence[Row]) -> str:

@@ -1,9 +1,10 @@
-"""The five domains of the benchmarks, as folders of images with fixed splits.
+"""The domains of the benchmarks, as folders of images with fixed splits.
 
-    python benchmarks/domains.py fetch [--from FOLDER]   # Fashion-MNIST; apt-get and dpkg, no root
-    python benchmarks/domains.py build                   # all five; the others need `.[demo]`
+    python benchmarks/domains.py fetch [--domain cifar-10] [--from FOLDER]  # what pip does not have
+    python benchmarks/domains.py build [--domain digits]    # all; the others need `.[demo]`
 
-Each has NAME/train (1,000 images, faces 240), NAME/train-10 (the first ten of each class in an
+Fashion-MNIST is fetched with apt-get and dpkg, without root, and CIFAR-10 with npm. Each domain
+has NAME/train (1,000 images, faces 240), NAME/train-10 (the first ten of each class in an
 order drawn once), NAME/test (500, faces 160) and NAME/spare (1,000, which are in neither: choices
 about methods are made with these; faces have none). The same ones on every machine.
 """
@@ -12,9 +13,11 @@ import argparse
 import random
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cifar_10
 import fashion_mnist
 
 from addapt._errors import AddaptError, MissingPackageError, UnknownNameError
@@ -26,10 +29,28 @@ SPARE_IMAGES = 1000
 FEW_A_CLASS = 10
 SEED = 0
 
-FASHION = "fashion-mnist"
-FASHION_FILES = "fashion-mnist-files"
 FACES = "faces"  # 6 training images a person: nothing to spare, and few in any case
-DOMAINS = (*(source.name for source in SOURCES), FASHION)
+
+
+@dataclass(frozen=True)
+class FetchedSource:
+    """Where the images of a domain come from that no Python package has.
+
+    `fetch` puts its files into a folder, from another one if that is given; `build` makes class
+    folders of the files.
+    """
+
+    title: str
+    fetch: Callable[[Path, Path | None], None]
+    build: Callable[[Path, Path], None]
+
+
+FETCHED = {
+    "fashion-mnist": FetchedSource("Fashion-MNIST", fashion_mnist.fetch, fashion_mnist.build),
+    "cifar-10": FetchedSource("CIFAR-10", cifar_10.fetch, cifar_10.build),
+}
+GREY = (*(source.name for source in SOURCES), "fashion-mnist")
+DOMAINS = (*GREY, "cifar-10")
 
 
 @dataclass(frozen=True)
@@ -78,15 +99,21 @@ def available_domains(names: list[str], images: Path = IMAGES) -> list[str]:
     return available
 
 
+def files_folder(name: str, images: Path = IMAGES) -> Path:
+    """Return where a fetched domain's files are kept."""
+    return images / f"{name}-files"
+
+
 def _build(name: str, work: Path, images: Path) -> Path:
     built = work / name
-    if name == FASHION:
-        files = images / FASHION_FILES
+    if name in FETCHED:
+        files, fetched = files_folder(name, images), FETCHED[name]
         if not files.exists():
             raise MissingPackageError(
-                "Fashion-MNIST is not here. Fetch it: python benchmarks/domains.py fetch"
+                f"{fetched.title} is not here. Fetch it: "
+                f"python benchmarks/domains.py fetch --domain {name}"
             )
-        fashion_mnist.build(files, built)
+        fetched.build(files, built)
         return built
     source = next(source for source in SOURCES if source.name == name)
     build_images(source, work, 0 if name == FACES else SPARE_IMAGES)
@@ -108,14 +135,24 @@ def _choose_few(train: Path, few: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("fetch", "build"))
-    parser.add_argument("--from", dest="source", type=Path, help="a folder with the IDX gz files")
+    parser.add_argument("--domain", choices=DOMAINS, action="append", help="by default all")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help="that has the files"
+    )
     parser.add_argument("--images", type=Path, default=IMAGES)
     options = parser.parse_args()
+    fetch = options.what == "fetch"
+    names = options.domain or (FETCHED if fetch else DOMAINS)
+    if fetch and (installed := [name for name in names if name not in FETCHED]):
+        parser.error(f"{', '.join(installed)}: nothing to fetch, `.[demo]` has the images")
+    if options.source is not None and not fetch:
+        parser.error("--from is for fetch: build takes what was fetched")
     try:
-        if options.what == "fetch":
-            fashion_mnist.fetch(options.images / FASHION_FILES, options.source)
-            return
-        for name in DOMAINS:
+        for name in names:
+            if fetch:
+                FETCHED[name].fetch(files_folder(name, options.images), options.source)
+                print(f"{name:14} fetched", flush=True)
+                continue
             folders = domain_folders(name, options.images)
             parts = (folders.train, folders.few, folders.test, folders.spare)
             counts = (f"{path.name} {_images(path):,}" for path in parts if path is not None)

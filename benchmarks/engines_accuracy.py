@@ -16,7 +16,7 @@ import accuracy
 import domains
 import torch
 import tuning
-from accuracy import ALL, SEEDS, Run, mean_accuracy
+from accuracy import ALL, SEEDS, Run, common_domains, mean_accuracy, mean_of
 from result_rows import (
     RESULTS,
     Row,
@@ -71,10 +71,11 @@ def counted(rows: Sequence[Row]) -> list[Row]:
 
 
 def engine_means(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Return each engine's mean over domains of the means over seeds; None if one is missing."""
+    """Return each engine's mean, over the domains of both, of the means over seeds."""
     found = counted(rows)
+    common = common_domains(found, by="engine")
     return {
-        engine: mean_accuracy([row for row in found if row["engine"] == engine], domains.DOMAINS)
+        engine: mean_accuracy([row for row in found if row["engine"] == engine], common)
         for engine in ENGINES
     }
 
@@ -82,11 +83,12 @@ def engine_means(rows: Sequence[Row]) -> dict[str, float | None]:
 def table(rows: Sequence[Row]) -> str:
     """Render engines x domains as Markdown: mean and spread over seeds, seconds of a run."""
     names = list(domains.DOMAINS)
+    found, means = counted(rows), engine_means(rows)
+    mean_heading = mean_of(common_domains(found, by="engine"), names)
     lines = [
-        f"| engine | {' | '.join(names)} | mean | seeds | s a run |",
+        f"| engine | {' | '.join(names)} | {mean_heading} | seeds | s a run |",
         f"|---|{'---:|' * (len(names) + 3)}",
     ]
-    found, means = counted(rows), engine_means(rows)
     for engine in ENGINES:
         own = [row for row in found if row["engine"] == engine]
         of = [[row for row in own if row["domain"] == name] for name in names]

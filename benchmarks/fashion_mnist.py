@@ -5,16 +5,16 @@ Four gzip files in the IDX format: a magic number, the sizes, then bytes. Nothin
 
 import gzip
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import fetched_images
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from fetched_images import Bytes
 
-from addapt._errors import DataError, MissingPackageError
+from addapt._errors import DataError
 
 PACKAGE = "dataset-fashion-mnist"
 CLASSES = (
@@ -23,11 +23,8 @@ CLASSES = (
 )
 SHAPES = {"train": (60_000, 28, 28), "t10k": (10_000, 28, 28)}
 UNSIGNED_BYTE = 0x08
-SEED = 0
-# Every class has as many images as any other.
 SPLITS = {"train": ("train", 1000), "spare": ("train", 1000), "test": ("t10k", 500)}
-
-Bytes = npt.NDArray[np.uint8]
+OTHERWISE = "Give a folder that has the four files with --from FOLDER."
 
 
 def fetch(target: Path, source: Path | None = None) -> None:
@@ -44,36 +41,17 @@ def fetch(target: Path, source: Path | None = None) -> None:
     if source is not None:
         _take(source, target)
         return
-    for program in ("apt-get", "dpkg"):
-        if shutil.which(program) is None:
-            raise MissingPackageError(
-                f"The package {PACKAGE} is unpacked with apt-get and dpkg, but there is no "
-                f"{program} here: get the four files of Fashion-MNIST yourself and give their "
-                "folder with --from FOLDER."
-            )
     with tempfile.TemporaryDirectory() as work:
-        _call(["apt-get", "download", PACKAGE], work)
+        fetched_images.call(["apt-get", "download", PACKAGE], work, OTHERWISE)
         (package,) = Path(work).glob("*.deb")
-        _call(["dpkg", "-x", str(package), "unpacked"], work)
+        fetched_images.call(["dpkg", "-x", str(package), "unpacked"], work, OTHERWISE)
         _take(Path(work) / "unpacked" / "usr" / "share" / "datasets" / "fashion-mnist", target)
 
 
 def build(files: Path, folder: Path) -> None:
     """Write `folder`/{train,spare,test}/CLASS/*.png, the same ones each time."""
-    rng = np.random.default_rng(SEED)
-    arrays = {part: (_images(files, part), _labels(files, part)) for part in SHAPES}
-    orders = {
-        part: [rng.permutation(np.flatnonzero(labels == k)).tolist() for k in range(len(CLASSES))]
-        for part, (_, labels) in arrays.items()
-    }
-    for split, (part, images) in SPLITS.items():
-        for k, label in enumerate(CLASSES):
-            each = images // len(CLASSES)
-            chosen, orders[part][k] = orders[part][k][:each], orders[part][k][each:]
-            (folder / split / label).mkdir(parents=True)
-            for i in chosen:
-                image = Image.fromarray(arrays[part][0][i])
-                image.save(folder / split / label / f"{i:05d}.png")
+    parts = {part: (_images(files, part), _labels(files, part)) for part in SHAPES}
+    fetched_images.write_splits(folder, parts, SPLITS, CLASSES)
 
 
 def _take(source: Path, target: Path) -> None:
@@ -128,13 +106,3 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:
             "python benchmarks/domains.py fetch"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
-
-
-def _call(words: list[str], folder: str) -> None:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise MissingPackageError(
-            f"{' '.join(words)} failed ({reason.rstrip('.')}). Give a folder that has the four "
-            "files with --from FOLDER."
-        )

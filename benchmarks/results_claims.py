@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import accuracy
-import domains
 import published
 from published import DA3, NOT_RUN, PAPER_MEMORY, PAPER_TIME, WORKSHOP_MEMORY
 from result_rows import Row
@@ -45,15 +44,11 @@ def _with_all_images(rows: Sequence[Row]) -> list[Row]:
     return [row for row in accuracy.counted(rows) if row["amount"] == accuracy.ALL]
 
 
-def _mean(rows: Sequence[Row], method: str, names: Sequence[str]) -> float | None:
-    return accuracy.mean_accuracy([row for row in rows if row["method"] == method], names)
-
-
 def _beside_the_four(rows: Sequence[Row]) -> str:
     """Say DA3's mean accuracy and those of the systems that the paper compares it with."""
-    said = []
+    said, common = [], accuracy.common_domains(rows)
     for name, method in (("DA³", DA3), *((rival, rival) for rival in RIVALS)):
-        mean = _mean(rows, method, list(domains.DOMAINS))
+        mean = accuracy.mean_accuracy([row for row in rows if row["method"] == method], common)
         said.append(f"{name} {NOT_RUN if mean is None else f'{100 * mean:.1f}'}")
     return ", ".join(said)
 

@@ -85,8 +85,8 @@ def test_a_run_is_done_only_with_the_settings_of_now() -> None:
     assert not accuracy.is_done(run, [row], searched("head", best=1))
 
 
-def result(domain: str, seed: int, share: float) -> Row:
-    row = trial_row("head", domain, trial.recipe_settings("head"), share)
+def result(domain: str, seed: int, share: float, method: str = "head") -> Row:
+    row = trial_row(method, domain, trial.recipe_settings(method), share)
     more = {"seed": seed, "amount": accuracy.ALL, "settings_from": "tuned", "train_s": 60.0}
     return row | more | {"parameters": 1000 + len(domain), "file_bytes": 5000}
 
@@ -97,6 +97,19 @@ def test_table_gives_mean_and_spread_over_seeds_and_says_what_is_missing() -> No
     head, da3 = table.splitlines()[2:]
     assert head == "| head | 91.0 ± 1.4 | 100.0 | 95.5 | 1 to 2 | 1,005 to 1,006 | 5 |"
     assert da3.startswith("| da3 | not run here | not run here | not run here | 0 |")
+
+
+def test_means_are_over_the_domains_that_all_methods_have() -> None:
+    rows = [result("digits", 0, 0.9), result("faces", 0, 0.5), result("digits", 0, 0.8, "bias")]
+    heading, _, head, bias = accuracy.table(
+        rows, accuracy.ALL, NAMES, ["head", "bias"]
+    ).splitlines()
+    assert "| faces | mean of 1 | seeds |" in heading
+    assert "| 90.0 | 50.0 | 90.0 |" in head and "| 80.0 | not run here | 80.0 |" in bias
+    assert "| faces | mean | seeds |" in accuracy.table(rows, accuracy.ALL, NAMES, ["head"])
+    apart = accuracy.table([*rows[1:]], accuracy.ALL, NAMES, ["head", "bias"])
+    assert apart.count("| not run here | 50.0 | not run here |") == 1
+    assert accuracy.common_domains([]) == []
 
 
 def test_one_run_is_learned_with_its_settings_and_judged_and_one_diverges(
