@@ -172,10 +172,12 @@ def test_what_older_schemas_do_not_say_is_empty(schema: int) -> None:
 
 @pytest.mark.parametrize(
     ("schema", "added"),
-    [(5, {"inner": False, "shortcut": False}), (6, {"shortcut": False}), (SCHEMA, {})],
+    [(5, {"inner": False, "shortcut": False}), (6, {"shortcut": False}), (8, {}), (SCHEMA, {})],
 )
 def test_da3_of_older_schemas_does_what_it_did(schema: int, added: dict[str, bool]) -> None:
     given = {"width": 32}
+    if schema < 9:
+        added = {"spatial": True, "channel": True} | added
     told = given | dict.fromkeys(added, True)
     for method, written, read in (
         ("da3", given, given | added),

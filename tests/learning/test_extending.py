@@ -188,7 +188,7 @@ def test_domains_that_cannot_be_extended(learner: Learner, more: Path, tmp_path:
     newer = b'\\"schema\\": %d' % SCHEMA
     assert newer in whole
     path = learner.store.path("x")
-    path.write_bytes(whole.replace(newer, b'\\"schema\\": 9'))
+    path.write_bytes(whole.replace(newer, b'\\"schema\\":99'))  # as long as before
     with pytest.raises(DomainError, match="newer addapt"):
         learner.learn("x", more, extend=True)
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))

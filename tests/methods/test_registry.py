@@ -76,6 +76,7 @@ def test_whole_numbers_serve_as_others() -> None:
         ("da3", {"kernel": 4}, "kernel is 4"),
         ("da3", {"reduction": 0}, "reduction is 0"),
         ("da3", {"grid": 0}, "grid is 0"),
+        ("da3", dict.fromkeys(("spatial", "channel", "shortcut"), False), "leave at least one"),
         ("lora", {"rank": 0}, "rank is 0"),
         ("lora", {"alpha": 0.0}, "alpha is 0"),
         ("piggyback", {"start": 5e-3, "threshold": 5e-3}, "give a start above the threshold"),

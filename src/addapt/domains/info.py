@@ -10,9 +10,13 @@ from typing import Any, TypeGuard
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import unique_keys
 
-SCHEMA = 8
-# What DA3 could not do before a schema, and its hyper-parameter says so.
-DA3_BEFORE = {6: {"inner": False}, 7: {"shortcut": False}}
+SCHEMA = 9
+# What DA3 could not do, or leave out, before a schema, and its hyper-parameter says so.
+DA3_BEFORE = {
+    6: {"inner": False},
+    7: {"shortcut": False},
+    9: {"spatial": True, "channel": True},
+}
 GATES_SCHEMA = 5  # from here on files say what the gates of a domain are
 SCORES_SCHEMA = 8  # from here on files have `val_report` and `value_range`
 CHECKSUM_SCHEMA = 4  # from here on files have one

@@ -34,7 +34,9 @@ class DA3(Method):
         grid: largest side of the pooled map.
         inner: also shift the inner channels of the blocks behind the first adaptor, where the
             backbone says which these are (`BlockInfo.inner_layers`).
-        shortcut: `q` is among the hidden features itself, past both nonlinearities.
+        spatial: `S(q)` is among the hidden features.
+        channel: `C(mean(q))` is.
+        shortcut: `q` itself is, past both nonlinearities. One of these three is needed.
         biases: also train what is added after each convolution of the blocks behind the first
             adaptor; beside that one the block needs no backward, nor does anything before it.
         first_block: adaptors stand beside this block and all later ones; None means after the
@@ -46,8 +48,8 @@ class DA3(Method):
     LOG.md.
 
     *Memory:* being added, the adaptor keeps for backward only its own pooled map and its hidden
-    activations, about 4 n (c_in + 3 hidden) grid^2 bytes a block, never the block's output; a
-    lean backbone's block keeps 1 bit for each element of a ReLU.
+    activations, about 4 n (c_in + 3 hidden) grid^2 bytes a block (without `S` 2 hidden less),
+    never the block's output; a lean backbone's block keeps 1 bit for each element of a ReLU.
     """
 
     name: ClassVar[str] = "da3"
@@ -63,6 +65,8 @@ class DA3(Method):
     groups: int = 4
     grid: int = 8
     inner: bool = True
+    spatial: bool = True
+    channel: bool = True
     shortcut: bool = True
     biases: bool = True
     first_block: int | None = None
@@ -73,6 +77,11 @@ class DA3(Method):
             "DA3", reduction=self.reduction, width=self.width, groups=self.groups, grid=self.grid
         )
         check_kernel("DA3", self.kernel)
+        if not (self.spatial or self.channel or self.shortcut):
+            raise OptionError(
+                "DA3's spatial, channel and shortcut are all False, so that nothing is computed: "
+                "leave at least one of them True."
+            )
 
     def for_backbone(self, blocks: int) -> Self:
         """Spell out `first_block`: a file must not depend on how it is chosen today."""

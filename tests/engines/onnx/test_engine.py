@@ -101,7 +101,8 @@ def test_shapes_and_compute_are_pytorchs(name: str) -> None:
     assert engine.weights_bytes == twin.weights_bytes
     for px in (33, 64):
         assert engine.multiply_adds(px) == twin.multiply_adds(px)
-    for method in (DA3(), DA3(first_block=0, inner=False, biases=False), Bias(), Head()):
+    bare = DA3(first_block=0, inner=False, spatial=False, channel=False, biases=False)
+    for method in (DA3(), bare, Bias(), Head()):
         forms = engine.forms(method, 4)
         assert forms == twin.forms(method, 4)
         assert list(forms) == list(twin.forms(method, 4))
@@ -130,6 +131,19 @@ def test_what_one_engine_learned_the_other_recognises(
     assert infos[0].weights_sha256 == infos[1].weights_sha256
     assert infos[0].hyperparameters == infos[1].hyperparameters
     assert infos[0].versions.keys() >= {"onnxruntime"}
+
+
+@pytest.mark.parametrize("part", ["spatial", "channel"])
+def test_a_domain_without_a_part_comes_back_on_both_engines(
+    engine: OnnxEngine, torch_engine: TorchEngine, tmp_path: Path, part: str
+) -> None:
+    store, method = Store(tmp_path), replace(LATE, **{part: False})
+    save(store, engine, "a", method)
+    info = store.info("a")
+    assert build_method(info.method, info.hyperparameters) == method
+    models = [DomainLoader(each, store).load("a")[1] for each in (engine, torch_engine)]
+    assert not any(f".{part}." in name for name in models[0].state())
+    assert relative(*(model.logits(IMAGES) for model in models)) <= 1e-4
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
@@ -187,6 +201,8 @@ def test_a_domain_of_another_engines_method(
         ("first_block", 16),
         ("first_block", 13),
         ("inner", False),
+        ("spatial", False),
+        ("channel", False),
     ],
 )
 def test_a_file_that_lies_about_its_hyperparameters(

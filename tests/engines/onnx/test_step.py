@@ -39,6 +39,13 @@ HYPERPARAMETERS = [
     ("mobilenet_v2", DA3(first_block=16), 100),
     ("mobilenet_v2", DA3(first_block=14, inner=False), 45),
     ("mobilenet_v2", DA3(first_block=14, shortcut=False), 45),
+    ("mobilenet_v2", DA3(first_block=14, spatial=False), 45),
+    ("mobilenet_v2", DA3(first_block=14, channel=False), 45),
+    ("mobilenet_v2", DA3(first_block=14, spatial=False, channel=False), 45),
+    ("mobilenet_v2", DA3(first_block=14, channel=False, shortcut=False), 45),
+    # The means alone, of maps of several elements and of one.
+    ("mobilenet_v2", DA3(first_block=14, spatial=False, shortcut=False), 129),
+    ("mobilenet_v2", DA3(first_block=14, spatial=False, shortcut=False), 32),
     ("mobilenet_v2", DA3(first_block=14, biases=False), 45),
     ("mobilenet_v2", DA3(first_block=14, inner=False, shortcut=False, biases=False), 33),
     ("mobilenet_v2", DA3(first_block=14, grid=1), 129),

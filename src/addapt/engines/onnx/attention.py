@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Sequence
 
 from addapt.backbones.networks import Block
 from addapt.engines.onnx.adaptor import Values
@@ -30,8 +31,12 @@ class Attention:
         channels = min(info.in_channels / method.reduction, method.width)
         hidden = math.ceil(channels / method.groups) * method.groups
         self._squeeze = Pointwise(f"{name}.squeeze", info.in_channels, hidden)
-        self._spatial = Grouped(f"{name}.spatial", hidden, method.kernel, method.groups)
-        self._channel = OfMeans(f"{name}.channel", hidden)
+        self._spatial = (
+            Grouped(f"{name}.spatial", hidden, method.kernel, method.groups)
+            if method.spatial
+            else None
+        )
+        self._channel = OfMeans(f"{name}.channel", hidden) if method.channel else None
         self._out = Pointwise(f"{name}.out", hidden, info.out_channels, zero=True)
         self.inner: Pointwise | None = None
         if inner:
@@ -56,12 +61,16 @@ class Attention:
         self._input_side = x.side
         self._pooled = pool(g, x, self._square)
         self._q = self._squeeze.run(g, self._pooled, values)
-        self._spatial_map = self._spatial.run(g, self._q, values)
-        self._means, self._channels = self._channel.run(g, self._q, values)
-        terms = [self._spatial_map.value, self._channels.value]
+        terms = []
+        if self._spatial is not None:
+            self._spatial_map = self._spatial.run(g, self._q, values)
+            terms.append(self._spatial_map)
+        if self._channel is not None:
+            self._means, self._channels = self._channel.run(g, self._q, values)
+            terms.append(self._channels)
         if self._method.shortcut:
-            terms.append(self._q.value)
-        self._hidden = self._q._replace(value=g.add(*terms))
+            terms.append(self._q)
+        self._hidden = _sum(g, terms, self._q)
         added = Grid(*self._out.run(g, self._hidden, values))
         if self.inner is None:
             return added, None
@@ -77,24 +86,34 @@ class Attention:
             other = self.inner.run_back(g, of_tiles, values)
             of_hidden = of_hidden._replace(value=g.add(of_hidden.value, other.value))
 
-        of_spatial = masked(g, of_hidden, _positive(g, self._spatial_map))
-        gradients |= self._spatial.gradients(g, q, of_spatial)
-        terms = [self._spatial.run_back(g, of_spatial, values).value]
-
-        sums = Map(g.total(of_hidden.value, 2, 3, keep=True), q.channels, 1)
-        of_channels = g.reshape(masked(g, sums, _positive(g, self._channels)).value, 0, q.channels)
-        gradients |= self._channel.gradients(g, self._means, of_channels)
-        terms.append(self._channel.run_back(g, of_channels, values, q.side).value)
-
+        terms = []
+        if self._spatial is not None:
+            of_spatial = masked(g, of_hidden, _positive(g, self._spatial_map))
+            gradients |= self._spatial.gradients(g, q, of_spatial)
+            terms.append(self._spatial.run_back(g, of_spatial, values))
+        if self._channel is not None:
+            sums = Map(g.total(of_hidden.value, 2, 3, keep=True), q.channels, 1)
+            of_means = masked(g, sums, _positive(g, self._channels))
+            of_channels = g.reshape(of_means.value, 0, q.channels)
+            gradients |= self._channel.gradients(g, self._means, of_channels)
+            terms.append(self._channel.run_back(g, of_channels, values, q.side))
         if self._method.shortcut:
-            terms.append(of_hidden.value)
-        self._of_q = q._replace(value=g.add(*terms))
+            terms.append(of_hidden)
+        self._of_q = _sum(g, terms, q)
         return gradients | self._squeeze.gradients(g, self._pooled, self._of_q)
 
     def of_input(self, g: Graph, values: Values) -> Grid:
         """Return the gradient of the block's input, to be spread, after `backward`."""
         of_pooled = self._squeeze.run_back(g, self._of_q, values)
         return pool_back(g, of_pooled, self._input_side, self._square)
+
+
+def _sum(g: Graph, terms: Sequence[Map], like: Map) -> Map:
+    """Add maps up; what has one element for the whole map is there for each element of `like`."""
+    value = g.add(*(term.value for term in terms))
+    if max(term.side for term in terms) < like.side:  # nothing else has spread it
+        value = g.op("Expand", value, g.shape(1, 1, like.side, like.side))
+    return like._replace(value=value)
 
 
 def _positive(g: Graph, y: Map) -> str:

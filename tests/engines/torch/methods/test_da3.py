@@ -1,5 +1,7 @@
 """DA3: the formula of its docstring, its gradients, its promises."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,22 +23,50 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
     return module
 
 
-@pytest.mark.parametrize("shortcut", [False, True])
-def test_attention_is_the_formula_of_the_docstring(shortcut: bool) -> None:
-    method = DA3(grid=4, shortcut=shortcut)
+PARTS = ("spatial", "channel", "shortcut")
+SOME = [parts for n in (1, 2, 3) for parts in itertools.combinations(PARTS, n)]
+
+
+def with_parts(*parts: str, grid: int = 4) -> DA3:
+    return DA3(grid=grid, **{name: name in parts for name in PARTS})
+
+
+@pytest.mark.parametrize("parts", SOME, ids="-".join)
+def test_attention_is_the_formula_of_the_docstring(parts: tuple[str, ...]) -> None:
+    method = with_parts(*parts)
     attention = randomised(AdditiveAttention(BlockInfo(8, 6, 2, False), method)).double()
     assert isinstance(attention, AdditiveAttention)
     x = torch.randn(2, 8, 16, 16, dtype=torch.float64)
     y = torch.randn(2, 6, 8, 8, dtype=torch.float64)
     p = x.reshape(2, 8, 4, 4, 4, 4).mean((3, 5))
     q = attention.squeeze(p)
-    spatial = F.relu(attention.spatial(q))
-    channel = F.relu(attention.channel(q.mean((2, 3))))
-    hidden = spatial + channel[:, :, None, None] + (q if shortcut else 0)
+    hidden = torch.zeros_like(q)
+    if "spatial" in parts:
+        assert attention.spatial is not None
+        hidden += F.relu(attention.spatial(q))
+    if "channel" in parts:
+        assert attention.channel is not None
+        hidden += F.relu(attention.channel(q.mean((2, 3))))[:, :, None, None]
+    if "shortcut" in parts:
+        hidden += q
     grid = attention.out(hidden)
     expected = y + grid.repeat_interleave(2, 2).repeat_interleave(2, 3)
     result = attention(x, lambda x, hidden, tiles: y.clone())
     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("parts", SOME, ids="-".join)
+def test_what_is_left_out_has_no_layer_and_the_rest_a_right_gradient(
+    parts: tuple[str, ...], tiny_backbone: Backbone
+) -> None:
+    model = attach(tiny_backbone.lean(), with_parts(*parts, grid=2), classes=2).double()
+    randomised(model)
+    layers = {name.split(".")[3] for name in model.domain_state() if "attentions" in name}
+    assert layers - {"squeeze", "out", "inner"} == set(parts) - {"shortcut"}
+    x = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    model.train()(x).square().sum().backward()
+    for name, parameter in model.domain_state().items():
+        assert parameter.grad is not None and parameter.grad.any(), name
 
 
 @pytest.mark.parametrize("shifted", [False, True])

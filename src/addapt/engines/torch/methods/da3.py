@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
@@ -114,10 +114,13 @@ class AdditiveAttention(nn.Module):
         channels = math.ceil(min(c_in / method.reduction, method.width) / method.groups)
         self.hidden = hidden = channels * method.groups
         self.squeeze = nn.Conv2d(c_in, hidden, 1)
-        self.spatial = nn.Conv2d(
-            hidden, hidden, method.kernel, padding=method.kernel // 2, groups=method.groups
-        )
-        self.channel = nn.Linear(hidden, hidden)
+        self.spatial: nn.Conv2d | None = None
+        if method.spatial:
+            near = method.kernel // 2
+            self.spatial = nn.Conv2d(
+                hidden, hidden, method.kernel, padding=near, groups=method.groups
+            )
+        self.channel = nn.Linear(hidden, hidden) if method.channel else None
         self.out = nn.Conv2d(hidden, c_out, 1)
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
@@ -142,11 +145,7 @@ class AdditiveAttention(nn.Module):
         factor = grid_factor(x.shape[2:], self.stride, self.grid)
         x, pooled = pool_beside(x, factor * self.stride)
         q = self.squeeze(pooled)
-        spatial = F.relu(self.spatial(q))
-        channel = F.relu(self.channel(q.mean((2, 3))))
-        hidden = spatial + channel[:, :, None, None]
-        if self.shortcut:
-            hidden = hidden + q
+        hidden = self._hidden_features(q)
         attention = self.out(hidden)
         tiles = {} if self.inner is None else {self.tiles: self.inner(hidden)}
         y = block(x, hidden, tiles)
@@ -154,6 +153,17 @@ class AdditiveAttention(nn.Module):
             # a block with a border of its own
             return y + F.interpolate(attention, y.shape[2:])
         return add_tiled(y, attention, factor, in_place=may_be_overwritten(y, x))
+
+    def _hidden_features(self, q: Float[Tensor, "n k gh gw"]) -> Float[Tensor, "n k gh gw"]:
+        terms = []
+        if self.spatial is not None:
+            terms.append(F.relu(self.spatial(q)))
+        if self.channel is not None:
+            of_means: Tensor = F.relu(self.channel(q.mean((2, 3))))
+            terms.append(of_means[:, :, None, None].expand_as(q))
+        if self.shortcut:
+            terms.append(q)
+        return reduce(torch.add, terms)
 
 
 def _inner_layer(block: nn.Module, info: BlockInfo) -> InnerLayer | None:
