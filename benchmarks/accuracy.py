@@ -32,7 +32,7 @@ from result_rows import (
     spell_command,
     surroundings,
 )
-from trial import BACKBONE, hyperparameters, learn_and_judge
+from trial import BACKBONE, is_of, learn_and_judge
 
 import addapt
 from addapt.engines.base import Engine
@@ -86,7 +86,7 @@ def is_done(run: Run, rows: Sequence[Row], tuned: Sequence[Row]) -> bool:
         (row["method"], row["domain"], row["seed"], row["amount"])
         == (run.method, run.domain, run.seed, run.amount)
         and same(row["settings"], dataclasses.asdict(settings))
-        and same(row["hyperparameters"], hyperparameters(run.method))
+        and is_of(row, run.method)
         for row in rows
     )
 
@@ -150,7 +150,7 @@ def counted(rows: Sequence[Row]) -> list[Row]:
     return [
         row
         for row in latest(rows, "method", "domain", "seed", "amount").values()
-        if row["method"] in METHODS and same(row["hyperparameters"], hyperparameters(row["method"]))
+        if row["method"] in METHODS and is_of(row, row["method"])
     ]
 
 

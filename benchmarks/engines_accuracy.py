@@ -24,11 +24,10 @@ from result_rows import (
     latest,
     make_rows,
     read_rows,
-    same,
     spell_command,
     surroundings,
 )
-from trial import BACKBONE, hyperparameters
+from trial import BACKBONE, is_of
 
 from addapt.engines import open_engine
 from addapt.engines.base import Engine
@@ -63,11 +62,7 @@ def make(opened: Engine, run: Run, tuned: Sequence[Row]) -> Row:
 
 def counted(rows: Sequence[Row]) -> list[Row]:
     """Return the last row of each run, of the method as it is now."""
-    return [
-        row
-        for row in latest(rows, "engine", "domain", "seed").values()
-        if same(row["hyperparameters"], hyperparameters(METHOD))
-    ]
+    return [row for row in latest(rows, "engine", "domain", "seed").values() if is_of(row, METHOD)]
 
 
 def engine_means(rows: Sequence[Row]) -> dict[str, float | None]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from result_rows import Row, read_rows, same
-from trial import hyperparameters
+from result_rows import Row, read_rows
+from trial import is_of
 
 from addapt.gates import UNITS
 
@@ -24,11 +24,8 @@ def read_runs(path: Path) -> list[Row]:
 
     The files also keep those of `channels`, see LOG.md.
     """
-    now = hyperparameters(METHOD)
     return [
-        row
-        for row in read_rows(path)
-        if row["unit"] in (UNGATED, *UNITS) and same(row.get("hyperparameters"), now)
+        row for row in read_rows(path) if row["unit"] in (UNGATED, *UNITS) and is_of(row, METHOD)
     ]
 
 

@@ -25,7 +25,7 @@ import tuning
 from result_rows import RESULTS, ROOT, read_rows, same, spell_command, surroundings
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from trial import BACKBONE, build, hyperparameters
+from trial import BACKBONE, build, hyperparameters, is_of
 
 import addapt
 from addapt.engines.torch.methods import AdaptedModel
@@ -65,12 +65,10 @@ class DomainSequence:
         self.learner = Learner(backbone, work)
         settings, why = tuning.chosen_settings(read_rows(tuning.FILE), method)
         self.settings = settings
-        given = {
-            "settings": dataclasses.asdict(settings),
-            "settings_from": why,
-            "hyperparameters": hyperparameters(method),
-        }
-        if not same({key: record.get(key) for key in given}, given):  # nothing yet, or stale
+        given = {"settings": dataclasses.asdict(settings), "settings_from": why}
+        known = {key: record.get(key) for key in given}
+        if not (same(known, given) and is_of(record, method)):  # nothing yet, or stale
+            given["hyperparameters"] = hyperparameters(method)
             record.clear()
             record.update(given, accuracy=[], changed_logits=[], learn_s=[])
         if not record["accuracy"]:

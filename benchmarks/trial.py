@@ -8,12 +8,13 @@ import dataclasses
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import domains
-from result_rows import Row
+from result_rows import Row, same
 
 from addapt._errors import TrainingError
 from addapt.engines.base import Engine
@@ -22,6 +23,8 @@ from addapt.learning import Learner
 from addapt.methods import METHODS, Method
 
 BACKBONE = "efficientnet_lite0"
+# What rows do not say that are older than a hyper-parameter: it could not be otherwise.
+ALWAYS = {"da3": {"spatial": True, "channel": True}}
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,23 @@ def recipe_settings(name: str) -> Settings:
     return Settings(recipe.lr, recipe.backbone_lr, recipe.epochs, recipe.min_steps)
 
 
-def build(name: str, settings: Settings) -> Method:
-    """Build a method whose recipe has these settings."""
+def build(name: str, settings: Settings, changes: Mapping[str, Any] | None = None) -> Method:
+    """Build a method whose recipe has these settings, with these hyper-parameters changed."""
     method = METHODS[name]
     recipe = replace(method.recipe, **dataclasses.asdict(settings))
     changed: type[Method] = type(method.__name__, (method,), {"recipe": recipe})
-    return changed()
+    return changed(**(changes or {}))
 
 
-def hyperparameters(name: str) -> dict[str, Any]:
-    """Return the method's defaults: with others, a row would be one of another method."""
-    return dataclasses.asdict(METHODS[name]())
+def hyperparameters(name: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the method's defaults, changed: with others, a row would be one of another method."""
+    return dataclasses.asdict(METHODS[name](**(changes or {})))
+
+
+def is_of(row: Row, name: str, changes: Mapping[str, Any] | None = None) -> bool:
+    """Say whether a row is of a method's defaults of now, with these changed."""
+    said = ALWAYS.get(name, {}) | row.get("hyperparameters", {})
+    return same(said, hyperparameters(name, changes))
 
 
 def learn_and_judge(
@@ -60,11 +69,22 @@ def learn_and_judge(
     judged: Path,
     *,
     seed: int = 0,
-    image_px: int = domains.IMAGE_PX,
+    image_px: int | None = domains.IMAGE_PX,
+    changes: Mapping[str, Any] | None = None,
 ) -> Row:
     """Learn from the class folders in `train`, judge with those in `judged`.
 
     A run whose loss is no longer a number has the accuracy None, and says why.
+
+    Args:
+        backbone: what learns, on either engine.
+        name: of the method.
+        settings: of its recipe.
+        train: class folders to learn from.
+        judged: class folders to judge with.
+        seed: of everything that is drawn.
+        image_px: size of the images; None as `addapt learn` chooses it.
+        changes: the method's hyper-parameters that are not the default.
     """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as store:
@@ -73,15 +93,14 @@ def learn_and_judge(
             "engine": learner.engine.name,
             "method": name,
             "settings": dataclasses.asdict(settings),
-            "hyperparameters": hyperparameters(name),
+            "hyperparameters": hyperparameters(name, changes),
             "backbone": learner.engine.backbone.name,
             "weights": learner.engine.backbone.weights,
             "seed": seed,
         }
         try:
-            report = learner.learn(
-                "domain", train, method=build(name, settings), image_px=image_px, seed=seed
-            )
+            method = build(name, settings, changes)
+            report = learner.learn("domain", train, method=method, image_px=image_px, seed=seed)
         except TrainingError as error:
             return row | {
                 "accuracy": None,

@@ -30,7 +30,7 @@ from result_rows import (
     spell_command,
     surroundings,
 )
-from trial import BACKBONE, Settings, hyperparameters, learn_and_judge, recipe_settings
+from trial import BACKBONE, Settings, is_of, learn_and_judge, recipe_settings
 
 import addapt
 from addapt.methods import METHODS
@@ -98,7 +98,7 @@ def find(rows: Sequence[Row], method: str, domain: str, settings: Settings) -> R
             row["method"] == method
             and row["domain"] == domain
             and same(row["settings"], wanted)
-            and same(row["hyperparameters"], hyperparameters(method))
+            and is_of(row, method)
         ):
             return row
     return None
