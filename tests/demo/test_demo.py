@@ -29,7 +29,7 @@ def sources(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
                 folder = make_folder(f"{name}-{split}", classes, images=6, px=32, seed=seed)
                 folder.rename(target / split)
 
-        return ImageSource(name, "package", "MIT <tag>", f"what {name} is", write, image_px=32)
+        return ImageSource(name, "package", "MIT <tag>", f"what {name} is", write)
 
     monkeypatch.setattr(
         demo_run,

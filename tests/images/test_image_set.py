@@ -216,9 +216,9 @@ def test_options_out_of_range(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        ((96, 20), 96),
-        ((20, 97), 112),
+        ((28, 28), 160),
         ((160, 20), 160),
+        ((20, 161), 176),
         ((4000, 20), 224),
     ],
 )
@@ -229,10 +229,10 @@ def test_automatic_size_follows_the_longer_side(
 
 
 def test_automatic_size_is_the_median_of_what_can_be_read(tmp_path: Path) -> None:
-    samples = write_noise(tmp_path, [(100, 9), (130, 9), (200, 9)])
+    samples = write_noise(tmp_path, [(100, 9), (170, 9), (200, 9)])
     (tmp_path / "text.png").write_text("text")
     samples.append(Sample(tmp_path / "text.png", 0))
-    assert auto_image_px(samples, native_px=224) == 144
+    assert auto_image_px(samples, native_px=224) == 176
     assert auto_image_px(samples[3:], native_px=260) == 260
     assert auto_image_px(samples, native_px=64) == 64
 
@@ -242,11 +242,11 @@ def test_automatic_size_reads_few_headers(tmp_path: Path, monkeypatch: pytest.Mo
 
     def remember(path: Path) -> tuple[int, int]:
         read.append(path)
-        return 100, 100
+        return 190, 100
 
     monkeypatch.setattr("addapt.images.image_set.read_size", remember)
     samples = [Sample(Path(f"{i}.png"), 0) for i in range(1000)]
-    assert auto_image_px(samples, native_px=224) == 112
+    assert auto_image_px(samples, native_px=224) == 192
     assert 32 <= len(read) <= 64
     assert len(set(read)) == len(read)
     assert read[-1] in [sample.path for sample in samples[900:]]

@@ -35,19 +35,13 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A demo domain: where its images come from, and their licence.
-
-    `image_px` is the side at which the demo learns it, `epochs` the passes; None: as for any
-    folder.
-    """
+    """A demo domain: where its images come from, and their licence."""
 
     name: str
     package: str
     licence: str
     what: str
     build: Callable[[Path, int], None]
-    image_px: int | None = None
-    epochs: int | None = None
 
 
 def build_images(source: ImageSource, folder: Path, val_images: int = 0) -> Path:
@@ -203,7 +197,5 @@ SOURCES: Sequence[ImageSource] = (
         "CC-BY-NC-SA-4.0, not for commercial use",
         "solar cells by electroluminescence, defective or intact",
         _solar_cells,
-        image_px=192,  # and as many passes as take no longer than another domain's ten
-        epochs=5,
     ),
 )

@@ -63,22 +63,8 @@ def run_demo(
     for source in SOURCES:
         where = images[source.name]
         announce(f"{source.name}: {source.what}")
-        head_learner.learn(
-            source.name,
-            where,
-            method="head",
-            image_px=source.image_px,
-            restart=True,
-            controls=controls,
-        )
-        report = learner.learn(
-            source.name,
-            where,
-            image_px=source.image_px,
-            epochs=source.epochs,
-            restart=True,
-            controls=controls,
-        )
+        head_learner.learn(source.name, where, method="head", restart=True, controls=controls)
+        report = learner.learn(source.name, where, restart=True, controls=controls)
         fixed = _fixed_images(engine, where, report)
         evaluation = learner.evaluate(source.name, where)
         history = learner.store.history_path(source.name).read_text()

@@ -18,7 +18,7 @@ from addapt.images.kept import KeptImages, Pixels, ScratchFile
 from addapt.images.samples import Indices, Sample, Samples
 
 MAX_UNREADABLE_SHARE = 0.1
-FLOOR_PX = 96  # of sizes chosen automatically
+FLOOR_PX = 160  # of sizes chosen automatically: networks see more in small images enlarged
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 OnImage = Callable[[int, Pixels, int], None]

@@ -9,6 +9,8 @@ import numpy as np
 from addapt.engines.base import Model, State
 from addapt.learning.scores import Scores
 
+ERRORS = 2.0  # standard errors by which an earlier epoch must be better to be kept
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -91,15 +93,16 @@ class TrainingState:
     def end_epoch(self, record: EpochRecord, model: Model, step: int, scores: Scores) -> None:
         """Take note of a finished epoch, and of its tensors unless an earlier one was better.
 
-        Better by more than the standard error of the highest balanced accuracy: a smaller
+        Better by more than two standard errors of the highest balanced accuracy: a smaller
         difference on few images is chance, and then later epochs, at lower learning rates, are to
-        be preferred (the one-standard-error rule; Breiman et al., 1984). Nor is one image of a rare
-        class more than chance. `scores` are those of which the record tells.
+        be preferred (after the rule of one standard error of Breiman et al., 1984, which chose
+        earlier epochs too often). Nor is one image of a rare class more than chance. `scores` are
+        those of which the record tells.
         """
         self.history.append(record)
         self.capture(model, step, 0.0)
         highest = max(each.val_balanced_accuracy for each in self.history)
-        chance = standard_error(highest, scores.balanced_images) + scores.grain
+        chance = ERRORS * standard_error(highest, scores.balanced_images) + scores.grain
         if record.val_balanced_accuracy >= highest - chance:
             self.best_epoch = record.epoch
             self.best = dict(self.domain)

@@ -25,8 +25,8 @@ class Recipe:
     """
 
     lr: float
-    epochs: int
-    min_steps: int = 400
+    epochs: int = 5
+    min_steps: int = 250
     batch: int = 16
     micro_batch: int | None = None
     weight_decay: float = 0.0

@@ -17,7 +17,7 @@ class Head(Method):
     name: ClassVar[str] = "head"
     summary: ClassVar[str] = "a linear classifier on the frozen features"
     why_kept: ClassVar[str] = "Nothing before the head is trained, so only its input is kept."
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10)
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Bias(Method):
     why_kept: ClassVar[str] = (
         "A bias's gradient needs no map; bits of the activations pass the gradient on."
     )
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, micro_batch=8, label_smoothing=0.1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Finetune(Method):
     why_kept: ClassVar[str] = "Every weight is trained, so the input of every layer must be kept."
     batch_statistics: ClassVar[bool] = True
     plain: ClassVar[bool] = True
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, backbone_lr=1e-3)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, backbone_lr=1e-3)
 
 
 @dataclass(frozen=True)
@@ -79,4 +79,4 @@ class FinetuneFrozenBn(Method):
     summary: ClassVar[str] = "a trained copy of the whole backbone, batch statistics frozen"
     why_kept: ClassVar[str] = Finetune.why_kept
     plain: ClassVar[bool] = True
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, backbone_lr=1e-3)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, micro_batch=8, backbone_lr=1e-3)

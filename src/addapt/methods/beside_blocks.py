@@ -57,7 +57,7 @@ class DA3(Method):
     why_kept: ClassVar[str] = (
         "Being added, it keeps what it computes on small pooled maps, never a block's output."
     )
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, micro_batch=8, label_smoothing=0.1)
 
     reduction: int = 4
     width: int = 24
@@ -134,7 +134,7 @@ class TinyTL(Method):
     why_kept: ClassVar[str] = (
         "Residual modules are trained on pooled maps, which they keep; biases need none."
     )
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, micro_batch=8, label_smoothing=0.1)
 
     reduction: int = 2
     kernel: int = 5
@@ -188,7 +188,7 @@ class RepNet(Method):
     name: ClassVar[str] = "repnet"
     summary: ClassVar[str] = "a small side network that exchanges features with frozen stages"
     why_kept: ClassVar[str] = "The side network is trained on its own small maps, which it keeps."
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
+    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, micro_batch=8, label_smoothing=0.1)
 
     modules: int = 6
     kernel: int = 5

@@ -35,7 +35,7 @@ class Norm(Method):
     why_kept: ClassVar[str] = (
         "A trained scale multiplies the output of each convolution, which its gradient needs whole."
     )
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, micro_batch=8, label_smoothing=0.1)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class LoRA(Method):
     why_kept: ClassVar[str] = (
         "The first low-rank factor is trained on the input of each convolution, kept whole."
     )
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1)
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, micro_batch=8, label_smoothing=0.1)
 
     rank: int = 8
     alpha: float = 8.0
@@ -117,9 +117,7 @@ class ParallelAdapter(Method):
     why_kept: ClassVar[str] = (
         "The adapter's weight is trained on the input of each k x k convolution, kept whole."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4)
 
 
 @dataclass(frozen=True)
@@ -156,9 +154,7 @@ class SeriesAdapter(Method):
     why_kept: ClassVar[str] = (
         "The adapter's weight is trained on the output of each convolution, kept whole."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4)
 
 
 @dataclass(frozen=True)
@@ -196,9 +192,7 @@ class Piggyback(Method):
     why_kept: ClassVar[str] = (
         "The gradient of a mask needs the input of its convolution, kept whole."
     )
-    recipe: ClassVar[Recipe] = Recipe(
-        lr=1e-3, epochs=10, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4
-    )
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, micro_batch=8, label_smoothing=0.1, backbone_lr=1e-4)
 
     start: float = 1e-2
     threshold: float = 5e-3
