@@ -100,7 +100,6 @@ def make(engine: Engine, run: Run) -> Row:
         folders.train,
         folders.spare,
         seed=run.seed,
-        image_px=None,
         changes=VARIANTS[run.variant],
     )
     words = ("--variant", run.variant, "--domain", run.domain, "--seed", str(run.seed))

@@ -47,9 +47,10 @@ def ordered_runs(names: Sequence[str]) -> list[tuple[str, Run]]:
     ]
 
 
-def is_done(engine: str, run: Run, rows: Sequence[Row], tuned: Sequence[Row]) -> bool:
+def is_done(engine: str, run: Run, threads: int, rows: Sequence[Row], tuned: Sequence[Row]) -> bool:
     """Say whether there is a row of this run by this engine, as it would be made now."""
-    return accuracy.is_done(run, [row for row in rows if row["engine"] == engine], tuned)
+    own = [row for row in rows if row["engine"] == engine]
+    return accuracy.is_done(run, threads, own, tuned)
 
 
 def make(opened: Engine, run: Run, tuned: Sequence[Row]) -> Row:
@@ -125,7 +126,7 @@ def main() -> None:
                 partial(make, opened[engine], run, tuned),
             )
             for engine, run in runs[place::shares]
-            if not is_done(engine, run, rows, tuned)
+            if not is_done(engine, run, options.threads, rows, tuned)
         ]
         make_rows(FILE, todo, len(runs[place::shares]))
     print(table(read_rows(FILE)))

@@ -125,9 +125,9 @@ def _git(*words: str) -> str:
     return done.stdout.strip()
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser, threads: int = 2) -> None:
     """Add what tuning and accuracy have in common."""
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=threads)
     parser.add_argument("--device", default="cpu", help='"cpu" or "cuda"')
     parser.add_argument(
         "--share",

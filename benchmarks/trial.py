@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import domains
 from result_rows import Row, same
 
 from addapt._errors import TrainingError
@@ -69,7 +68,7 @@ def learn_and_judge(
     judged: Path,
     *,
     seed: int = 0,
-    image_px: int | None = domains.IMAGE_PX,
+    image_px: int | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Row:
     """Learn from the class folders in `train`, judge with those in `judged`.

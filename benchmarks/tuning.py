@@ -4,8 +4,8 @@
     python benchmarks/tuning.py table
 
 Four trials a method: two learning rates, each in a short and in a long schedule. Each learns the
-1,000 training images of two domains and is judged on 1,000 spare ones; the trial with the
-best mean wins and is used for all domains by the other benchmarks. Trials already in
+1,000 training images of two domains, at 96 px, and is judged on 1,000 spare ones; the trial with
+the best mean wins, and its rate is used for all domains by the other benchmarks. Trials already in
 `results/tuning.jsonl` are not made again, so the search may be broken off and gone on with.
 """
 
@@ -166,7 +166,14 @@ def make(backbone: addapt.Backbone, method: str, trial: Trial, domain: str, devi
     """Learn and judge on the spare images."""
     folders = domains.domain_folders(domain)
     assert folders.spare is not None
-    row = learn_and_judge(backbone, method, trial.settings, folders.train, folders.spare)
+    row = learn_and_judge(
+        backbone,
+        method,
+        trial.settings,
+        folders.train,
+        folders.spare,
+        image_px=domains.IMAGE_PX,
+    )
     command = spell_command("tuning", "run", "--method", method, "--domain", domain, device=device)
     given = {"domain": domain, "rate": trial.rate, "schedule": trial.schedule}
     return given | row | surroundings(command, device)

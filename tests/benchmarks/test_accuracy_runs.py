@@ -69,20 +69,35 @@ def test_order_of_runs_is_useful_when_broken_off() -> None:
     assert len(set(runs)) == len(runs)
     first = runs[: len(METHODS) * len(NAMES)]
     assert {(run.seed, run.amount) for run in first} == {(0, accuracy.ALL)}
-    assert [run.method for run in first[: len(accuracy.SEEDED)]] == list(accuracy.SEEDED)
+    methods = [run.method for run in first[:: len(NAMES)]]
+    assert methods[: len(accuracy.SEEDED)] == list(accuracy.SEEDED)
     assert {run.method for run in runs if run.seed} == set(accuracy.SEEDED)
+    assert {run.method for run in runs if run.seed > 2} == set(accuracy.DEMO_METHODS)
     assert not [run for run in runs if run.domain == "faces" and run.amount == accuracy.FEW]
     of_da3 = [run for run in runs if run.method == "da3"]
-    assert len(of_da3) == 3 * 3  # seeds; digits twice and faces once
+    assert len(of_da3) == 2 * 5 + 3  # seeds of both domains, and of few images of one
+    assert accuracy.seeds_of("da3", "fashion-mnist") == 3
 
 
 def test_a_run_is_done_only_with_the_settings_of_now() -> None:
     run = accuracy.Run("head", "digits", 0, accuracy.ALL)
     row = trial_row("head", "digits", trial.recipe_settings("head"), 0.9)
-    row |= {"seed": 0, "amount": accuracy.ALL}
-    assert accuracy.is_done(run, [row], [])
-    assert not accuracy.is_done(run, [row | {"seed": 1}], [])
-    assert not accuracy.is_done(run, [row], searched("head", best=1))
+    row |= {"seed": 0, "amount": accuracy.ALL, "threads": 1}
+    assert accuracy.is_done(run, 1, [row], [])
+    assert not accuracy.is_done(run, 2, [row], [])
+    assert not accuracy.is_done(run, 1, [row | {"seed": 1}], [])
+    # The search decides the rate, and nothing else.
+    assert accuracy.is_done(run, 1, [row], searched("head", best=2))
+    assert not accuracy.is_done(run, 1, [row], searched("head", best=1))
+
+
+def test_one_thread_and_two_are_told_apart() -> None:
+    rows = [
+        result("digits", seed, share, "da3") | {"threads": threads}
+        for threads, seed, share in ((1, 0, 0.9), (1, 1, 0.92), (2, 0, 0.8), (1, 4, 0.1))
+    ]
+    one, two = accuracy.threads_table(rows, ["digits"]).splitlines()[2:]
+    assert (one, two) == ("| 1 | 91.0 ± 1.4 | 2 |", "| 2 | 80.0 | 1 |")
 
 
 def result(domain: str, seed: int, share: float, method: str = "head") -> Row:

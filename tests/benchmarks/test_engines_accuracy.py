@@ -27,9 +27,10 @@ def test_both_engines_of_a_domain_come_together_and_all_have_three_seeds() -> No
 
 def test_a_run_is_done_by_the_engine_that_made_it() -> None:
     run = accuracy.Run(METHOD, "digits", 1, accuracy.ALL)
-    rows = [row("onnx", "digits", 1, 0.9)]
-    assert engines_accuracy.is_done("onnx", run, rows, [])
-    assert not engines_accuracy.is_done("torch", run, rows, [])
+    rows = [row("onnx", "digits", 1, 0.9) | {"threads": 2}]
+    assert engines_accuracy.is_done("onnx", run, 2, rows, [])
+    assert not engines_accuracy.is_done("onnx", run, 1, rows, [])
+    assert not engines_accuracy.is_done("torch", run, 2, rows, [])
 
 
 def test_table_has_means_over_seeds_of_the_domains_of_both_engines() -> None:

@@ -98,7 +98,7 @@ def test_readme_has_the_times_without_pytorch() -> None:
 
 
 def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plot_shows() -> None:
-    _, found = results_page.points(read_rows(accuracy.FILE), step_rows.step_results())
+    _, found = results_page.points(read_rows(accuracy.SMALL_FILE), step_rows.step_results())
     named = {
         "da3": "DA³ {} %",
         "bias": "biases {}",
@@ -111,7 +111,7 @@ def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plo
     }
     for method, words in named.items():
         assert words.format(f"{found[method][1]:.1f}") in said_of("accuracy, 1,000 images")
-    rows = accuracy.counted(read_rows(accuracy.FILE))
+    rows = accuracy.counted(read_rows(accuracy.SMALL_FILE))
     common = accuracy.common_domains([row for row in rows if row["amount"] == accuracy.ALL])
     assert f"mean of {NUMBERS[len(common)]} domains" in said_of("accuracy, 1,000 images")
     few = [row for row in rows if row["amount"] == accuracy.FEW]
