@@ -29,7 +29,7 @@ def sources(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
                 folder = make_folder(f"{name}-{split}", classes, images=6, px=32, seed=seed)
                 folder.rename(target / split)
 
-        return ImageSource(name, "package", "MIT <tag>", f"what {name} is", write)
+        return ImageSource(name, "package", "MIT <tag>", f"what {name} is", write, (90.0, 99.5))
 
     monkeypatch.setattr(
         demo_run,
@@ -76,6 +76,7 @@ def test_summary_and_a_self_contained_report(
     assert len(links) > 10
     assert all(link.startswith("data:image/") for link in links)
     assert "Nothing." in page
+    assert page.count("<td>90.0 to 99.5 %</td>") == 2
     weakest = domains[0].weakest
     assert f"<td>{weakest.label}, {weakest.correct} of {weakest.images}</td>" in page
     assert r"e&lt;script&gt;\x1b[31m\udce9" in page

@@ -80,7 +80,7 @@ def test_images_are_built_once(tmp_path: Path) -> None:
         target.mkdir(parents=True)
         built.append(target)
 
-    fake = ImageSource("x", "package", "MIT", "what", build)
+    fake = ImageSource("x", "package", "MIT", "what", build, (90.0, 95.0))
     build_images(fake, tmp_path)
     build_images(fake, tmp_path)
     assert built == [tmp_path / "x"]

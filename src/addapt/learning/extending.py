@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from addapt.learning.job import Asked
 
 START_FILE = "start.safetensors"
-SHARE_OF_PASSES = 1 / 3
+SHARE_OF_PASSES = 1 / 2
 KEPT = np.float32(0.6)  # of the way from a new model to the one that was learned
 NAMED_CLASSES = 5  # in a message
 

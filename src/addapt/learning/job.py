@@ -23,7 +23,7 @@ class Asked(TypedDict, total=False):
     """What a user may say about learning; what is left out is as the method recommends.
 
     `method`: how to adapt, or its name.
-    `epochs`: passes over the images; a third of the method's where a domain is extended.
+    `epochs`: passes over the images; half of the method's where a domain is extended.
     `batch`: images a step.
     `micro_batch`: images in memory at once, whose gradients add up to the batch's. Unless given
     the whole batch, or, with a budget, as the method recommends, or fewer.
