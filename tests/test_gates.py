@@ -10,9 +10,12 @@ from addapt._errors import DomainError, OptionError, UnknownNameError
 from addapt.gates import (
     UNITS,
     GateReport,
+    Looks,
     gates_fields,
     gates_from,
+    looks_from,
     require_gates,
+    scaled_px,
     share_words,
     ungated_px,
 )
@@ -32,21 +35,28 @@ def test_what_cannot_be_asked() -> None:
             GateConfig(compute=compute)
     with pytest.raises(UnknownNameError, match="'block'.*'blocks'"):
         GateConfig("block")
+    with pytest.raises(OptionError, match="`lose` is about two looks, and these are static gates"):
+        GateConfig(lose=0.3)
+    for lose in (-0.1, 100, math.nan):
+        with pytest.raises(OptionError, match=f"`lose` is {lose}: give points of accuracy"):
+            GateConfig("resolution", dynamic=True, lose=lose)
 
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_a_file_says_what_was_asked(unit: str, dynamic: bool) -> None:
     config = GateConfig(unit, dynamic, 0.5)
-    fields = gates_fields(config, 224, GateReport(0.5, 0.9, None, ((0.25, 0.75), (1.0,))))
+    report = GateReport(0.5, 0.9, None, ((0.25, 0.75), (1.0,)))
+    looks = Looks(96, 0.9, 0.25) if config.looks_twice else None
+    fields = gates_fields(config, 224, report, looks)
     assert fields["report"]["open_shares"] == [[0.25, 0.75], [1.0]]
     info = dataclasses.replace(INFO, gates=fields)
     assert gates_from(info) == require_gates("cells", info) == config
+    assert looks_from(info) == looks
     assert ungated_px(info) == (224 if (unit, dynamic) == ("resolution", False) else info.image_px)
 
 
 def test_a_file_without_gates() -> None:
-    assert gates_fields(None, 224, None) == {}
     assert gates_from(INFO) is None
     assert ungated_px(INFO) == INFO.image_px
     with pytest.raises(OptionError, match="'cells' has no gates: learn it with `gates`"):
@@ -58,6 +68,11 @@ def test_a_file_whose_gates_leave_out_channels_says_how_to_learn_it_anew() -> No
     info = dataclasses.replace(INFO, gates=fields | {"unit": "channels"})
     with pytest.raises(DomainError, match=r"leave out channels, .* Learn the domain again, with "):
         gates_from(info)
+
+
+def test_sizes_of_a_share() -> None:
+    asked = [(224, 1.0), (224, 0.25), (224, 0.6), (96, 0.5), (40, 0.1), (16, 1)]
+    assert [scaled_px(*each) for each in asked] == [224, 112, 168, 64, 32, 16]
 
 
 def test_shares_that_round_alike_are_told_apart() -> None:

@@ -63,13 +63,16 @@ static = GateConfig("resolution")
 small = learner.learn("small", folder / "images", gates=static, **asked | {"image_px": 64})
 assert small.image_px < 64
 assert len(learner.predict(images[:1], "small", gates=False)) == 1
+two_looks = GateConfig("resolution", dynamic=True)
+learner.learn("two", folder / "images", gates=two_looks, **asked | {"image_px": 64})
+assert learner.evaluate("two", folder / "images", gates=True).gated
 
 budget = learner.learn(
     "budget", folder / "images", controls=Controls(budget_bytes=2_000_000_000), **asked
 )
 assert budget.micro_batch == 2
 findings = list(StoreCheck(learner.store).findings())
-assert len(findings) == 5 and not any(finding.is_wrong for finding in findings), findings
+assert len(findings) == 6 and not any(finding.is_wrong for finding in findings), findings
 assert "torch" not in sys.modules
 print("done")
 """

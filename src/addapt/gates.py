@@ -26,11 +26,14 @@ class GateConfig:
         dynamic: decide for each image; else the same is left out for the whole domain.
         compute: the share of the ungated multiply-adds that an image costs on average; by default
             0.4 for "resolution" and 0.6 for "blocks".
+        lose: of two looks, the points of accuracy that they may lose: so few images as that takes
+            are looked at again, and `compute` decides the size of the first look only.
     """
 
     unit: str = RESOLUTION
     dynamic: bool = False
     compute: float = cast(float, None)
+    lose: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -41,6 +44,15 @@ class GateConfig:
         if not 0 < self.compute <= 1:
             raise OptionError(
                 f"`compute` is {self.compute}: give a share above 0 and at most 1, such as 0.6."
+            )
+        if self.lose is not None and not self.looks_twice:
+            raise OptionError(
+                f"`lose` is about two looks, and these are {self.words}: leave it out, or give "
+                "`gate_unit=resolution` and `gate_kind=dynamic`."
+            )
+        if self.lose is not None and not 0 <= self.lose < 100:
+            raise OptionError(
+                f"`lose` is {self.lose}: give points of accuracy from 0 to below 100, such as 0.3."
             )
 
     @property
@@ -57,6 +69,26 @@ class GateConfig:
     def shrinks_images(self) -> bool:
         """Whether the domain is learned from smaller images, and the model has no gates."""
         return self.unit == RESOLUTION and not self.dynamic
+
+    @property
+    def looks_twice(self) -> bool:
+        """Whether the domain has two models: a look at small images, and one at them in full."""
+        return self.unit == RESOLUTION and self.dynamic
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Two looks at an image, as a domain's file tells of them.
+
+    Args:
+        first_px: side of the images of the first look.
+        threshold: where no class is so probable at the first look, the second answers.
+        second_share: of the images held out, how many that were.
+    """
+
+    first_px: int
+    threshold: float
+    second_share: float
 
 
 @dataclass(frozen=True)
@@ -81,14 +113,13 @@ class GateReport:
 
 
 def gates_fields(
-    config: GateConfig | None, full_px: int, report: GateReport | None
+    config: GateConfig, full_px: int, report: GateReport, looks: Looks | None = None
 ) -> dict[str, Any]:
-    """Return what a domain's file says about its gates; nothing without gates."""
-    if config is None or report is None:
-        return {}
+    """Return what the file of a domain with gates says about them."""
     shares = [list(row) for row in report.open_shares]
     said = dataclasses.asdict(report) | {"open_shares": shares}
-    return dataclasses.asdict(config) | {"full_px": full_px, "report": said}
+    of_looks = {} if looks is None else {"looks": dataclasses.asdict(looks)}
+    return dataclasses.asdict(config) | {"full_px": full_px, "report": said} | of_looks
 
 
 def gates_from(info: DomainInfo) -> GateConfig | None:
@@ -106,18 +137,54 @@ def gates_from(info: DomainInfo) -> GateConfig | None:
             f"domain again, with gates of {BLOCKS!r} or {RESOLUTION!r} or without gates, or use "
             "the version that wrote it (`addapt show` tells)."
         )
-    types = {"unit": str, "dynamic": bool, "compute": float}
+    types = {"unit": str, "dynamic": bool, "compute": float, "lose": float | None}
     full_px, report = info.gates.get("full_px"), info.gates.get("report")
     if (
         any(not isinstance(fields[name], kind) for name, kind in types.items())
         or not (type(full_px) is int and 1 <= full_px <= IMAGE_PX_LIMIT)
         or not (isinstance(report, dict) and isinstance(report.get("compute"), float))
     ):
+        raise _senseless(info)
+    config = GateConfig(**fields)  # type: ignore[arg-type]
+    if config.looks_twice and "looks" not in info.gates:
         raise DomainError(
-            f"Its gates are {str(info.gates)[:200]}, which makes no sense. Restore the file from a "
-            "copy or learn the domain again."
+            "Its two looks share one adaptor, which this version of addapt cannot do, as it loses "
+            "accuracy. Learn the domain again, with `restart=True`, or use the version that wrote "
+            "it (`addapt show` tells)."
         )
-    return GateConfig(**fields)  # type: ignore[arg-type]
+    return config
+
+
+def looks_from(info: DomainInfo) -> Looks | None:
+    """Return the two looks of a domain, as its file says; None if it has but one.
+
+    Raises:
+        AddaptError: as `gates_from`.
+    """
+    config = gates_from(info)
+    if config is None or not config.looks_twice:
+        return None
+    said = info.gates["looks"]
+    try:
+        looks = Looks(**said)
+        is_right = (
+            type(looks.first_px) is int
+            and SMALLEST_PX <= looks.first_px <= info.image_px
+            and type(looks.threshold) is type(looks.second_share) is float
+            and 0 <= looks.second_share <= 1
+        )
+    except TypeError:
+        is_right = False
+    if not is_right:
+        raise _senseless(info)
+    return looks
+
+
+def _senseless(info: DomainInfo) -> DomainError:
+    return DomainError(
+        f"Its gates are {str(info.gates)[:200]}, which makes no sense. Restore the file from a "
+        "copy or learn the domain again."
+    )
 
 
 def require_gates(domain: str, info: DomainInfo) -> GateConfig:

@@ -1,5 +1,6 @@
 """Gates on the command line: learned, used or not, measured, and what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,20 @@ def test_bench_gates(gated: tuple[Path, Path], tmp_path: Path) -> None:
     assert "ms an image" in said(*words)
 
 
+def test_two_looks_are_told_about(make_folder: MakeFolder, tmp_path: Path) -> None:
+    folder, place = make_folder(images=4), ("--store", tmp_path, "--threads", "1")
+    words = ("two", folder, *place, *QUICK[:2], "--image-px", "64", "--method", "head", "--gates")
+    told = said("learn", *words, "--lose", "0")
+    first = r"Gates of resolution, dynamic: \d+% of the multiply-adds: a look at 32 px, "
+    second = r"and for \d+% of the images another at 64"
+    assert re.search(first + second, " ".join(told.split()))
+    gates = run_json("show", "two", "--store", tmp_path)["gates"]
+    assert (gates["lose"], gates["looks"]["first_px"]) == (0.0, 32)
+    assert "Gates of resolution were used" in said("eval", "two", folder, *place, "--gates")
+    file = tmp_path / "two.onnx"
+    assert "it has dynamic gates of" in refused("export", "two", file, "--store", tmp_path)
+
+
 def test_two_looks_and_a_smaller_size_are_measured(make_folder: MakeFolder, tmp_path: Path) -> None:
     folder = make_folder(images=4)
     words = ("--store", tmp_path, *QUICK[:2], "--image-px", "96", "--threads", "1", "--gates")
@@ -82,6 +97,10 @@ def test_two_looks_and_a_smaller_size_are_measured(make_folder: MakeFolder, tmp_
         (("--gates", "--gate-unit", "bloks"), "Did you mean 'blocks'"),
         (("--gates", "--gate-kind", "statical"), "Did you mean 'static'"),
         (("--gates", "--gate-unit", "blocks", "--method", "head"), "'head' has no gates of"),
+        (("--lose", "0.3"), "--lose is about gates: give --gates, too"),
+        (("--gates", "--lose", "-1"), "--lose is -1.0: give points of accuracy"),
+        (("--gates", "--lose", "1", "--gate-unit", "blocks"), "--lose is about two looks"),
+        (("--gates", "--lose", "1", "--gate-kind", "static"), "--gate-kind dynamic"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -75,9 +75,11 @@ def test_learning_and_recognising(make_folder: MakeFolder, tmp_path: Path) -> No
     lines = [
         f"learn|colours|{folder}|{where}|{size}|--epochs|1",
         f"learn|small|{folder}|{where}|--image-px|64|--epochs|1|--method|head|--gates",
+        f"learn|two|{folder}|{where}|--image-px|64|--epochs|1|--method|head|--gates|--lose|1",
         f"learn|within|{folder}|{where}|{size}|--epochs|1|--method|head|--budget|2GB",
         f"predict|{folder / 'red' / '0.png'}|--domain|colours|{where}",
         f"eval|small|{folder}|{where}",
+        f"eval|two|{folder}|{where}|--gates",
         f"domains|{where}",
         f"check|--load|{where}",
         f"plan|--method|bias|{size}|--batch|2|--threads|1",

@@ -18,7 +18,7 @@ def test_every_engine_has_its_abilities() -> None:
 def test_pytorch_can_do_all_that_onnx_runtime_can() -> None:
     for name in ("methods", "backbones", "devices", "gates"):
         assert set(getattr(ONNX, name)) <= set(getattr(TORCH, name))
-    assert ONNX.gates == ("static gates of resolution",)
+    assert ONNX.gates == ("static gates of resolution", "dynamic gates of resolution")
     assert len(TORCH.gates) == 4
 
 

@@ -20,7 +20,7 @@ BACKBONE = "efficientnet_lite0"
         ({"method": DA3(grid=4), "gates": GateConfig("resolution")}, "onnx"),
         ({"method": "lora"}, "torch"),
         ({"method": LoRA()}, "torch"),
-        ({"gates": GateConfig("resolution", dynamic=True)}, "torch"),
+        ({"gates": GateConfig("resolution", dynamic=True)}, "onnx"),
         ({"gates": GateConfig("blocks")}, "torch"),
         ({"device": "cuda:1"}, "torch"),
         ({"asked": "torch"}, "torch"),
@@ -46,7 +46,8 @@ def test_the_first_that_can(wanted: dict[str, Any], chosen: str) -> None:
         (
             {"asked": "onnx", "gates": GateConfig("blocks")},
             OptionError,
-            "no static gates of blocks. It has: static gates of resolution. Or",
+            "no static gates of blocks. It has: static gates of resolution, dynamic gates of "
+            "resolution. Or",
         ),
         ({"asked": "onnx", "device": "cuda"}, OptionError, "no device 'cuda'. It has: cpu. Or"),
     ],

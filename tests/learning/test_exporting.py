@@ -15,7 +15,7 @@ import pytest
 from addapt._disk import write_atomically
 from addapt._errors import AddaptError, DomainError, OptionError, UnknownNameError
 from addapt.engines.base import Images, Probabilities
-from addapt.gates import BLOCKS, RESOLUTION, GateConfig, GateReport, gates_fields
+from addapt.gates import BLOCKS, RESOLUTION, GateConfig, GateReport, Looks, gates_fields
 from addapt.learning import Learner
 from addapt.learning.evaluation import softmax
 from addapt.methods import Method
@@ -83,7 +83,8 @@ def save(learner: Learner, **changes: Any) -> None:
 
 
 def gated(config: GateConfig) -> dict[str, Any]:
-    return gates_fields(config, 64, GateReport(0.4, 0.9, None, ()))
+    looks = Looks(32, 0.9, 0.2) if config.looks_twice else None
+    return gates_fields(config, 64, GateReport(0.4, 0.9, None, ()), looks)
 
 
 def test_what_the_file_says(
@@ -160,9 +161,10 @@ def test_domains_that_are_refused(learner: Learner, tmp_path: Path) -> None:
     save(learner, method="lora")
     with pytest.raises(OptionError, match="'x' cannot be exported.*'lora'.*methods can be: head"):
         learner.export("x", file)
-    save(learner, gates=gated(GateConfig(BLOCKS)))
-    with pytest.raises(OptionError, match="'x' cannot be exported.* static gates of blocks"):
-        learner.export("x", file)
+    for gates in (GateConfig(BLOCKS), GateConfig(RESOLUTION, dynamic=True)):
+        save(learner, gates=gated(gates))
+        with pytest.raises(OptionError, match=f"'x' cannot be exported, as it has {gates.words}"):
+            learner.export("x", file)
     with pytest.raises(OptionError, match="'fake' cannot export domains: give `engine=\"onnx\"`"):
         Learner(FakeEngine(), learner.store.folder).export("x", file)
     assert not file.exists()

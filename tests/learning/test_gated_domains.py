@@ -19,7 +19,7 @@ from addapt.learning import Controls, LearningStopped, gating
 from addapt.methods import Head
 from tests.conftest import MakeFolder
 from tests.engines.torch.gates.small_backbones import small_backbone
-from tests.fake_engine import FakeEngine
+from tests.fake_engine import FakeEngine, FakeModel
 from tests.forks import Fork
 
 QUICK: dict[str, Any] = {"epochs": 2, "batch": 8, "image_px": 64, "lr": 1e-2}
@@ -65,7 +65,7 @@ def test_learn_keep_and_use(learner: Learner, make_folder: MakeFolder, gates: Ga
         assert again.evaluate("colours", folder, gates=used).gated is used
     costs = []
     for used, px in ((True, info.image_px), (False, ungated_px(info))):
-        gating.switch(model, used)
+        model.use_gates(used)
         costs.append(model.multiply_adds(np.zeros((1, px, px, 3), np.uint8)))
     assert costs[0] < costs[1] or gates.dynamic  # that one image may need all
 
@@ -102,7 +102,9 @@ def test_gates_are_used_where_they_are_faster(
         monkeypatch.setattr(gating, "time_in_turns", lambda *_, without=without: (1.0, without))
         assert {p.gated for p in fake.predict(images, "colours")} == {used}
         assert fake.evaluate("colours", tmp_path / "colours").gated is used
-        assert fake.load("colours")[1].gates.active is used  # type: ignore[union-attr]
+        model = fake.load("colours")[1]
+        assert isinstance(model, FakeModel) and model.gates is not None
+        assert model.gates.active is used
 
 
 def test_timed_once_and_remembered(
@@ -210,6 +212,8 @@ def test_a_file_whose_gates_make_no_sense(fake: Learner) -> None:
         {"full_px": True},
         {"report": []},
         {"report": {"compute": None}},
+        {"lose": 0.3},
+        {"unit": "resolution", "looks": {}},
     ]
     for change in changes:
         wrong = dataclasses.replace(info, gates=info.gates | change)

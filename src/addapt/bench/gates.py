@@ -4,12 +4,12 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from addapt.engines.base import Model
+from addapt.engines.base import Recogniser
 from addapt.gates import require_gates, ungated_px
 from addapt.images import ImageSet, load_images, scan_classes
 from addapt.learning import Learner, OnProgress, Progress
 from addapt.learning.evaluation import EVALUATION_BATCH, evaluate
-from addapt.learning.gating import Batches, switch, time_in_turns
+from addapt.learning.gating import Batches, time_in_turns
 
 TIMED_IMAGES = 16  # one by one, and as one batch
 EXTREMES = 3
@@ -69,22 +69,20 @@ def bench_gates(
         DataError, DomainError, UnknownNameError: as `Learner.evaluate`.
     """
     info, model = learner.load(domain)
-    config, gates = require_gates(domain, info), model.gates
+    config = require_gates(domain, info)
     samples = scan_classes(folder, info.classes).samples
     gated, ungated = (
         load_images(samples, px, info.interpolation, value_range=info.value_range)[0]
         for px in (info.image_px, ungated_px(info))
     )
     scores, _ = evaluate(model, gated)
-    shares: tuple[tuple[float, ...], ...] = ()
     costs = _costs(model, gated, on_progress)
-    if gates is not None:
-        shares = gates.open_shares(Batches(gated, EVALUATION_BATCH))
-    switch(model, on=False)
+    shares = model.open_shares(Batches(gated, EVALUATION_BATCH))
+    model.use_gates(False)
     ungated_scores, _ = evaluate(model, ungated)
     whole = model.multiply_adds(ungated.batch([0]))
     times = (None,) * 4 if gates_only else time_gates(model, gated, ungated, rounds)
-    switch(model, on=True)
+    model.use_gates(True)
     ranked = sorted(range(len(costs)), key=costs.__getitem__)
     differ = bool(costs) and costs[ranked[0]] < costs[ranked[-1]]
     return GatesRow(
@@ -112,7 +110,7 @@ def _paths(images: ImageSet, places: list[int]) -> tuple[Path, ...]:
     return tuple(images.samples[place].path for place in places)
 
 
-def _costs(model: Model, images: ImageSet, on_progress: OnProgress) -> list[int]:
+def _costs(model: Recogniser, images: ImageSet, on_progress: OnProgress) -> list[int]:
     """Count the multiply-adds of each image by itself."""
     costs = []
     for place in range(len(images)):
@@ -123,7 +121,7 @@ def _costs(model: Model, images: ImageSet, on_progress: OnProgress) -> list[int]
 
 
 def time_gates(
-    model: Model, gated: ImageSet, ungated: ImageSet, rounds: int
+    model: Recogniser, gated: ImageSet, ungated: ImageSet, rounds: int
 ) -> tuple[float, float, float, float]:
     """Time images one by one and then as a batch of 16, with gates and without, in turns.
 

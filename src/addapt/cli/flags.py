@@ -9,8 +9,8 @@ from addapt.memory import format_bytes
 RENAMED = {"budget_bytes": "--budget", "cache_bytes": "--cache-mb", "save_every_s": "--save-every"}
 SAME = (
     "balance batch codes compute debug device engine epochs extend flip gate_kind gate_unit gates "
-    "image_px lr method methods micro_batch overwrite repair restart rounds seed store threads "
-    "val_fraction weights"
+    "image_px lose lr method methods micro_batch overwrite repair restart rounds seed store "
+    "threads val_fraction weights"
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in SAME.split()} | RENAMED
 PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")

@@ -106,6 +106,13 @@ def learn(
         str | None,
         typer.Option("--gate-kind", help="static: the same for all images; dynamic: for each."),
     ] = None,
+    lose: Annotated[
+        float | None,
+        typer.Option(
+            help="With gates, the points of accuracy that two looks at an image may lose; "
+            "instead of a share of the multiply-adds."
+        ),
+    ] = None,
     engine: options.Engine = None,
     device: options.Device = "cpu",
     save_every: Annotated[
@@ -127,7 +134,7 @@ def learn(
     with command(as_json=as_json, debug=debug), StopOnSignal() as stop:
         px = _parse_px(image_px)
         budget_bytes = options.parse_budget(budget)
-        asked = options.parse_gates(gates, compute, gate_unit, gate_kind)
+        asked = options.parse_gates(gates, compute, gate_unit, gate_kind, lose)
         from addapt.domains import Store
         from addapt.learning import Controls, Learner
         from addapt.learning.extending import find_start
@@ -141,7 +148,7 @@ def learn(
         ):
 
             def watch(progress: "Progress") -> None:
-                stop.gently = progress.phase == "learning"
+                stop.gently = progress.phase.startswith("learning")
                 show(progress)
 
             controls = Controls(
@@ -268,6 +275,9 @@ def _gates_line(report: "LearnReport") -> str:
     line = f"Gates of {report.gates['unit']}, {kind}: {said['compute']:.0%} of the multiply-adds"
     if said["ungated_accuracy"] is None:
         return f"{line}, at {report.image_px} px instead of {report.gates['full_px']}."
+    if looks := report.gates.get("looks"):
+        second = f"{looks['second_share']:.0%} of the images another at {report.image_px}"
+        line += f": a look at {looks['first_px']} px, and for {second}"
     line += f". Accuracy with all gates open {said['ungated_accuracy']:.1%}."
     if said["rescues"]:
         line += f" In training they collapsed {said['rescues']} times, and were set anew."

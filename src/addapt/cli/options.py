@@ -86,14 +86,20 @@ def parse_budget(text: str | None) -> int | None:
 
 
 def parse_gates(
-    wanted: bool, compute: float | None, unit: str | None, kind: str | None
+    wanted: bool,
+    compute: float | None,
+    unit: str | None,
+    kind: str | None,
+    lose: float | None,
 ) -> "GateConfig | None":
     """Return the gates that `--gates` and the options that belong to it ask for.
+
+    Only two looks can keep to a loss, so `--lose` means these.
 
     Raises:
         AddaptError: there are no such gates, or options of theirs stand without `--gates`.
     """
-    given = {"--compute": compute, "--gate-unit": unit, "--gate-kind": kind}
+    given = {"--compute": compute, "--gate-unit": unit, "--gate-kind": kind, "--lose": lose}
     alone = [option for option, value in given.items() if value is not None]
     if not wanted:
         if alone:
@@ -107,6 +113,7 @@ def parse_gates(
     usual = GateConfig() if unit is None else GateConfig(unit)
     return GateConfig(
         unit=usual.unit,
-        dynamic=usual.dynamic if kind is None else kinds[kind],
+        dynamic=lose is not None if kind is None else kinds[kind],
         compute=usual.compute if compute is None else compute,
+        lose=lose,
     )

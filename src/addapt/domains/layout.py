@@ -67,7 +67,8 @@ def leftovers(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield written, path
     for unfinished in _listed(folder / LEARNING_FOLDER):
         if may_be_name(unfinished.name) and unfinished.is_dir():
-            for path in _listed(unfinished):
+            within = _listed(unfinished)
+            for path in (*within, *(p for each in within if each.is_dir() for p in _listed(each))):
                 if _TEMPORARY.fullmatch(path.name) and path.is_file():
                     yield unfinished.name, path
 

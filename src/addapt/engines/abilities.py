@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from addapt.backbones import BACKBONES
-from addapt.gates import UNITS, GateConfig
+from addapt.gates import RESOLUTION, UNITS, GateConfig
 from addapt.methods import METHODS
 
 
@@ -52,7 +52,7 @@ ONNX = Abilities(
     methods=("bias", "da3", "head"),
     backbones=tuple(BACKBONES),
     devices=("cpu",),
-    gates=(GateConfig("resolution").words,),
+    gates=tuple(GateConfig(RESOLUTION, dynamic).words for dynamic in (False, True)),
 )
 # Methods of one's own and further devices are known once PyTorch is there.
 TORCH = Abilities(

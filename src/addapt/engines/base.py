@@ -73,10 +73,66 @@ class ModelGates(ABC):
         """Return which share of the images each gate closes and opens; see `GateReport`."""
 
 
-class Model(ABC):
+class Recogniser(ABC):
+    """What tells of images which class they are: a model, or several that take turns."""
+
+    @abstractmethod
+    def logits(self, images: Images) -> Logits:
+        """Compute (n, classes) of images (n, px, px, 3), all in memory at once."""
+
+    @abstractmethod
+    def multiply_adds(self, images: Images) -> int:
+        """Return the multiply-adds of recognising these images, with gates as they are."""
+
+    @abstractmethod
+    def use_gates(self, on: bool) -> None:
+        """Let gates decide, or keep all of them open; without any nothing changes."""
+
+    @abstractmethod
+    def open_shares(self, batches: Iterable[Images]) -> tuple[tuple[float, ...], ...]:
+        """Return which share of the images each gate closes and opens; see `GateReport`."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Return copies of all that belongs to the domain."""
+
+    @property
+    @abstractmethod
+    def trained(self) -> frozenset[str]:
+        """The names in `state` that learning changes by gradients."""
+
+    def write_onnx(
+        self, file: Path, image_px: int, description: str, texts: Mapping[str, str]
+    ) -> Callable[[Images], Probabilities]:
+        """Write one ONNX file that holds all; return what computes with that very file.
+
+        It maps `images`, bytes (n, image_px, image_px, 3) of RGB, to `probabilities` (n, classes).
+
+        Args:
+            file: which is not there yet.
+            image_px: side of the images.
+            description: of the model, in words.
+            texts: other things that the file says, by name.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        raise NotImplementedError("only models of engines that export have it")
+
+
+class Model(Recogniser):
     """A shared backbone with one domain's tensors: it learns and it recognises."""
 
     gates: ModelGates | None = None
+
+    def use_gates(self, on: bool) -> None:
+        """Switch those that are part of it."""
+        if self.gates is not None:
+            self.gates.active = on
+
+    def open_shares(self, batches: Iterable[Images]) -> tuple[tuple[float, ...], ...]:
+        """Ask those that are part of it."""
+        return () if self.gates is None else self.gates.open_shares(batches)
 
     @abstractmethod
     def prepare(self, settings: StepSettings) -> None:
@@ -100,21 +156,8 @@ class Model(ABC):
         """Let go of what steps need and can be made again."""
 
     @abstractmethod
-    def logits(self, images: Images) -> Logits:
-        """Compute (n, classes) of images (n, px, px, 3), all in memory at once."""
-
-    @abstractmethod
-    def state(self) -> State:
-        """Return copies of all that belongs to the domain."""
-
-    @abstractmethod
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` gave."""
-
-    @property
-    @abstractmethod
-    def trained(self) -> frozenset[str]:
-        """The names in `state` that learning changes by gradients."""
 
     @abstractmethod
     def optimiser_state(self) -> State:
@@ -130,28 +173,6 @@ class Model(ABC):
     @abstractmethod
     def stored(self, state: Mapping[str, npt.NDArray[Any]]) -> State:
         """Return a state as the domain's file keeps it, which may be smaller."""
-
-    @abstractmethod
-    def multiply_adds(self, images: Images) -> int:
-        """Return the multiply-adds of recognising these images, with gates as they are."""
-
-    def write_onnx(
-        self, file: Path, image_px: int, description: str, texts: Mapping[str, str]
-    ) -> Callable[[Images], Probabilities]:
-        """Write one ONNX file that holds all; return what computes with that very file.
-
-        It maps `images`, bytes (n, image_px, image_px, 3) of RGB, to `probabilities` (n, classes).
-
-        Args:
-            file: which is not there yet.
-            image_px: side of the images.
-            description: of the model, in words.
-            texts: other things that the file says, by name.
-
-        Raises:
-            OSError: the disk refused.
-        """
-        raise NotImplementedError("only models of engines that export have it")
 
 
 class Engine(ABC):

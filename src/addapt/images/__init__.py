@@ -7,7 +7,7 @@ from addapt.images.decode_many import decoding_bytes, usable_threads
 from addapt.images.deep_greys import ValueRange
 from addapt.images.folder import ImageFolder, images_in, scan_classes, scan_folder
 from addapt.images.given import Given, decode_given, in_groups
-from addapt.images.image_set import ImageSet, auto_image_px, load_images
+from addapt.images.image_set import ImageSet, auto_image_px, load_images, resize_images
 from addapt.images.kept import ScratchFile
 from addapt.images.likeness import near_copies
 from addapt.images.one_pass import OnePass
@@ -40,6 +40,7 @@ __all__ = [
     "load_images",
     "near_copies",
     "read_image",
+    "resize_images",
     "scan_classes",
     "scan_folder",
     "split_validation",

@@ -48,7 +48,7 @@ class ImageSet:
     ) -> None:
         self.indices = indices
         self.labels: npt.NDArray[np.int64] = samples.labels[indices]
-        self.px = kept.px
+        self.px = kept.px  # of the images that it gives
         self._samples, self._origins = samples, origins
         self._interpolation, self._value_range = interpolation, value_range
         self._kept = kept
@@ -83,7 +83,7 @@ class ImageSet:
     def select(self, places: Indices) -> "ImageSet":
         """Give a set of some of the images; what keeps them is shared."""
         indices = self.indices[np.asarray(places, np.int64)]
-        return ImageSet(
+        selected = ImageSet(
             self._samples,
             self._origins,
             self._interpolation,
@@ -91,6 +91,14 @@ class ImageSet:
             indices,
             self._value_range,
         )
+        selected.px = self.px
+        return selected
+
+    def resized(self, px: int) -> "ImageSet":
+        """Give the same set with images of another size; what keeps them is shared."""
+        other = self.select(range(len(self)))
+        other.px = px
+        return other
 
     def batch(self, places: Indices, threads: int | None = None) -> Pixels:
         """Give the images at `places` in the set, in that order: (n, px, px, 3).
@@ -108,7 +116,8 @@ class ImageSet:
             raise IndexError(f"indices {wanted.tolist()}, but there are {len(self)} images")
         numbers = self.indices[wanted].tolist()
         checksums = self._origins["crc32"][numbers].tolist()
-        images = np.empty((len(numbers), self.px, self.px, 3), dtype=np.uint8)
+        px = self._kept.px
+        images = np.empty((len(numbers), px, px, 3), dtype=np.uint8)
         anew = [
             place
             for place, (number, checksum) in enumerate(zip(numbers, checksums, strict=True))
@@ -116,7 +125,7 @@ class ImageSet:
         ]
         paths = [self._samples[numbers[place]].path for place in anew]
         resampling = RESAMPLING[self._interpolation]
-        decoded = decode_in_order(paths, self.px, resampling, threads, self._value_range)
+        decoded = decode_in_order(paths, px, resampling, threads, self._value_range)
         for place, path, image in zip(anew, paths, decoded, strict=True):
             if isinstance(image, DataError):
                 raise DataError(f"{image} It was there before: {_PUT_BACK}") from image
@@ -124,7 +133,17 @@ class ImageSet:
             if origin.crc32 != checksums[place]:
                 raise DataError(f"The image {path} has changed since it was read: {_PUT_BACK}")
             images[place] = pixels
+        return resize_images(images, self.px, self._interpolation)
+
+
+def resize_images(images: Pixels, px: int, interpolation: str) -> Pixels:
+    """Resize images (n, side, side, 3) to squares of px x px, with antialiasing."""
+    if images.shape[1] == px:
         return images
+    resampling, resized = RESAMPLING[interpolation], np.empty((len(images), px, px, 3), np.uint8)
+    for place, image in enumerate(images):
+        resized[place] = np.asarray(Image.fromarray(image).resize((px, px), resampling))
+    return resized
 
 
 def load_images(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from addapt._errors import DataError
 from addapt.domains import DomainInfo
-from addapt.engines.base import Engine, Model
+from addapt.engines.base import Engine, Recogniser
 from addapt.gates import ungated_px
 from addapt.images import (
     Given,
@@ -26,11 +26,11 @@ from addapt.images.image_set import OnImage
 from addapt.learning.controls import Controls
 from addapt.learning.copies import count_repeats
 from addapt.learning.evaluation import EVALUATION_BATCH, softmax
-from addapt.learning.gating import decide, switch
+from addapt.learning.gating import decide
 from addapt.learning.image_scores import ImageScores
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
 
-Loaded = tuple[Engine, DomainInfo, Model]
+Loaded = tuple[Engine, DomainInfo, Recogniser]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Answering:
 
     domain: str
     info: DomainInfo
-    model: Model
+    model: Recogniser
     gated: bool
     threads: int
 
@@ -85,7 +85,7 @@ class Answering:
                     names.append(image if isinstance(image, Path) else number)
             first += len(images)
             if pixels:
-                switch(self.model, self.gated)  # others may have used it since the last group
+                self.model.use_gates(self.gated)  # others may have used it since the last group
                 probabilities = softmax(self.model.logits(np.stack(pixels)))
                 yield from self._ranked(names, probabilities, top)
 
@@ -147,7 +147,7 @@ class Answering:
         )
 
 
-def _scores_of(model: Model, reading: OnePass, classes: Sequence[str]) -> ImageScores:
+def _scores_of(model: Recogniser, reading: OnePass, classes: Sequence[str]) -> ImageScores:
     predicted = np.full(len(reading.samples), -1, np.int32)
     probability = np.zeros(len(reading.samples), np.float32)
     for numbers, images in reading:

@@ -14,7 +14,6 @@ from addapt._errors import OptionError
 from addapt.domains import SCHEMA, DomainInfo
 from addapt.domains.info import EXTENDED, HELD_OUT
 from addapt.engines.base import Engine
-from addapt.gates import GateReport, gates_fields
 from addapt.learning.balance import imbalance_warning
 from addapt.learning.held_out import held_out_before, held_out_text
 from addapt.learning.job import Job
@@ -31,11 +30,12 @@ def describe(
     lesson: Lesson,
     epochs: int,
     best: EpochRecord,
-    gate_report: GateReport | None = None,
+    gates: dict[str, Any],
 ) -> DomainInfo:
     """Return the description of a domain that has just been learned in so many epochs.
 
-    Its accuracy is that of the best one; with gates, of what they made of it.
+    Its accuracy is that of the best one; with gates, of which the file says `gates`, of what they
+    made of it.
     """
     backbone = engine.backbone
     return DomainInfo(
@@ -57,7 +57,7 @@ def describe(
         value_range=lesson.value_range,
         epochs=epochs,
         options={"weights": backbone.weights, **job.options, **_for_the_next(lesson)},
-        gates=gates_fields(job.gates, lesson.full_px, gate_report),
+        gates=gates,
         versions={
             "addapt": version("addapt"),
             **engine.versions,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from addapt.engines.base import Labels, Logits, Model
+from addapt.engines.base import Labels, Logits, Recogniser
 from addapt.images import ImageSet
 from addapt.learning.scores import Scores
 
@@ -13,7 +13,7 @@ EVALUATION_BATCH = 8  # whole maps of all blocks, though for a moment only
 
 
 def logits_of(
-    model: Model,
+    model: Recogniser,
     images: ImageSet,
     batch: int = EVALUATION_BATCH,
     before_batch: Callable[[], None] = lambda: None,
@@ -30,7 +30,7 @@ def logits_of(
 
 
 def evaluate(
-    model: Model,
+    model: Recogniser,
     images: ImageSet,
     batch: int = EVALUATION_BATCH,
     before_batch: Callable[[], None] = lambda: None,

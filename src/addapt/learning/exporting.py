@@ -12,7 +12,7 @@ from addapt._disk import disk_reason, move_atomically
 from addapt._errors import DomainError, OptionError
 from addapt._text import printable
 from addapt.domains import DomainInfo
-from addapt.engines.base import Engine, Images, Model, Probabilities
+from addapt.engines.base import Engine, Images, Probabilities, Recogniser
 from addapt.gates import gates_from
 from addapt.images import ValueRange
 from addapt.learning.description import date
@@ -72,7 +72,7 @@ def check_exportable(engine: Engine, domain: str, info: DomainInfo) -> None:
 
 
 def export_domain(
-    domain: str, info: DomainInfo, model: Model, path: Path, *, overwrite: bool
+    domain: str, info: DomainInfo, model: Recogniser, path: Path, *, overwrite: bool
 ) -> ExportReport:
     """Write a domain's ONNX file, see `Learner.export`, after the checks above.
 
@@ -114,7 +114,7 @@ def _unwritten(path: Path, error: OSError) -> str:
 
 
 def _largest_difference(
-    compute: Callable[[Images], Probabilities], model: Model, image_px: int
+    compute: Callable[[Images], Probabilities], model: Recogniser, image_px: int
 ) -> float:
     """Compare the probabilities of some random images, together and one alone."""
     shape = (COMPARED_IMAGES, image_px, image_px, 3)

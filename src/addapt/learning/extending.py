@@ -23,7 +23,7 @@ from addapt.images import ImageFolder
 from addapt.learning.balance import HEAD_BIAS
 from addapt.learning.checkpoint import is_unfinished
 from addapt.learning.held_out import held_out_before
-from addapt.learning.loading import asked_by, read_model
+from addapt.learning.loading import asked_by, read_models
 from addapt.methods import Method, build_method
 
 if TYPE_CHECKING:
@@ -137,8 +137,10 @@ class Start:
             "Give the folder a val of other images.",
         )
 
-    def state(self, engine: Engine, model: Model) -> State:
+    def state(self, engine: Engine, model: Model, look: int = 0) -> State:
         """Return the state in which `model`, new and of as many classes as are there now, starts.
+
+        Of a domain with two looks, 0 is that in full, 1 the first one.
 
         It lies between what was learned and the new model: who starts from what fits old images
         perfectly never learns from new ones as well as who starts anew.
@@ -151,7 +153,7 @@ class Start:
                 number of classes.
         """
         with open_domain(self.path) as file:
-            learned = read_model(file, engine).state()
+            learned = read_models(file, engine)[look].state()
         new = model.state()
         state = grown(learned, new, len(self.info.classes))
         for name in model.trained:

@@ -9,7 +9,7 @@ import numpy as np
 from addapt._cache import recall, remember, this_machine
 from addapt._errors import DataError, OptionError
 from addapt.domains import DomainInfo
-from addapt.engines.base import Engine, Images, Model
+from addapt.engines.base import Engine, Images, Model, Recogniser
 from addapt.gates import (
     SMALLEST_PX,
     STEP_PX,
@@ -23,6 +23,7 @@ from addapt.gates import (
 from addapt.images import Given, ImageSet, decode_given
 from addapt.learning.evaluation import evaluate
 from addapt.learning.scores import Scores
+from addapt.learning.two_looks import TwoLooks
 
 MEASURED_IMAGES = 64
 TIMED_IMAGES = 4
@@ -95,7 +96,7 @@ def finish_gates(
 
 
 def time_in_turns(
-    model: Model, gated: Images, ungated: Images, rounds: int = ROUNDS
+    model: Recogniser, gated: Images, ungated: Images, rounds: int = ROUNDS
 ) -> tuple[float, float]:
     """Return the median seconds of a batch with gates and without, which take turns.
 
@@ -104,26 +105,20 @@ def time_in_turns(
     seconds: tuple[list[float], list[float]] = [], []
     for round_ in range(rounds + 1):
         for on, images, kept in zip((True, False), (gated, ungated), seconds, strict=True):
-            switch(model, on)
+            model.use_gates(on)
             started = time.perf_counter()
             model.logits(images)
             if round_:  # the first makes what is kept
                 kept.append(time.perf_counter() - started)
-    switch(model, on=True)
+    model.use_gates(True)
     return statistics.median(seconds[0]), statistics.median(seconds[1])
-
-
-def switch(model: Model, on: bool) -> None:
-    """Let gates decide, or keep all of them open; does nothing where they are no part of it."""
-    if model.gates is not None:
-        model.gates.active = on
 
 
 def decide(
     engine: Engine,
     domain: str,
     info: DomainInfo,
-    model: Model,
+    model: Recogniser,
     images: Sequence[Given],
     wanted: bool | None,
 ) -> bool:
@@ -157,17 +152,21 @@ def decide(
                 remember("gates", question, answer)
         speed_up = answer.get("speed_up")
         on = not isinstance(speed_up, float) or speed_up > 1
-    switch(model, on)
+    model.use_gates(on)
     return on
 
 
 def _speed_up(
-    info: DomainInfo, model: Model, images: Sequence[Given], threads: int
+    info: DomainInfo, model: Recogniser, images: Sequence[Given], threads: int
 ) -> float | None:
     """Time some images, one by one; return how many times faster they are with gates.
 
-    None where no image can be read, which is told about later.
+    Of two looks each is timed by itself: how often there is a second is known better from the
+    images held out than from so few. None where no image can be read, which is told about later.
     """
+    again = 0.0
+    if isinstance(model, TwoLooks):
+        model, again = model.once(), model.looks.second_share
     few = images[:TIMED_IMAGES]
     gated, ungated = (
         decode_given(few, px, info.interpolation, threads=threads, value_range=info.value_range)
@@ -180,4 +179,5 @@ def _speed_up(
     ]
     if not times:
         return None
-    return sum(without for _, without in times) / sum(with_gates for with_gates, _ in times)
+    gated_s, ungated_s = map(sum, zip(*times, strict=True))
+    return ungated_s / (gated_s + again * ungated_s)

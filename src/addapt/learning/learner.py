@@ -14,7 +14,7 @@ from addapt._paths import expanded
 from addapt.domains import DomainInfo, Store, temporary_prefix, writing
 from addapt.domains.info import EXTENDED
 from addapt.engines import Engines
-from addapt.engines.base import Engine, Model
+from addapt.engines.base import Engine, Recogniser
 from addapt.images import Given, ScratchFile
 from addapt.learning.answering import evaluate_folder, recognise_each
 from addapt.learning.budget import allot
@@ -178,7 +178,7 @@ class Learner:
             left_alone=found.contents.left_alone,
         )
 
-    def load(self, domain: str) -> tuple[DomainInfo, Model]:
+    def load(self, domain: str) -> tuple[DomainInfo, Recogniser]:
         """Return what is known about a domain, and its model; those used last are kept.
 
         Raises:
@@ -189,7 +189,7 @@ class Learner:
         _, info, model = self._load(domain)
         return info, model
 
-    def _load(self, domain: str) -> tuple[Engine, DomainInfo, Model]:
+    def _load(self, domain: str) -> tuple[Engine, DomainInfo, Recogniser]:
         with self.store.open(domain) as file:
             engine = self._engines.able(*asked_by(file.info, file.path))
         if engine.name not in self._loaders:

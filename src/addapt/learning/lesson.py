@@ -28,6 +28,7 @@ from addapt.learning.copies import sort_out_copies, warn_of_near_copies
 from addapt.learning.extending import Start
 from addapt.learning.gating import static_px
 from addapt.learning.held_out import Checksums, held_out_before, hold_out_again
+from addapt.learning.two_looks import first_look_px
 
 MIN_IMAGE_PX = 32
 MAX_IMAGE_PX = IMAGE_PX_LIMIT
@@ -115,6 +116,8 @@ def find_images(
     if gates is not None and gates.shrinks_images:
         # Another engine may count otherwise.
         smaller_px = start.info.image_px if start else static_px(engine, full_px, gates.compute)
+    if gates is not None and gates.looks_twice:
+        first_look_px(engine, full_px, gates)  # refuses what cannot be
     return FoundImages(contents, smaller_px, full_px, val_fraction, start)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from addapt._errors import AddaptError, DomainError
 from addapt.domains import DomainFile, DomainInfo, Store, TensorPlace, check_backbone
-from addapt.engines.base import Engine, Form, Model
-from addapt.gates import GateConfig, gates_from
+from addapt.engines.base import Engine, Form, Model, Recogniser
+from addapt.gates import GateConfig, gates_from, looks_from
+from addapt.learning.two_looks import TwoLooks, forms_of, models_of
 from addapt.methods import Method, build_method
 
 KEPT_MODELS = 8
@@ -31,9 +32,9 @@ class DomainLoader:
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine, self._store = engine, store
-        self._kept: OrderedDict[str, tuple[Stamp, DomainInfo, Model]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Stamp, DomainInfo, Recogniser]] = OrderedDict()
 
-    def load(self, name: str) -> tuple[DomainInfo, Model]:
+    def load(self, name: str) -> tuple[DomainInfo, Recogniser]:
         """Return what is known about a domain, and its model, ready to recognise.
 
         Raises:
@@ -64,14 +65,27 @@ def asked_by(info: DomainInfo, path: Path) -> tuple[str, GateConfig | None]:
         raise _unusable(path, error) from error
 
 
-def read_model(file: DomainFile, engine: Engine) -> Model:
-    """Make the model of an open file, whatever weights it was learned on.
+def read_model(file: DomainFile, engine: Engine) -> Recogniser:
+    """Make what recognises by an open file, whatever weights it was learned on.
 
     Raises:
         DomainError: it is damaged, or not what its method keeps.
     """
+    models, looks = read_models(file, engine), looks_from(file.info)
+    if looks is None:
+        return models[0]
+    full, first = models
+    return TwoLooks(full, first, looks, file.info.interpolation)
+
+
+def read_models(file: DomainFile, engine: Engine) -> tuple[Model, ...]:
+    """Make the model of an open file, or both where there are two looks, that in full first.
+
+    Raises:
+        DomainError: as `read_model`.
+    """
     method, gates = _check_forms(file, engine)
-    return engine.load_model(method, len(file.info.classes), file.read(), gates)
+    return models_of(engine, method, len(file.info.classes), gates, file.read())
 
 
 def _check_forms(file: DomainFile, engine: Engine) -> tuple[Method, GateConfig | None]:
@@ -90,8 +104,9 @@ def _check_forms(file: DomainFile, engine: Engine) -> tuple[Method, GateConfig |
                     "Restore the file from a copy or learn the domain again."
                 )
         method, gates = build_method(info.method, info.hyperparameters), gates_from(info)
+        looks_from(info)
         engine.require(method, gates)
-        declared = engine.forms(method, len(info.classes), gates)
+        declared = forms_of(engine, method, len(info.classes), gates)
         if problem := _difference(declared, file.tensors):
             raise DomainError(
                 f"{problem}: it was written by another version or changed since. Learn the domain "

@@ -1,16 +1,15 @@
 """One run of learning: from a prepared lesson to a domain in the store, resumable in between."""
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
-
-import numpy.typing as npt
 
 from addapt._disk import write_atomically
 from addapt._errors import DomainError, TrainingError
 from addapt.domains import Store
-from addapt.engines.base import Engine, Model
+from addapt.engines.base import Engine, Model, State
+from addapt.gates import GateConfig, gates_fields
 from addapt.learning.balance import lifted
 from addapt.learning.checkpoint import (
     history_lines,
@@ -18,14 +17,43 @@ from addapt.learning.checkpoint import (
     remove_run,
     require_space_for_run,
 )
-from addapt.learning.controls import Controls, LearningStopped, MemoryWatch
+from addapt.learning.controls import Controls, LearningStopped, MemoryWatch, Progress
 from addapt.learning.description import describe
 from addapt.learning.gating import finish_gates, measuring_batches
 from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
 from addapt.learning.loop import train
 from addapt.learning.saving import StateSaver
-from addapt.learning.state import TrainingState, score_fields
+from addapt.learning.state import EpochRecord, TrainingState, score_fields
+from addapt.learning.two_looks import first_look_px, join_looks, models_of, settle_looks
+
+FIRST_LOOK_FOLDER = "first-look"  # below that of the run
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What one model is trained for, and where its state lies.
+
+    Most domains have one model. Of two looks, number 0 is that in full, 1 the first.
+    """
+
+    folder: Path
+    job: Job
+    lesson: Lesson
+    number: int = 0
+
+    def named(self, event: Progress) -> Progress:
+        """Say of which look the progress is."""
+        return replace(event, phase=f"{event.phase} the first look") if self.number else event
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a domain's file will hold, and what it will say of the best epoch and of the gates."""
+
+    stored: State
+    best: EpochRecord
+    gates: dict[str, Any]
 
 
 class Run:
@@ -61,64 +89,135 @@ class Run:
                 refused. The last good state stays on the disk.
             DomainError: the domain could not be written.
         """
-        job, lesson = self.job, self.lesson
+        if restart:
+            remove_run(self._folder)
+        watch = MemoryWatch(controls.budget_bytes)
+        training = _Training(self._folder, self.job, self.lesson)
+        model, state, saver = self._train(training, controls, watch)
+        gates = self.job.gates
+        if gates is None or not gates.looks_twice:
+            self._save(self._outcome(model, state), state, saver, state)
+            return state
+        saver.save(state)  # who is stopped from here on goes on with the first look
+        full = model.stored(self._lifted(state))
+        del model  # makes room
+        training = self._first_look(gates)
+        model, first_state, saver = self._train(training, controls, watch)
+        stored = join_looks(full, model.stored(self._lifted(first_state)))
+        del model
+        outcome = self._outcome_of_looks(gates, training.job.image_px, stored, state)
+        self._save(outcome, state, saver, first_state)
+        return state
+
+    def _train(
+        self, training: _Training, controls: Controls, watch: MemoryWatch
+    ) -> tuple[Model, TrainingState, StateSaver]:
+        """Train one model, going on with its state if there is one."""
+        job, lesson = training.job, training.lesson
         model = self.engine.new_model(
             job.method, len(lesson.classes), seed=job.seed, gates=job.gates
         )
         model.prepare(job.settings)
         fingerprint = job.fingerprint(self.engine, lesson)
-        if restart:
-            remove_run(self._folder)
         unfinished = load_run(
-            self._folder, fingerprint, model, job.steps_per_epoch(len(lesson.train))
+            training.folder, fingerprint, model, job.steps_per_epoch(len(lesson.train))
         )
         state = unfinished or TrainingState()
-        saver = StateSaver(self._folder, fingerprint, controls.save_every_s)
+        saver = StateSaver(training.folder, fingerprint, controls.save_every_s)
         # A full or read-only disk should be known before the work, not after it.
-        require_space_for_run(self._folder, model)
-        start = self.lesson.start
+        require_space_for_run(training.folder, model)
+        start = lesson.start
         if start is not None and not state.domain:  # nothing was learned yet
-            model.load_state(start.state(self.engine, model))
+            model.load_state(start.state(self.engine, model, training.number))
         if model.gates is not None and not state.domain:
             model.gates.measure(measuring_batches(lesson.train, self.evaluation_batch))
         if unfinished is None:
             if start is not None:
                 start.keep(self._folder)
             saver.save(state)
-        watch = MemoryWatch(controls.budget_bytes)
-        watched = replace(controls, should_stop=lambda: controls.should_stop() or watch.exceeds())
+        watched = replace(
+            controls,
+            on_progress=lambda event: controls.on_progress(training.named(event)),
+            should_stop=lambda: controls.should_stop() or watch.exceeds(),
+        )
         if not train(model, job, lesson, state, saver, watched, self.evaluation_batch):
             saver.save(state)
             if watch.exceeded_bytes is not None:
                 raise watch.error(self.name)
-            raise self._stopped(state)
-        self._finish(model, state, saver)
-        return state
+            raise self._stopped(training, state)
+        return model, state, saver
 
-    def _finish(self, model: Model, state: TrainingState, saver: StateSaver) -> None:
-        tensors: Mapping[str, npt.NDArray[Any]] = lifted(state.best, self.job.lift(self.lesson))
-        best, gate_report = state.best_record, None
-        if self.job.gates is not None:
-            model.load_state(tensors)
-            sizes = self.job.image_px, self.job.full_px
-            gate_report, scores = finish_gates(model, self.lesson.val, sizes, self.evaluation_batch)
-            best = replace(best, **score_fields(scores))
-            tensors = model.state()
-        info = describe(self.engine, self.job, self.lesson, len(state.history), best, gate_report)
+    def _first_look(self, gates: GateConfig) -> _Training:
+        """Return how the same images are learned at the size of the first look."""
+        job, lesson = self.job, self.lesson
+        px = first_look_px(self.engine, job.image_px, gates)
+        # As many as take about the same memory.
+        few = min(job.batch, job.micro_batch * job.image_px**2 // px**2)
+        return _Training(
+            self._folder / FIRST_LOOK_FOLDER,
+            replace(job, image_px=px, micro_batch=few),
+            replace(
+                lesson,
+                train=lesson.train.resized(px),
+                val=lesson.val.resized(px),
+                image_px=px,
+            ),
+            number=1,
+        )
+
+    def _lifted(self, state: TrainingState) -> State:
+        return lifted(state.best, self.job.lift(self.lesson))
+
+    def _outcome(self, model: Model, state: TrainingState) -> _Outcome:
+        """Settle the gates of a trained model, if it has any."""
+        job, tensors = self.job, self._lifted(state)
+        if job.gates is None:
+            return _Outcome(model.stored(tensors), state.best_record, {})
+        model.load_state(tensors)
+        sizes = job.image_px, job.full_px
+        report, scores = finish_gates(model, self.lesson.val, sizes, self.evaluation_batch)
+        return _Outcome(
+            model.stored(model.state()),
+            replace(state.best_record, **score_fields(scores)),
+            gates_fields(job.gates, job.full_px, report),
+        )
+
+    def _outcome_of_looks(
+        self, gates: GateConfig, first_px: int, stored: State, state: TrainingState
+    ) -> _Outcome:
+        """Settle which images of a domain with two looks get the second."""
+        job, classes = self.job, len(self.lesson.classes)
+        full, first = models_of(self.engine, job.method, classes, gates, stored)
+        looks, report, scores = settle_looks(
+            full, first, first_px, gates, self.lesson.val, self.evaluation_batch
+        )
+        return _Outcome(
+            stored,
+            replace(state.best_record, **score_fields(scores)),
+            gates_fields(gates, job.full_px, report, looks),
+        )
+
+    def _save(
+        self, outcome: _Outcome, state: TrainingState, saver: StateSaver, last: TrainingState
+    ) -> None:
+        """Save the domain; `last` is the state that `saver` keeps if that cannot be."""
+        epochs = len(state.history)
+        info = describe(self.engine, self.job, self.lesson, epochs, outcome.best, outcome.gates)
         try:
-            self.store.save(self.name, info, model.stored(tensors))
+            self.store.save(self.name, info, outcome.stored)
         except DomainError:
             with contextlib.suppress(TrainingError):  # the first error is the one to report
-                saver.save(state)
+                saver.save(last)
             raise
         with contextlib.suppress(OSError):  # the domain is saved; its history is a courtesy
             write_atomically(self.store.history_path(self.name), history_lines(state))
         with contextlib.suppress(TrainingError):  # in nobody's way
             remove_run(self._folder)
 
-    def _stopped(self, state: TrainingState) -> LearningStopped:
+    def _stopped(self, training: _Training, state: TrainingState) -> LearningStopped:
+        look = " of its first look" if training.number else ""
         return LearningStopped(
             f"Learning {self.name!r} stopped after {len(state.history)} of {self.job.epochs} "
-            f"epochs (best accuracy {state.best_accuracy:.1%}). What was learned is kept: do the "
-            "same again to go on (without `restart=True`, which begins anew)."
+            f"epochs{look} (best accuracy {state.best_accuracy:.1%}). What was learned is kept: do "
+            "the same again to go on (without `restart=True`, which begins anew)."
         )

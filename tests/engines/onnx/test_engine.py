@@ -21,6 +21,7 @@ from addapt.engines.torch.engine import TorchEngine
 from addapt.gates import BLOCKS, RESOLUTION, GateConfig
 from addapt.learning import Learner
 from addapt.learning.loading import DomainLoader
+from addapt.learning.two_looks import ALWAYS, TwoLooks
 from addapt.methods import DA3, Bias, Head, LoRA, Method, build_method
 from tests.conftest import MakeFolder
 from tests.damage import Original, Parts
@@ -223,7 +224,6 @@ def test_a_file_that_lies_about_its_hyperparameters(
     ("method", "gates", "message"),
     [
         (LoRA(), None, "'onnx' has no method 'lora'. It has: bias, da3, head"),
-        (Head(), GateConfig(RESOLUTION, dynamic=True), "has no dynamic gates of resolution"),
         (DA3(), GateConfig(BLOCKS), "has no static gates of blocks. It has: static gates of res"),
     ],
 )
@@ -282,6 +282,28 @@ def test_a_small_static_gate(engine: OnnxEngine, make_folder: MakeFolder, tmp_pa
     assert report.image_px == 32
     compute = report.gates["report"]["compute"]
     assert compute == engine.multiply_adds(32) / engine.multiply_adds(64) <= 0.4
+
+
+def test_two_looks_all_open_are_the_ungated_domain(
+    engine: OnnxEngine, make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    folder, learner = make_folder(images=3), Learner(engine, tmp_path / "s")
+    asked: Any = {"method": LATE, "epochs": 1, "batch": 8, "image_px": 64}
+    gates = GateConfig(RESOLUTION, dynamic=True)
+    report = learner.learn("two", folder, gates=gates, **asked)
+    learner.learn("one", folder, **asked)
+    two, one = (learner.store.read(name)[1] for name in ("two", "one"))
+    assert len(two) == 2 * len(one)
+    assert all(np.array_equal(two[name], values) for name, values in one.items())
+    images = sorted((folder / "red").iterdir())
+    expected = [p.top for p in learner.predict(images, "one")]
+    assert [p.top for p in learner.predict(images, "two", gates=False)] == expected
+    _, looks = learner.load("two")
+    assert isinstance(looks, TwoLooks)
+    always = TwoLooks(looks.full, looks.first, replace(looks.looks, threshold=ALWAYS), "bicubic")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    assert np.array_equal(always.logits(pixels), looks.full.logits(pixels))
+    assert report.gates["looks"]["first_px"] == 32
 
 
 def test_the_same_seed_makes_the_same_model(engine: OnnxEngine) -> None:

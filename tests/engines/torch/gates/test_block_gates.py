@@ -328,9 +328,8 @@ def test_settling_ends_where_the_share_cannot_be_reached(dynamic: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["measure", "refit", "settle", "open_shares"])
-@pytest.mark.parametrize("unit", ["blocks", "resolution"])
-def test_batches_that_can_be_gone_through_once_are_refused(name: str, unit: str) -> None:
-    model = attach(small_backbone(), METHOD, 3, GateConfig(unit, True, 0.8))
+def test_batches_that_can_be_gone_through_once_are_refused(name: str) -> None:
+    model = attach(small_backbone(), METHOD, 3, GateConfig("blocks", True, 0.8))
     use = getattr(gates_of(model), name)
     with pytest.raises(OptionError, match="only once.*give a list"):
         use(noise_images(2)[None] for _ in range(2))

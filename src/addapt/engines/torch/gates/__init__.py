@@ -3,12 +3,10 @@
 from addapt.engines.torch.gates.block_gates import BlockGates, GatedBlock
 from addapt.engines.torch.gates.model_gates import ModelGates
 from addapt.engines.torch.gates.multiply_adds import count_multiply_adds
-from addapt.engines.torch.gates.resolution import TwoLooks
 
 __all__ = [
     "BlockGates",
     "GatedBlock",
     "ModelGates",
-    "TwoLooks",
     "count_multiply_adds",
 ]

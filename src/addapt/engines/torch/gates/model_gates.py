@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from addapt._errors import OptionError
 from addapt.engines.torch.gates.block_gates import BlockGates, Seen
 from addapt.engines.torch.gates.measure import measure_blocks, refit_blocks, settle_blocks
-from addapt.engines.torch.gates.resolution import TwoLooks
 from addapt.gates import GateConfig
 
 
@@ -17,13 +16,11 @@ class ModelGates:
 
     `measure` before training, `refit` before each epoch, `settle` after training; each takes a list
     of batches of normalised images and leaves the model in the mode in which it was. `part` keeps
-    what they know; `classify` makes logits of images at one look.
+    what they know.
     """
 
-    def __init__(
-        self, part: BlockGates | TwoLooks, model: nn.Module, classify: Callable[[Tensor], Tensor]
-    ) -> None:
-        self._part, self._model, self._classify = part, model, classify
+    def __init__(self, part: BlockGates, model: nn.Module) -> None:
+        self._part, self._model = part, model
 
     @property
     def config(self) -> GateConfig:
@@ -42,7 +39,7 @@ class ModelGates:
     @property
     def rescues(self) -> int:
         """How often in training almost all gates were closed, or open, and were set anew."""
-        return int(self._part.rescues) if isinstance(self._part, BlockGates) else 0
+        return int(self._part.rescues)
 
     def measure(self, batches: Iterable[Tensor]) -> None:
         """Before training, find out on images of the size to be learned what can be left out.
@@ -51,8 +48,7 @@ class ModelGates:
             OptionError: not so much can be left out as is asked for.
         """
         with self._evaluating(batches):
-            if isinstance(self._part, BlockGates):
-                measure_blocks(self._part, self._model, batches)
+            measure_blocks(self._part, self._model, batches)
 
     def refit(self, batches: Iterable[Tensor]) -> None:
         """Before each epoch, fit gates that decide for each image to the adaptors as they are.
@@ -60,7 +56,7 @@ class ModelGates:
         The batches are some of the images that are learned.
         """
         with self._evaluating(batches):
-            if isinstance(self._part, BlockGates) and self.config.dynamic:
+            if self.config.dynamic:
                 refit_blocks(self._part, self._model, batches)
 
     def settle(self, batches: Iterable[Tensor]) -> None:
@@ -69,17 +65,12 @@ class ModelGates:
         The batches are images that were not learned from, such as those for validation.
         """
         with self._evaluating(batches):
-            if isinstance(self._part, TwoLooks):
-                self._part.settle(batches, self._classify)
-            elif self.config.dynamic:
+            if self.config.dynamic:
                 settle_blocks(self._part, self._model, batches)
 
     def open_shares(self, batches: Iterable[Tensor]) -> tuple[tuple[float, ...], ...]:
         """Return for how many of the images gates are closed and open; see `GateReport`."""
         with self._evaluating(batches):
-            if isinstance(self._part, TwoLooks):
-                second = self._part.second_share(batches, self._classify)
-                return ((1 - second, second),)
             return _open_shares(self._part, self._model, batches)
 
     @contextmanager

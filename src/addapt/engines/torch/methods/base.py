@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from addapt._errors import DomainError, OptionError
 from addapt.engines.torch.backbones import Backbone
-from addapt.engines.torch.gates import BlockGates, ModelGates, TwoLooks
-from addapt.gates import GateConfig
+from addapt.engines.torch.gates import BlockGates, ModelGates
 
 
 class Adaptor(nn.Module, ABC):
@@ -55,7 +54,6 @@ class AdaptedModel(nn.Module):
         self.head = nn.Linear(backbone.info.features, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self._looks: TwoLooks | None = None
         # The domain's part follows the backbone's device and type, so that the whole runs at once.
         reference = next(backbone.parameters())
         self.adaptor.to(reference.device, reference.dtype)
@@ -64,24 +62,13 @@ class AdaptedModel(nn.Module):
     @property
     def gates(self) -> ModelGates | None:
         """What this model may leave out; None without gates."""
-        for part in (self._looks, *self.adaptor.children()):
-            if isinstance(part, BlockGates | TwoLooks):
-                return ModelGates(part, self, self.classify)
+        for part in self.adaptor.children():
+            if isinstance(part, BlockGates):
+                return ModelGates(part, self)
         return None
-
-    def look_twice(self, config: GateConfig) -> None:
-        """Look at images twice from here on, first at a smaller size."""
-        self._looks = TwoLooks(config).to(self.head.weight.device)
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
         """Map normalised images to logits."""
-        if self._looks is not None:
-            looked: Tensor = self._looks(x, self.classify)
-            return looked
-        return self.classify(x)
-
-    def classify(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
-        """Map normalised images to logits as they are, at one look."""
         logits: Tensor = self.head(self.features(x))
         return logits
 
@@ -155,5 +142,4 @@ class AdaptedModel(nn.Module):
         }
 
     def _domain_parts(self) -> tuple[tuple[str, nn.Module], ...]:
-        parts = ("adaptor.", self.adaptor), ("head.", self.head)
-        return parts if self._looks is None else (*parts, ("looks.", self._looks))
+        return ("adaptor.", self.adaptor), ("head.", self.head)

@@ -19,7 +19,7 @@ from addapt.engines.torch.methods.piggyback import MaskedConvolutions
 from addapt.engines.torch.methods.repnet import SideNetwork
 from addapt.engines.torch.methods.series_adapter import Series
 from addapt.engines.torch.methods.tinytl import LiteResiduals
-from addapt.gates import RESOLUTION, GateConfig
+from addapt.gates import BLOCKS, RESOLUTION, GateConfig
 from addapt.methods import DA3, Method, registered_attach, require_registered
 
 ADAPTORS: dict[str, Callable[[Backbone, Any], Adaptor]] = {
@@ -50,8 +50,8 @@ def attach(
         method: e.g. `addapt.DA3()`.
         classes: number of classes, the width of the logits.
         gates: what may be left out. Call `model.gates.measure` before training, `refit` before
-            each epoch and `settle` after training. Static gates of resolution are no part of a
-            model: give it smaller images.
+            each epoch and `settle` after training. Gates of resolution are no part of a model:
+            give it smaller images, or make two.
 
     Raises:
         OptionError: the method is not registered, or it or the backbone has no such gates.
@@ -65,13 +65,10 @@ def attach(
                 f"What was registered for the method {method.name!r} made {model!r}: it must "
                 "return an addapt.AdaptedModel."
             )
-    elif isinstance(method, DA3) and gates is not None and gates.unit != RESOLUTION:
+        return model
+    if isinstance(method, DA3) and gates is not None and gates.unit == BLOCKS:
         return AdaptedModel(backbone, AdditiveAdaptor(backbone, method, gates), classes)
-    else:
-        model = AdaptedModel(backbone, ADAPTORS[method.name](backbone, method), classes)
-    if gates is not None and gates.dynamic:
-        model.look_twice(gates)
-    return model
+    return AdaptedModel(backbone, ADAPTORS[method.name](backbone, method), classes)
 
 
 def check_gate_unit(method: Method, gates: GateConfig | None) -> None:
