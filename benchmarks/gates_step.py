@@ -25,7 +25,7 @@ import addapt
 from addapt.engines.torch.adamw import AdamW, ParameterGroup
 from addapt.engines.torch.arrays import backbone_input
 from addapt.engines.torch.methods import AdaptedModel
-from addapt.gates import BLOCKS, RESOLUTION, GateConfig
+from addapt.gates import BLOCKS, GateConfig
 from addapt.images import load_images, scan_classes
 from addapt.memory import configure_allocator
 
@@ -36,8 +36,7 @@ ROUNDS = 9
 COMPUTE = 0.6
 LR = 1e-4
 FITTED_IMAGES = 64
-# Static resolution is a smaller image, and no other step.
-KINDS = [(RESOLUTION, True), (BLOCKS, False), (BLOCKS, True)]
+KINDS = [(BLOCKS, False), (BLOCKS, True)]  # resolution is smaller images, and no other step
 
 Row = dict[str, Any]
 

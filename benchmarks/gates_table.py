@@ -9,7 +9,7 @@ from typing import Any
 from result_rows import Row, read_rows
 from trial import is_of
 
-from addapt.gates import UNITS
+from addapt.gates import BLOCKS, UNITS
 
 UNGATED = "none"
 METHOD = "da3"  # the only one with gates
@@ -106,7 +106,10 @@ def table(rows: Sequence[Row], backbone: str) -> str:
 
 
 def steps_table(path: Path) -> str:
-    """Render training steps with gates beside steps without as Markdown."""
+    """Render training steps with gates beside steps without as Markdown.
+
+    The file also has those of two looks that shared one adaptor, see LOG.md.
+    """
     if not path.exists():
         return "Not run here.\n"
     lines = [
@@ -114,7 +117,7 @@ def steps_table(path: Path) -> str:
         "|---|---|---:|---:|",
     ]
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    for row in (row for row in rows if row["unit"] in UNITS):
+    for row in (row for row in rows if row["unit"] == BLOCKS):
         kept = row["kept_bytes"] / row["ungated_kept_bytes"]
         lines.append(
             f"| {row['backbone']} | {row['unit']}, {row['kind']} | {row['ratio_time']:.2f}x "

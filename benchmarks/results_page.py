@@ -136,7 +136,9 @@ def page() -> str:
         published.words(as_published),
         "## Gates",
         "Means over the domains at 224 px, all learned for as many steps; *points lost* against "
-        "the same without gates. [GATES.md](GATES.md) tells what the gates are.",
+        "the same without gates. [GATES.md](GATES.md) tells what the gates are. All on the PyTorch "
+        "engine, with two looks (resolution, dynamic) that shared one adaptor: they have one each "
+        "now, and are not measured yet.",
         *gates_parts(),
         "## What was reproduced",
         "Memory and time are those of ResNet-50 with random weights on a processor, in the default "

@@ -47,8 +47,8 @@ class GateConfig:
             )
         if self.lose is not None and not self.looks_twice:
             raise OptionError(
-                f"`lose` is about two looks, and these are {self.words}: leave it out, or give "
-                "`gate_unit=resolution` and `gate_kind=dynamic`."
+                f"`lose` is about two looks, and these are {self.words}: leave it out, or ask for "
+                f"dynamic gates of {RESOLUTION!r}."
             )
         if self.lose is not None and not 0 <= self.lose < 100:
             raise OptionError(

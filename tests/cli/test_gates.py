@@ -100,7 +100,7 @@ def test_two_looks_and_a_smaller_size_are_measured(make_folder: MakeFolder, tmp_
         (("--lose", "0.3"), "--lose is about gates: give --gates, too"),
         (("--gates", "--lose", "-1"), "--lose is -1.0: give points of accuracy"),
         (("--gates", "--lose", "1", "--gate-unit", "blocks"), "--lose is about two looks"),
-        (("--gates", "--lose", "1", "--gate-kind", "static"), "--gate-kind dynamic"),
+        (("--gates", "--lose", "1", "--gate-kind", "static"), "ask for dynamic gates of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

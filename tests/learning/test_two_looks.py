@@ -147,7 +147,7 @@ def val(tmp_path: Path) -> ImageSet:
     [(GATES, 0.3), (GateConfig("resolution", True, 1.0), 0.7), (replace(GATES, lose=0.0), 0.0)],
 )
 def test_settling(val: ImageSet, config: GateConfig, second: float) -> None:
-    looks, report, scores = settle_looks(Seen(), Seen(), 32, config, val, batch=3)
+    looks, report, scores = settle_looks(FakeEngine(), (Seen(), Seen()), 32, config, val, batch=3)
     assert (looks.first_px, looks.second_share) == (32, second)
     assert report.compute == pytest.approx(0.25 + second)
     assert report.open_shares == ((1 - second, second),)
@@ -161,10 +161,14 @@ def test_what_the_second_look_alone_gets_right_is_not_lost(val: ImageSet) -> Non
         def logits(self, images: Images) -> Logits:
             return super().logits(images)[:, ::-1].copy()
 
-    looks, report, _ = settle_looks(Seen(), Wrong(), 32, replace(GATES, lose=20.0), val, batch=8)
+    looks, report, _ = settle_looks(
+        FakeEngine(), (Seen(), Wrong()), 32, replace(GATES, lose=20.0), val, batch=8
+    )
     assert looks.second_share == 0.8
     assert (report.accuracy, report.ungated_accuracy) == (0.8, 1.0)
-    looks, report, _ = settle_looks(Wrong(), Seen(), 32, replace(GATES, lose=0.0), val, batch=8)
+    looks, report, _ = settle_looks(
+        FakeEngine(), (Wrong(), Seen()), 32, replace(GATES, lose=0.0), val, batch=8
+    )
     assert looks.second_share == 0
     assert (report.accuracy, report.ungated_accuracy) == (1.0, 0.0)
 

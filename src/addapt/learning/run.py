@@ -187,9 +187,9 @@ class Run:
     ) -> _Outcome:
         """Settle which images of a domain with two looks get the second."""
         job, classes = self.job, len(self.lesson.classes)
-        full, first = models_of(self.engine, job.method, classes, gates, stored)
+        models = models_of(self.engine, job.method, classes, gates, stored)
         looks, report, scores = settle_looks(
-            full, first, first_px, gates, self.lesson.val, self.evaluation_batch
+            self.engine, models, first_px, gates, self.lesson.val, self.evaluation_batch
         )
         return _Outcome(
             stored,

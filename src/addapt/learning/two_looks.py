@@ -98,20 +98,28 @@ class TwoLooks(Recogniser):
 
 
 def settle_looks(
-    full: Model, first: Model, first_px: int, config: GateConfig, val: ImageSet, batch: int
+    engine: Engine,
+    models: tuple[Model, ...],
+    first_px: int,
+    config: GateConfig,
+    val: ImageSet,
+    batch: int,
 ) -> tuple[Looks, GateReport, Scores]:
     """Choose what is sure enough on images held out; say what it does to these.
 
     Args:
-        full: has learned these images in full.
-        first: has learned them made smaller.
-        first_px: to this side.
+        engine: computes, with one network in memory at once.
+        models: the look in full, and the first.
+        first_px: side of the images of the first.
         config: the share of compute, or the loss, that is asked for.
         val: the images held out, in full.
         batch: of them are in memory at once.
     """
-    small = val.resized(first_px)
-    logits, first_logits = logits_of(full, val, batch), logits_of(first, small, batch)
+    (full, first), small = models, val.resized(first_px)
+    logits = logits_of(full, val, batch)
+    engine.release()
+    first_logits = logits_of(first, small, batch)
+    engine.release()
     costs = [model.multiply_adds(x.batch([0])) for model, x in ((first, small), (full, val))]
     first_share = costs[0] / costs[1]
     sure, labels = sureness(first_logits), val.labels
