@@ -137,12 +137,18 @@ class ImageSet:
 
 
 def resize_images(images: Pixels, px: int, interpolation: str) -> Pixels:
-    """Resize images (n, side, side, 3) to squares of px x px, with antialiasing."""
+    """Resize images (n, side, side, 3) to squares of px x px, with antialiasing.
+
+    Where they become less than half as large, whole squares of pixels are averaged first. That
+    takes two thirds of the time; whoever recognises them has to have learned them so.
+    """
     if images.shape[1] == px:
         return images
     resampling, resized = RESAMPLING[interpolation], np.empty((len(images), px, px, 3), np.uint8)
     for place, image in enumerate(images):
-        resized[place] = np.asarray(Image.fromarray(image).resize((px, px), resampling))
+        resized[place] = np.asarray(
+            Image.fromarray(image).resize((px, px), resampling, reducing_gap=1)
+        )
     return resized
 
 
