@@ -1,6 +1,7 @@
 """What may be asked of gates, and what a domain's file says about them."""
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -68,6 +69,12 @@ def test_a_file_whose_gates_leave_out_channels_says_how_to_learn_it_anew() -> No
     info = dataclasses.replace(INFO, gates=fields | {"unit": "channels"})
     with pytest.raises(DomainError, match=r"leave out channels, .* Learn the domain again, with "):
         gates_from(info)
+
+
+def test_whole_numbers_are_floats_in_a_file() -> None:
+    config = GateConfig(dynamic=True, compute=1, lose=1)
+    fields = gates_fields(config, 224, GateReport(0.5, 0.9, None, ()), Looks(96, 0.9, 0.25))
+    assert gates_from(dataclasses.replace(INFO, gates=json.loads(json.dumps(fields)))) == config
 
 
 def test_sizes_of_a_share() -> None:

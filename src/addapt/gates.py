@@ -54,6 +54,9 @@ class GateConfig:
             raise OptionError(
                 f"`lose` is {self.lose}: give points of accuracy from 0 to below 100, such as 0.3."
             )
+        for name in ("compute", "lose"):  # a domain's file says floats
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(value))
 
     @property
     def kind(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from addapt._errors import DataError, OptionError, UnknownNameError
-from addapt.images.image_set import auto_image_px, load_images
+from addapt.images.image_set import auto_image_px, load_images, resize_images
 from addapt.images.samples import Sample
 
 PX = 8
@@ -42,6 +42,27 @@ def write_noise(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Sample]:
         Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
         samples.append(Sample(path, i % 2))
     return samples
+
+
+@pytest.mark.parametrize("cache_bytes", [10**6, 0])
+def test_a_set_made_smaller(tmp_path: Path, cache_bytes: int) -> None:
+    """Whether its images are kept or decoded anew each time."""
+    loaded, _ = load_images(write_noise(tmp_path, [(40, 30)] * 4), 20, "bicubic", cache_bytes)
+    small = loaded.resized(PX)
+    assert (small.px, loaded.px, len(small)) == (PX, 20, 4)
+    expected = resize_images(loaded.batch([1, 3]), PX, "bicubic")
+    assert expected.shape == (2, PX, PX, 3)
+    assert np.array_equal(small.batch([1, 3]), expected)
+    assert np.array_equal(small.select([3]).batch([0]), expected[1:])
+    assert resize_images(expected, PX, "bicubic") is expected
+
+
+def test_images_made_smaller_are_averaged() -> None:
+    halves = np.zeros((1, 20, 20, 3), np.uint8)
+    halves[:, :, ::2] = 200
+    for interpolation in ("bicubic", "bilinear"):
+        inner = resize_images(halves, 5, interpolation)[:, :, 1:-1]
+        assert inner.min() == inner.max() == 100
 
 
 def test_images_labels_and_paths(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from addapt import GateConfig, Learner
 from addapt._errors import DomainError, OptionError, TrainingError
 from addapt.engines.base import Images, Logits
 from addapt.gates import Looks, looks_from
-from addapt.images import ImageSet, load_images, resize_images, scan_classes
+from addapt.images import ImageSet, load_images, scan_classes
 from addapt.learning import Controls, LearningStopped, Progress, gating
 from addapt.learning.checkpoint import STATE_FILE
 from addapt.learning.loading import read_models
@@ -181,15 +181,6 @@ def test_the_size_of_the_first_look() -> None:
         first_look_px(engine, 48, GateConfig("resolution", True))
 
 
-def test_images_are_made_smaller_from_those_that_are_kept(val: ImageSet) -> None:
-    small = val.resized(32)
-    assert (small.px, val.px, len(small)) == (32, 64, 10)
-    expected = resize_images(val.batch([2, 5]), 32, "bilinear")
-    assert np.array_equal(small.batch([2, 5]), expected)
-    assert np.array_equal(small.select([5]).batch([0]), expected[1:])
-    assert resize_images(expected, 32, "bilinear") is expected
-
-
 def split(tensors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the tensors in full, and those of the first look."""
     first = {n.removeprefix(FIRST): t for n, t in tensors.items() if n.startswith(FIRST)}
@@ -321,6 +312,8 @@ def test_each_look_is_extended_from_its_own(learner: Learner, make_folder: MakeF
     engine = learner.engine
     assert isinstance(engine, FakeEngine)
     engine.new_model = lambda *a, seed, gates: Watched(engine, a[1], gates)  # type: ignore[method-assign]
+    with pytest.raises(OptionError, match="60% of the compute, 1 points to lose, but"):
+        learner.learn("two", folder, extend=True, gates=replace(GATES, lose=1.0))
     report = learner.learn("two", folder, extend=True, epochs=1, batch=8)
     assert [side for side, _ in started] == [64, 32]
     for (_, weight), learned in zip(started, before, strict=True):

@@ -278,5 +278,6 @@ def _recalled(value: object, kind: type) -> Any:
 
 def _words(value: object) -> str:
     if isinstance(value, GateConfig):
-        return f"{value.words} and {value.compute:.0%} of the compute"
+        words = f"{value.words} and {value.compute:.0%} of the compute"
+        return words if value.lose is None else f"{words}, {value.lose:g} points to lose"
     return "none" if value is None else repr(value)
