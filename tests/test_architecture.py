@@ -17,7 +17,7 @@ PRODUCT_BELOW: tuple[tuple[str, ...], ...] = (
     ("_errors", "_text", "_disk", "_paths"),
     ("_cache", "memory"),
     ("images", "domains", "backbones", "methods"),
-    ("gates",),
+    ("gates", "watching"),
     ("engines.abilities",),
     ("engines.base",),
 )

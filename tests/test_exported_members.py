@@ -25,6 +25,7 @@ PUBLIC = [
     "RepNet",
     "SeriesAdapter",
     "TinyTL",
+    "Watching",
     "accumulate_gradients",
     "attach",
     "audit",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TinyTL,
         register_method,
     )
+    from addapt.watching import Watching
 
 __all__ = [
     "SeriesAdapter",
@@ -52,6 +53,7 @@ __all__ = [
     "Method",
     "RepNet",
     "TinyTL",
+    "Watching",
     "accumulate_gradients",
     "attach",
     "audit",
@@ -71,6 +73,7 @@ _ROOMS = {  # of what is not in `addapt.methods`
     "GateConfig": "addapt.gates",
     "Controls": "addapt.learning",
     "Learner": "addapt.learning",
+    "Watching": "addapt.watching",
     "accumulate_gradients": "addapt.engines.torch.memory",
     "attach": "addapt.engines.torch.methods",
     "audit": "addapt.engines.torch.freezing",

@@ -6,11 +6,17 @@ import shlex
 from addapt.memory import format_bytes
 
 # Where a flag is not the parameter's name with dashes.
-RENAMED = {"budget_bytes": "--budget", "cache_bytes": "--cache-mb", "save_every_s": "--save-every"}
+RENAMED = {
+    "at_least_every_s": "--at-least-every",
+    "budget_bytes": "--budget",
+    "cache_bytes": "--cache-mb",
+    "save_every_s": "--save-every",
+    "smooth_s": "--smooth",
+}
 SAME = (
-    "balance batch codes compute debug device engine epochs extend flip gate_kind gate_unit gates "
-    "image_px lose lr method methods micro_batch overwrite repair restart rounds seed store "
-    "threads val_fraction weights"
+    "above balance batch codes compute debug device engine epochs every_frame extend flip "
+    "gate_kind gate_unit gates image_px lose lr method methods micro_batch overwrite repair "
+    "restart rounds seed store threads val_fraction weights"
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in SAME.split()} | RENAMED
 PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")

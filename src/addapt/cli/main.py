@@ -22,6 +22,7 @@ from addapt.cli.output import say
 from addapt.cli.paths import expand_paths
 from addapt.cli.plan import plan
 from addapt.cli.predict import predict
+from addapt.cli.watch import watch
 
 app = typer.Typer(
     name="addapt",
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command()(learn)
 app.command()(predict)
+app.command()(watch)
 app.command("eval")(evaluate)
 app.command()(export)
 app.command()(domains)

@@ -1,5 +1,6 @@
 """Options that several commands share, and how they are read."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,6 +64,18 @@ DEFAULT_BACKBONE = "efficientnet_lite0"
 def parse_names(text: str) -> list[str]:
     """Return the names with commas between, each once."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def parse_seconds(text: str, option: str) -> float:
+    """Return the seconds of a time such as 5s, 500ms, 2min or a plain number.
+
+    Raises:
+        OptionError: `text` is no time.
+    """
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+) *(ms|s|min|h|)", text.strip())
+    if found is None:
+        raise OptionError(f"{option} is {text!r}: give a time such as 5s, 500ms or 2min.")
+    return float(found[1]) * {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "": 1}[found[2]]
 
 
 def parse_budget(text: str | None) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.progress import TimeRemainingColumn as TimeLeft
@@ -131,6 +132,17 @@ def _shorten(path: Path, width: int, dots: str) -> str:
     room = width - len(dots)
     start, end = room // 3, room - room // 3
     return set_cell_size(text, start) + dots + set_cell_size(text[::-1], end)[::-1]
+
+
+@contextmanager
+def changing_line() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a line in the place of the one before; other output goes above it."""
+    with Live(console=Console(), auto_refresh=False) as live:
+
+        def show(line: str) -> None:
+            live.update(Text(printable(line), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+        yield show
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What a learned domain says of images, with its gates or without."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -23,12 +24,14 @@ from addapt.images import (
     scan_classes,
 )
 from addapt.images.image_set import OnImage
+from addapt.images.kept import Pixels
 from addapt.learning.controls import Controls
 from addapt.learning.copies import count_repeats
 from addapt.learning.evaluation import EVALUATION_BATCH, softmax
 from addapt.learning.gating import decide
 from addapt.learning.image_scores import ImageScores
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
+from addapt.watching import Answer, Clock, Source, Watching, open_source, watch_frames
 
 Loaded = tuple[Engine, DomainInfo, Recogniser]
 
@@ -68,14 +71,7 @@ class Answering:
         """
         tell, first = on_unreadable or _refuse, 0
         for images in groups:
-            decoded = decode_given(
-                images,
-                self._px,
-                self.info.interpolation,
-                threads=self.threads,
-                value_range=self.info.value_range,
-                first=first,
-            )
+            decoded = self._decode(images, first)
             pixels, names = [], list[Path | int]()
             for number, (image, found) in enumerate(zip(images, decoded, strict=True), first):
                 if isinstance(found, DataError):
@@ -88,6 +84,29 @@ class Answering:
                 self.model.use_gates(self.gated)  # others may have used it since the last group
                 probabilities = softmax(self.model.logits(np.stack(pixels)))
                 yield from self._ranked(names, probabilities, top)
+
+    def probabilities(self, image: Given, number: int) -> npt.NDArray[np.float32]:
+        """Return the probabilities of all classes for one image, (classes,).
+
+        Raises:
+            DataError: it cannot be read; an image that is no file is told by its number.
+        """
+        (pixels,) = self._decode([image], number)
+        if isinstance(pixels, DataError):
+            raise pixels
+        switch(self.model, self.gated)
+        found: npt.NDArray[np.float32] = softmax(self.model.logits(pixels[None]))[0]
+        return found
+
+    def _decode(self, images: Sequence[Given], first: int) -> list[Pixels | DataError]:
+        return decode_given(
+            images,
+            self._px,
+            self.info.interpolation,
+            threads=self.threads,
+            value_range=self.info.value_range,
+            first=first,
+        )
 
     def _ranked(
         self, names: Sequence[Path | int], probabilities: npt.NDArray[np.float32], top: int
@@ -176,6 +195,31 @@ def recognise_each(
     first = next(groups, [])
     asked = Answering.of(domain, loaded, first, gates)
     yield from asked.recognise(chain([first[:1], first[1:]], groups), top, on_unreadable)
+
+
+def watch_source(
+    domain: str,
+    loaded: Loaded,
+    source: Source,
+    gates: bool | None,
+    watching: Watching,
+    on_notice: Callable[[str], None],
+) -> Iterator[Answer]:
+    """Open a source, and yield what is seen; arguments as of `Learner.watch`."""
+    clock, classes = Clock(), loaded[1].classes
+    frames = open_source(source, clock, on_notice, every_frame=watching.every_frame)
+    asked: Answering | None = None
+
+    def recognise(image: Given, number: int) -> npt.NDArray[np.float32]:
+        nonlocal asked
+        asked = asked or Answering.of(domain, loaded, [image], gates)
+        return asked.probabilities(image, number)
+
+    def answers() -> Iterator[Answer]:
+        with closing(frames):
+            yield from watch_frames(frames, classes, recognise, watching, clock, on_notice)
+
+    return answers()
 
 
 def evaluate_folder(

@@ -16,7 +16,7 @@ from addapt.domains.info import EXTENDED
 from addapt.engines import Engines
 from addapt.engines.base import Engine, Recogniser
 from addapt.images import Given, ScratchFile
-from addapt.learning.answering import evaluate_folder, recognise_each
+from addapt.learning.answering import evaluate_folder, recognise_each, watch_source
 from addapt.learning.budget import allot
 from addapt.learning.checkpoint import largest_run_bytes
 from addapt.learning.controls import Controls
@@ -24,23 +24,14 @@ from addapt.learning.description import date, score_warnings
 from addapt.learning.evaluation import EVALUATION_BATCH
 from addapt.learning.exporting import check_exportable, check_place, export_domain
 from addapt.learning.extending import find_start
-from addapt.learning.job import (
-    VAL_FRACTION,
-    Asked,
-    Job,
-    asked_method,
-    check_asked,
-    method_for,
-)
-from addapt.learning.lesson import (
-    find_images,
-    prepare_lesson,
-)
+from addapt.learning.job import VAL_FRACTION, Asked, Job, asked_method, check_asked, method_for
+from addapt.learning.lesson import find_images, prepare_lesson
 from addapt.learning.loading import DomainLoader, asked_by
 from addapt.learning.place import refuse_place
 from addapt.learning.reports import Evaluation, ExportReport, LearnReport, Prediction
 from addapt.learning.run import Run
 from addapt.memory import lean_allocator, process_peak_bytes
+from addapt.watching import Answer, Source, Watching
 
 
 class Learner:
@@ -242,6 +233,27 @@ class Learner:
             raise OptionError(f"The top {top} classes were asked for: ask for at least 1.")
         loaded = self._load(domain)
         return recognise_each(domain, loaded, images, gates, top, on_unreadable)
+
+    def watch(
+        self,
+        source: Source,
+        domain: str,
+        *,
+        gates: bool | None = None,
+        watching: Watching | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> Iterator[Answer]:
+        """Watch a camera (its number or path), a video or a folder, and yield what is seen.
+
+        Images from an iterator of one's own are watched likewise. `watching` says how; `on_notice`
+        is told that the camera is away, and what cannot be read.
+
+        Raises:
+            DataError: there is no such source.
+            OptionError, UnknownNameError, DomainError, MissingPackageError: as `predict_each`.
+        """
+        how, tell = watching or Watching(), on_notice or (lambda _: None)
+        return watch_source(domain, self._load(domain), source, gates, how, tell)
 
     def evaluate(
         self,

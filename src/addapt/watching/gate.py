@@ -1,0 +1,126 @@
+"""The gate in front of the network: which frames show something new."""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from addapt.watching.frames import SMALL_PX, Small
+
+CHANGED_CELLS = SMALL_PX**2 // 20  # a change of so many cells counts in full
+DARK = np.float32(16)  # levels; with them a dark scene's noise is no change of its light
+LEAST_CHANGE, MOST_CHANGE = 4.0, 16.0  # levels of 255: no threshold is below or above
+LEAST_LIGHT, MOST_LIGHT = 0.1, 0.3  # the same, as logs of gains
+ABOVE_NOISE = 2.2
+HYSTERESIS = 0.65  # what is left of the threshold of change until the scene has settled
+SETTLED_S = 0.2
+FOLLOW_S = 0.5  # how soon a new light is taken for granted
+FIRST_MEASURED = 50  # frames; later only some, as that takes twice as long as the gate itself
+MEASURE_EVERY = 4
+LEAST_MEASURED, MOST_MEASURED = 5, 64
+SAME_GROWTH = 1.2  # from neighbouring frames to those two apart, at most, in a scene that is still
+QUIET = 0.25  # the quantile of what was measured that is taken for noise
+
+
+class Difference(NamedTuple):
+    """How two small copies differ: `change` in levels of 255, `light` as logs of gains, (3,)."""
+
+    change: float
+    light: npt.NDArray[np.float32]
+
+
+def difference(small: Small, other: Small) -> Difference:
+    """Compare two copies: first their light, by the median of each colour, then what is left.
+
+    The change is the mean over the cells that differ most, so that a small thing counts as much as
+    a large one.
+    """
+    lit, reference = small + DARK, other + DARK
+    gains = lit / reference
+    middle = gains.shape[1] // 2
+    gains.partition(middle, axis=1)
+    gain = gains[:, middle : middle + 1]
+    cells = np.abs(lit - gain * reference).max(axis=0)
+    cells.partition(-CHANGED_CELLS)
+    return Difference(float(cells[-CHANGED_CELLS:].mean()), np.log(gain[:, 0]))
+
+
+class Noise:
+    """How much neighbouring frames of a still scene differ, and so what a change has to exceed.
+
+    Noise is as large between frames that lie further apart, but what moves has moved further by
+    then: so a measurement counts only where the difference does not grow from neighbours to frames
+    two apart. Of those a low quantile is taken, for a scene that moves holds still at times. What
+    moves all the time and too wildly for both raises the thresholds `change` and `light`, but not
+    above `MOST_CHANGE` and `MOST_LIGHT`.
+    """
+
+    def __init__(self) -> None:
+        self.change, self.light = LEAST_CHANGE, LEAST_LIGHT
+        self._last: deque[Small] = deque(maxlen=2)
+        self._changes: deque[float] = deque(maxlen=MOST_MEASURED)
+        self._lights: deque[float] = deque(maxlen=MOST_MEASURED)
+        self._frames = 0
+
+    def note(self, small: Small) -> None:
+        """Take the next frame into account."""
+        self._frames += 1
+        measured = self._frames <= FIRST_MEASURED or self._frames % MEASURE_EVERY == 0
+        if measured and len(self._last) == 2:
+            two, one = (difference(small, earlier) for earlier in self._last)
+            if two.change <= SAME_GROWTH * one.change:
+                self._changes.append(one.change)
+            self._lights.append(float(np.abs(one.light).max()))
+            if len(self._changes) >= LEAST_MEASURED:
+                noise, flicker = (_quantile(self._changes, QUIET), _quantile(self._lights, 0.5))
+                self.change = min(max(ABOVE_NOISE * noise, LEAST_CHANGE), MOST_CHANGE)
+                self.light = min(max(ABOVE_NOISE * flicker, LEAST_LIGHT), MOST_LIGHT)
+        self._last.append(small)
+
+
+def _quantile(measured: deque[float], share: float) -> float:
+    return sorted(measured)[int(share * len(measured))]
+
+
+class FrameGate:
+    """Says which frames should be recognised, given those that were.
+
+    One that differs from the last recognised one by more than noise does; then all that differ
+    from theirs somewhat, until the scene has settled; and what it has settled to. Light that
+    changes slowly does not count.
+
+    Args:
+        at_least_every_s: after so many seconds a frame is recognised in any case; 0: never.
+    """
+
+    def __init__(self, at_least_every_s: float) -> None:
+        self._every_s = at_least_every_s
+        self._noise = Noise()
+        self._reference: Small | None = None
+        self._light = np.zeros(3, np.float32)  # since the reference, as far as it was followed
+        self._recognised_s = self._seen_s = self._moved_s = 0.0
+        self._moving = False
+
+    def opens(self, small: Small, at_s: float) -> bool:
+        """Whether the frame should be recognised; to be asked of every frame, in their order."""
+        self._noise.note(small)
+        passed_s, self._seen_s = at_s - self._seen_s, at_s
+        if self._reference is None or passed_s < 0:  # a clock that was put back
+            return True
+        found = difference(small, self._reference)
+        sudden = float(np.abs(found.light - self._light).max())
+        self._light += (found.light - self._light) * min(1.0, passed_s / FOLLOW_S)
+        least = self._noise.change * (HYSTERESIS if self._moving else 1.0)
+        if found.change > least or sudden > self._noise.light:
+            self._moving, self._moved_s = True, at_s
+            return True
+        if self._moving and at_s - self._moved_s >= SETTLED_S:
+            self._moving = False
+            return True
+        return 0 < self._every_s <= at_s - self._recognised_s
+
+    def recognised(self, small: Small, at_s: float) -> None:
+        """Compare with this frame from now on."""
+        self._reference, self._recognised_s = small, at_s
+        self._light = np.zeros(3, np.float32)
