@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from addapt import GateConfig, Learner
+from addapt import GateConfig, Learner, Watching
 from addapt._errors import DataError, OptionError, UnknownNameError
 from addapt.learning import Asked, Prediction, gating
 from tests.conftest import MakeFolder
@@ -159,3 +159,27 @@ def test_gates_are_tried_with_the_first_of_an_iterator(
     found = list(learner.predict_each(iter(sorted((folder / "red").iterdir())), "gated"))
     assert len(found) == 8
     assert {prediction.gated for prediction in found} == {True}
+
+
+def test_watching_what_a_program_gives(learner: Learner, folder: Path) -> None:
+    pixels = {label: np.asarray(Image.open(folder / label / "0.png")) for label in ("red", "blue")}
+    told: list[str] = []
+    frames: list[Any] = [pixels["red"], pixels["red"], np.zeros((2, 2, 3)), pixels["blue"]]
+    how = Watching(smooth_s=0, above=0.4)
+    found = list(learner.watch(iter(frames), "colours", watching=how, on_notice=told.append))
+    assert [(answer.frame, answer.label) for answer in found] == [
+        (0, "red"),
+        (1, "red"),
+        (3, "blue"),
+    ]
+    assert [answer.recognised for answer in found] == [True, False, True]
+    assert len(told) == 1 and "Image number 2" in told[0]
+    probable = learner.predict(pixels["blue"], "colours")[0].probability
+    assert found[-1].probability == pytest.approx(probable)
+
+
+def test_watching_what_is_not_there(learner: Learner) -> None:
+    with pytest.raises(UnknownNameError, match="colour"):
+        learner.watch(0, "colour")
+    with pytest.raises(DataError, match="nowhere"):
+        learner.watch("nowhere.mp4", "colours")

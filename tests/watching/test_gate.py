@@ -72,15 +72,15 @@ def test_a_lamp_that_turns_from_red_to_green_is_seen() -> None:
 
 
 def test_light_that_fades_slowly_is_no_change_but_a_lamp_switched_off_is() -> None:
-    fading = [SCENE * (1 - 0.5 * i / 500) for i in range(500)]
+    fading = [SCENE * (1 - 0.5 * i / 300) for i in range(300)]
     assert len(recognised(taken(fading))) <= 5
     dark = [SCENE] * 50 + [SCENE * 0.6] * 50
     assert 50 in recognised(taken(dark))
 
 
 def test_flickering_light_is_noise() -> None:
-    every_other = [SCENE * (1 + 0.05 * (-1) ** i) for i in range(250)]
-    in_threes = [SCENE * (1 + 0.05 * np.sin(2.1 * i)) for i in range(250)]
+    every_other = [SCENE * (1 + 0.05 * (-1) ** i) for i in range(150)]
+    in_threes = [SCENE * (1 + 0.05 * np.sin(2.1 * i)) for i in range(150)]
     assert len(recognised(taken(every_other))) <= 10
     assert len(recognised(taken(in_threes))) <= 10
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="neither a camera nor a video nor a folder"):
         opened(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("source", [np.zeros((4, 4, 3), np.uint8), Image.new("L", (4, 4)), None])
+def test_one_image_is_nothing_to_watch(source: Any) -> None:
+    with pytest.raises(OptionError, match=r"recognise it with `Learner\.predict`"):
+        opened(source)
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:

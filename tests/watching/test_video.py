@@ -1,10 +1,9 @@
 """Real videos, encoded and decoded: frames, times, damage, and what is no video."""
 
 import sys
-from collections.abc import Sequence
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,23 +13,12 @@ from addapt.watching import open_source, video
 from addapt.watching.camera import camera_frames
 from addapt.watching.frames import Frame, small_copy
 from addapt.watching.newest import NewestOnly
+from tests.watching.clips import encode
 from tests.watching.scenes import Camera, FakeClock, Pixels, drawn
 
 av = pytest.importorskip("av")
 
 SCENES = [drawn(seed) for seed in (1, 2, 3)]
-
-
-def encode(path: Path, images: Sequence[Pixels], rate: int = 10) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.height, stream.width = images[0].shape[:2]
-        stream.bit_rate = 4_000_000
-        stream.time_base = Fraction(1, rate)
-        for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +60,27 @@ def test_a_video_plays_at_its_own_speed_or_as_fast_as_can_be(clip: Path) -> None
     assert clock.now() == pytest.approx(1002.9)
 
 
-def test_a_phone_held_upright(clip: Path) -> None:
+class Whole:
+    """Stands for what makes the image of a frame that cannot be made to say that it is turned."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+
+    def reformat(self, *_: object, **how: Any) -> Any:
+        return self._frame.reformat(**how)
+
+
+def test_a_phone_held_upright(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with av.open(str(clip)) as container:
         frame = next(container.decode(video=0))
 
     class Turned:
         rotation = -90
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(frame, name)
-
-    class Reformatter:
-        def reformat(self, _: object, *words: object, **how: object) -> object:
-            return frame.reformat(format="rgb24")
-
-    upright = video.Shot(Turned(), Reformatter()).pixels()  # type: ignore[arg-type]
-    assert (upright == np.rot90(frame.to_ndarray(format="rgb24"), -1)).all()
+    maker = video.Maker()
+    plain = maker.pixels(frame)
+    monkeypatch.setattr(maker, "_whole", Whole(frame))
+    assert (maker.pixels(Turned()) == np.rot90(plain, -1)).all()  # type: ignore[arg-type]
 
 
 def test_damage_in_the_middle_is_passed_over_and_a_rest_is_used(clip: Path, tmp_path: Path) -> None:

@@ -163,9 +163,9 @@ def _summary_fields(summary: "Summary") -> dict[str, Any]:
 
 def _summary_line(summary: "Summary") -> str:
     median = "" if summary.median_s is None else f", {summary.median_s * 1000:.1f} ms each (median)"
-    dropped = summary.seen - summary.answered
+    changes = f"{summary.changes:,} change{'' if summary.changes == 1 else 's'} of the answer"
     return (
-        f"{summary.seen:,} frames seen, {dropped:,} of them dropped; {summary.recognised:,} "
-        f"recognised{median}; the answer changed {summary.changes:,} times; "
+        f"{summary.seen:,} frames seen, {summary.seen - summary.answered:,} of them dropped; "
+        f"{summary.recognised:,} recognised{median}; {changes}; "
         f"{summary.processor_share:.0%} of a processor core in {summary.elapsed_s:.1f} s."
     )

@@ -40,6 +40,8 @@ def open_source(
         MissingPackageError: PyAV is needed for it, and not installed.
     """
     if not isinstance(source, int | str | os.PathLike):
+        if not isinstance(source, Iterable) or getattr(source, "ndim", 4) < 4:
+            raise OptionError("One image is nothing to watch: recognise it with `Learner.predict`.")
         return _given_frames(source, clock)
     if isinstance(source, int) or re.fullmatch("[0-9]+", str(source)):
         return _open_camera(_device(int(str(source))), f"number {source}", clock, tell, every_frame)

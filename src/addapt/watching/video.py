@@ -17,7 +17,6 @@ from addapt.watching.frames import SMALL_PX, Frame, Small, in_planes
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
-    from av.video.reformatter import VideoReformatter
 
 USUAL_RATE = 25.0  # frames a second, where a file does not say
 # What a file names inside itself, such as parts of a playlist, is never fetched from a network.
@@ -38,24 +37,41 @@ def require_av() -> None:
         )
 
 
+class Maker:
+    """Makes images of the frames of one video; what it needs for their size is kept."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._whole, self._shrink, self._colour = (VideoReformatter() for _ in range(3))
+
+    # One thread each: to start more takes longer than most frames.
+    def pixels(self, frame: "VideoFrame") -> npt.NDArray[np.uint8]:
+        """Return the image, (h, w, 3) of RGB, upright as phones note it."""
+        found = self._whole.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(found, round(frame.rotation / 90)))
+
+    def small(self, frame: "VideoFrame") -> Small:
+        """Return the small copy; to shrink and to change the colours at once would blur these."""
+        shrunk = self._shrink.reformat(
+            frame, SMALL_PX, SMALL_PX, "yuv444p", interpolation="AREA", threads=1
+        )
+        return in_planes(self._colour.reformat(shrunk, format="rgb24", threads=1).to_ndarray())
+
+
 class Shot(NamedTuple):
-    """A decoded frame, and what makes images of those that have its size."""
+    """A decoded frame, and what makes images of it."""
 
     frame: "VideoFrame"
-    reformatter: "VideoReformatter"
+    maker: Maker
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """Return the image, (h, w, 3) of RGB, upright as phones note it."""
-        # One thread: to start more takes longer than most frames.
-        found = self.reformatter.reformat(self.frame, format="rgb24", threads=1).to_ndarray()
-        return np.ascontiguousarray(np.rot90(found, round(self.frame.rotation / 90)))
+        """Return the image, (h, w, 3) of RGB."""
+        return self.maker.pixels(self.frame)
 
     def small(self) -> Small:
         """Return the small copy."""
-        cells = self.reformatter.reformat(
-            self.frame, SMALL_PX, SMALL_PX, "rgb24", interpolation="AREA", threads=1
-        )
-        return in_planes(cells.to_ndarray())
+        return self.maker.small(self.frame)
 
 
 def video_frames(path: Path) -> Generator[Frame, None, None]:
@@ -121,14 +137,12 @@ def _opened(
 
 def _shots(opened: "InputContainer") -> Iterator[Shot]:
     import av
-    from av.video.reformatter import VideoReformatter
 
-    reformatter = VideoReformatter()
-    stream = opened.streams.video[0]
+    maker, stream = Maker(), opened.streams.video[0]
     for packet in opened.demux(stream):
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
             continue
         for frame in frames:
-            yield Shot(frame, reformatter)
+            yield Shot(frame, maker)
