@@ -60,7 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for px in sizes:
-            learner = learn(folder / str(px), px, options.threads)
+            learner = learn(
+                folder / str(px), px, options.threads, "head" if options.quick else "da3"
+            )
             shown = choose(learner, scenes)
             clips = {
                 "still": encode(folder / "still.mp4", still_scene([path for path, _ in shown])),
@@ -89,12 +91,12 @@ def main() -> None:
         RESULT.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def learn(store: Path, px: int, threads: int) -> Learner:
+def learn(store: Path, px: int, threads: int, method: str) -> Learner:
     folders = domain_folders(DOMAIN)
     assert folders.few is not None
     learner = Learner(store=store)
     learner.engine.threads = threads
-    learner.learn(DOMAIN, folders.few, image_px=px)
+    learner.learn(DOMAIN, folders.few, image_px=px, method=method)
     return learner
 
 

@@ -72,5 +72,6 @@ def test_images_of_a_program() -> None:
     for frame in frames:
         assert frame.small is not None
         assert (frame.small() == 7).all()
-    alone = opened(iter([Path("x.jpg"), np.zeros((2, 2)), np.zeros((0, 2, 3), np.uint8)]))
+    not_compared: list[Any] = [Path("x.jpg"), np.zeros((2, 2)), np.zeros((0, 2, 3), np.uint8)]
+    alone = opened(iter(not_compared))
     assert [frame.small for frame in alone] == [None] * 3

@@ -77,10 +77,11 @@ def test_a_phone_held_upright(clip: Path, monkeypatch: pytest.MonkeyPatch) -> No
     class Turned:
         rotation = -90
 
+    turned: Any = Turned()
     maker = video.Maker()
     plain = maker.pixels(frame)
     monkeypatch.setattr(maker, "_whole", Whole(frame))
-    assert (maker.pixels(Turned()) == np.rot90(plain, -1)).all()  # type: ignore[arg-type]
+    assert (maker.pixels(turned) == np.rot90(plain, -1)).all()
 
 
 def test_damage_in_the_middle_is_passed_over_and_a_rest_is_used(clip: Path, tmp_path: Path) -> None:

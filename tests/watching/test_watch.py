@@ -38,7 +38,8 @@ class Network:
         else:
             assert isinstance(image, np.ndarray)
             there = bool(abs(int(image[70:80, 100:110, 0].mean()) - 220) < 15)
-        return np.float32([1 - self._sure, self._sure] if there else [self._sure, 1 - self._sure])
+        thing = self._sure if there else 1 - self._sure
+        return np.array([1 - thing, thing], np.float32)
 
 
 def watch(

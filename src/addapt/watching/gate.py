@@ -1,6 +1,7 @@
 """The gate in front of the network: which frames show something new."""
 
 from collections import deque
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy.typing as npt
 from addapt.watching.frames import SMALL_PX, Small
 
 CHANGED_CELLS = SMALL_PX**2 // 20  # a change of so many cells counts in full
-DARK = np.float32(16)  # levels; with them a dark scene's noise is no change of its light
-LEAST_CHANGE, MOST_CHANGE = 4.0, 16.0  # levels of 255: no threshold is below or above
-LEAST_LIGHT, MOST_LIGHT = 0.1, 0.3  # the same, as logs of gains
+DARK = np.float32(1)  # level, so that nothing is divided by zero
+LEAST_CHANGE = 5.0  # levels of 255: no threshold is below
+MOST_NOISE = 10.0  # levels; what differs by more moves
+LEAST_LIGHT, MOST_LIGHT = 0.1, 0.3  # logs of gains: no threshold is below or above
 ABOVE_NOISE = 2.2
 HYSTERESIS = 0.65  # what is left of the threshold of change until the scene has settled
 SETTLED_S = 0.2
@@ -31,29 +33,31 @@ class Difference(NamedTuple):
 
 
 def difference(small: Small, other: Small) -> Difference:
-    """Compare two copies: first their light, by the median of each colour, then what is left.
+    """Compare two copies: first their light, colour by colour, then what is left.
 
-    The change is the mean over the cells that differ most, so that a small thing counts as much as
-    a large one.
+    The light is the median ratio of the cells that were brighter than most: dark ones have steps
+    of whole levels. The change is the mean over the cells that differ most, so that a small thing
+    counts as much as a large one.
     """
-    lit, reference = small + DARK, other + DARK
-    gains = lit / reference
-    middle = gains.shape[1] // 2
-    gains.partition(middle, axis=1)
-    gain = gains[:, middle : middle + 1]
-    cells = np.abs(lit - gain * reference).max(axis=0)
+    gains = np.empty((len(small), 1), np.float32)
+    for gain, now, before in zip(gains, small, other, strict=True):
+        bright = before >= before.mean()
+        ratios = (now[bright] + DARK) / (before[bright] + DARK)
+        middle = len(ratios) // 2
+        ratios.partition(middle)
+        gain[0] = ratios[middle]
+    cells = np.abs(small - gains * other).max(axis=0)
     cells.partition(-CHANGED_CELLS)
-    return Difference(float(cells[-CHANGED_CELLS:].mean()), np.log(gain[:, 0]))
+    return Difference(float(cells[-CHANGED_CELLS:].mean()), np.log(gains[:, 0]))
 
 
 class Noise:
     """How much neighbouring frames of a still scene differ, and so what a change has to exceed.
 
     Noise is as large between frames that lie further apart, but what moves has moved further by
-    then: so a measurement counts only where the difference does not grow from neighbours to frames
-    two apart. Of those a low quantile is taken, for a scene that moves holds still at times. What
-    moves all the time and too wildly for both raises the thresholds `change` and `light`, but not
-    above `MOST_CHANGE` and `MOST_LIGHT`.
+    then: so a measurement where the difference grows from neighbours to frames two apart is one of
+    movement, as is one above `MOST_NOISE`. Of all, a low quantile is taken for noise, for a scene
+    that moves holds still at times; where that is movement, too, nothing is known of the noise.
     """
 
     def __init__(self) -> None:
@@ -69,12 +73,15 @@ class Noise:
         measured = self._frames <= FIRST_MEASURED or self._frames % MEASURE_EVERY == 0
         if measured and len(self._last) == 2:
             two, one = (difference(small, earlier) for earlier in self._last)
-            if two.change <= SAME_GROWTH * one.change:
-                self._changes.append(one.change)
-            self._lights.append(float(np.abs(one.light).max()))
+            if one.change > 0:  # some cameras give a frame twice
+                self._lights.append(float(np.abs(one.light).max()))
+                moves = one.change > MOST_NOISE or two.change > SAME_GROWTH * one.change
+                self._changes.append(inf if moves else one.change)
             if len(self._changes) >= LEAST_MEASURED:
                 noise, flicker = (_quantile(self._changes, QUIET), _quantile(self._lights, 0.5))
-                self.change = min(max(ABOVE_NOISE * noise, LEAST_CHANGE), MOST_CHANGE)
+                self.change = (
+                    max(ABOVE_NOISE * noise, LEAST_CHANGE) if noise < inf else LEAST_CHANGE
+                )
                 self.light = min(max(ABOVE_NOISE * flicker, LEAST_LIGHT), MOST_LIGHT)
         self._last.append(small)
 

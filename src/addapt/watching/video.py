@@ -49,14 +49,16 @@ class Maker:
     def pixels(self, frame: "VideoFrame") -> npt.NDArray[np.uint8]:
         """Return the image, (h, w, 3) of RGB, upright as phones note it."""
         found = self._whole.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        return np.ascontiguousarray(np.rot90(found, round(frame.rotation / 90)))
+        upright = np.rot90(found, round(frame.rotation / 90))
+        return np.ascontiguousarray(upright, np.uint8)
 
     def small(self, frame: "VideoFrame") -> Small:
         """Return the small copy; to shrink and to change the colours at once would blur these."""
         shrunk = self._shrink.reformat(
             frame, SMALL_PX, SMALL_PX, "yuv444p", interpolation="AREA", threads=1
         )
-        return in_planes(self._colour.reformat(shrunk, format="rgb24", threads=1).to_ndarray())
+        cells = self._colour.reformat(shrunk, format="rgb24", threads=1).to_ndarray()
+        return in_planes(cells.astype(np.uint8, copy=False))
 
 
 class Shot(NamedTuple):
