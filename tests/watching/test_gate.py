@@ -128,7 +128,8 @@ def test_a_clock_that_is_put_back_stops_nothing() -> None:
 
 
 def test_the_difference_of_light_and_of_content() -> None:
-    scene = in_planes(np.arange(SMALL_PX**2 * 3).reshape(SMALL_PX, SMALL_PX, 3) % 200)
+    levels = np.arange(SMALL_PX**2 * 3) % 200
+    scene = in_planes(levels.astype(np.uint8).reshape(SMALL_PX, SMALL_PX, 3))
     half = difference(0.5 * scene, scene)
     assert half.light == pytest.approx([np.log(0.5)] * 3, abs=0.01)
     assert half.change < 1
