@@ -62,7 +62,15 @@ def demo(
             print_json(result)
             raise typer.Exit(1 if changed else 0)
         table = make_table(
-            None, "domain", ">classes", ">px", ">head only", ">DA3", ">expected", ">file, MB", ">seconds"
+            None,
+            "domain",
+            ">classes",
+            ">px",
+            ">head only",
+            ">DA3",
+            ">expected",
+            ">file, MB",
+            ">seconds",
         )
         for domain in domains:
             add_row(

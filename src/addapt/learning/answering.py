@@ -94,7 +94,7 @@ class Answering:
         (pixels,) = self._decode([image], number)
         if isinstance(pixels, DataError):
             raise pixels
-        switch(self.model, self.gated)
+        self.model.use_gates(self.gated)
         found: npt.NDArray[np.float32] = softmax(self.model.logits(pixels[None]))[0]
         return found
 
