@@ -38,8 +38,9 @@ from result_rows import (
 from trial import BACKBONE, Settings, is_of, learn_and_judge, recipe_settings
 
 from addapt.demo.images import SOURCES
-from addapt.engines import choose_engine, open_engine
+from addapt.engines import open_engine
 from addapt.engines.base import Engine
+from addapt.engines.choosing import choose_engine
 from addapt.methods import METHODS
 
 FILE = RESULTS / "accuracy.jsonl"

@@ -11,6 +11,7 @@ import trial
 import tuning
 from result_rows import Row
 
+from addapt.demo.images import SOURCES
 from addapt.engines.torch.backbones import Backbone
 from addapt.methods import METHODS
 from tests.conftest import MakeFolder
@@ -156,3 +157,26 @@ def test_rows_are_appended_and_shared_out_and_the_rest_is_guessed(tmp_path: Path
     rows = [{"method": "da3", "wall_s": 60.0}, {"method": "head", "wall_s": 120.0}]
     assert result_rows.minutes_left(["da3", "da3", "bias"], rows) == "4 min"  # bias: 90 s
     assert result_rows.minutes_left(["da3"], []) == "?"
+
+
+def test_the_demo_expects_what_five_runs_gave() -> None:
+    rows = [row for row in accuracy.counted(accuracy.main_rows()) if row["method"] == "da3"]
+    for source in SOURCES:
+        own = [row for row in rows if (row["domain"], row["amount"]) == (source.name, accuracy.ALL)]
+        percents = [round(100 * row["accuracy"], 1) for row in own]
+        assert len(percents) == accuracy.DEMO_SEEDS
+        assert source.expected == (min(percents), max(percents))
+
+
+@pytest.mark.parametrize("domain", ["digits", "silhouettes", "solar-cells"])
+def test_da3_was_above_head_only_with_each_seed(domain: str) -> None:
+    ours, head = (
+        {
+            row["seed"]: row["accuracy"]
+            for row in accuracy.counted(accuracy.main_rows())
+            if (row["method"], row["domain"], row["amount"]) == (method, domain, accuracy.ALL)
+        }
+        for method in accuracy.DEMO_METHODS
+    )
+    assert ours.keys() == head.keys() and len(ours) == accuracy.DEMO_SEEDS
+    assert all(ours[seed] > head[seed] for seed in ours)

@@ -11,6 +11,7 @@ import engines_accuracy
 import gates
 import gates_table
 import memory_tables
+import published
 import pytest
 import results_claims
 import results_page
@@ -25,6 +26,14 @@ from addapt.gates import GateConfig
 from addapt.methods import METHODS
 
 NUMBERS = {4: "four", 5: "five", 6: "six", 7: "seven"}
+NAMES = {
+    "digits": "digits",
+    "silhouettes": "silhouettes",
+    "faces": "faces",
+    "solar-cells": "solar cells",
+    "fashion-mnist": "clothes",
+    "cifar-10": "photographs",
+}
 BACKBONE_BYTES = 4 * 3_371_008  # of EfficientNet-Lite0 without its classifier
 
 
@@ -97,7 +106,31 @@ def test_readme_has_the_times_without_pytorch() -> None:
     assert f"{cold['wall_s']:.1f} s, {cold['process_bytes'] / 1e6:.0f} MB" in said
 
 
-def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plot_shows() -> None:
+def test_readme_has_the_comparison_as_published() -> None:
+    results = step_rows.step_results(published.FOLDER)
+    memory, process, time = (
+        published.less(results, name, 32) for name in ("peak_bytes", "process_bytes", "step_s")
+    )
+    said = said_of("memory against other adapters")
+    assert f"{memory} less above the model, {process} whole process, {time} less time" in said
+
+
+def test_readme_has_the_accuracies_of_learning_by_itself() -> None:
+    rows = [row for row in accuracy.counted(accuracy.main_rows()) if row["amount"] == accuracy.ALL]
+    rows = [row for row in rows if row["seed"] < accuracy.SEEDS]
+    ours, head = ([row for row in rows if row["method"] == name] for name in ("da3", "head"))
+    said = said_of("accuracy, 1,000 images")
+    for domain, words in NAMES.items():
+        of_domain = [row for row in ours if row["domain"] == domain]
+        assert len(of_domain) == accuracy.SEEDS
+        assert f"{words} {accuracy.cell(of_domain)}" in said
+    for own, words in ((ours, "DA³ {} %"), (head, "head only {}")):
+        mean = accuracy.mean_accuracy(own, list(NAMES))
+        assert mean is not None
+        assert words.format(percent(mean)) in said
+
+
+def test_readme_has_the_means_at_96_px_and_says_truly_what_its_plot_shows() -> None:
     _, found = results_page.points(read_rows(accuracy.SMALL_FILE), step_rows.step_results())
     named = {
         "da3": "DA³ {} %",
@@ -110,22 +143,22 @@ def test_readme_has_the_means_of_the_accuracy_tables_and_says_truly_what_its_plo
         "finetune_frozen_bn": "({} with frozen batch norms)",
     }
     for method, words in named.items():
-        assert words.format(f"{found[method][1]:.1f}") in said_of("accuracy, 1,000 images")
+        assert words.format(f"{found[method][1]:.1f}") in said_of("all methods at 96 px")
     rows = accuracy.counted(read_rows(accuracy.SMALL_FILE))
     common = accuracy.common_domains([row for row in rows if row["amount"] == accuracy.ALL])
-    assert f"mean of {NUMBERS[len(common)]} domains" in said_of("accuracy, 1,000 images")
+    assert f"mean of {NUMBERS[len(common)]} domains" in said_of("all methods at 96 px")
     few = [row for row in rows if row["amount"] == accuracy.FEW]
     common = accuracy.common_domains(few)
-    assert f"mean of {NUMBERS[len(common)]} domains" in said_of("accuracy, 10 images a class")
+    assert f"mean of {NUMBERS[len(common)]} domains" in said_of("the same, 10 images a class")
     for method in ("da3", "lora", "finetune", "head"):
         own = [row for row in few if row["method"] == method]
         mean = accuracy.mean_accuracy(own, common)
         assert mean is not None
-        assert named[method].format(percent(mean)) in said_of("accuracy, 10 images a class")
+        assert named[method].format(percent(mean)) in said_of("the same, 10 images a class")
     means = engines_accuracy.engine_means(read_rows(engines_accuracy.FILE))
     onnx, torch = (percent(means[engine] or 0) for engine in ("onnx", "torch"))
     said = f"learned by both engines side by side: {onnx} without PyTorch, {torch} with it"
-    assert said in said_of("accuracy, 1,000 images")
+    assert said in said_of("all methods at 96 px")
     accurate = {method: megabytes for method, (megabytes, mean) in found.items() if mean > 91}
     best = min(accurate, key=lambda method: accurate[method])
     assert best in ("da3", results_page.WITHOUT_PYTORCH)
