@@ -58,8 +58,8 @@ def test_what_the_engine_that_is_asked_for_cannot_do(
     assert lack in refused("learn", "x", images, "--method", "lora", *place)
     assert lack in refused("plan", "--method", "head,lora", "--engine", "onnx")
     assert "Did you mean 'torch'" in refused("eval", "low", images, "--engine", "toch", *place[:2])
-    lack = "no dynamic gates of resolution. It has: static gates of resolution. Or give --engine"
-    gates = ("--gates", "--gate-kind", "dynamic")
+    lack = "no static gates of blocks. It has: "
+    gates = ("--gates", "--gate-unit", "blocks")
     assert lack in refused("learn", "x", images, *gates, *place)
     assert not Store(store).exists("x")
 

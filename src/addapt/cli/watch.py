@@ -61,7 +61,7 @@ def watch(
     threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
-    """Tell what a camera, a video or a folder shows, computing only when something changes."""
+    """Tell what a camera, a video or a folder shows as it changes."""
     with command(as_json=as_json, debug=debug):
         from addapt.watching import Clock, Summary, Watching
 
