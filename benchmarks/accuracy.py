@@ -8,8 +8,8 @@ Every method learns as `addapt learn` does by itself: on the engine that it choo
 the size that it chooses, and as often as the recipe says. Only the learning rate is the winner of
 `tuning.py`, or the recipe's where the method's search is not complete; the row says which. Test
 images are looked at once, when a run is over. Runs already in `results/accuracy.jsonl` are not made
-again: the next start goes on. With `--threads 2` DA3's are made once more, as a stand-in for
-another machine.
+again: the next start goes on. `run --method da3 --amount 1000 --threads 2` makes DA3's once more,
+as a stand-in for another machine.
 """
 
 import argparse

@@ -41,6 +41,17 @@ def less(results: Results, name: str, batch: int) -> str:
     return spread(values)
 
 
+def left_out(results: Results, batch: int) -> str:
+    """Say which rivals were not measured at a batch: " (not on resnet50: piggyback)"."""
+    said = []
+    for result in results:
+        if result["batch"] == batch:
+            missing = [rival for rival in PUBLISHED if rival not in _rows(result)]
+            if missing:
+                said.append(f"not on {result['backbone']}: {', '.join(missing)}")
+    return f" ({'; '.join(said)})" if said else ""
+
+
 def table(results: Results) -> str:
     """Compare each rival with DA3 in memory above the model, whole process and time."""
     heading = ("memory, MB", "DA³", "less", "process, MB", "DA³", "less", "s a step", "DA³", "less")
@@ -69,7 +80,8 @@ def words(results: Results) -> str:
         return "Not run here yet: `python benchmarks/published.py run`."
     batches = sorted({result["batch"] for result in results})
     said = [
-        f"batch {batch}: {less(results, 'peak_bytes', batch)} less memory above the model, "
+        f"batch {batch}{left_out(results, batch)}: "
+        f"{less(results, 'peak_bytes', batch)} less memory above the model, "
         f"{less(results, 'process_bytes', batch)} less in the whole process, "
         f"{less(results, 'step_s', batch)} less time"
         for batch in batches

@@ -102,9 +102,9 @@ def reproducibility(
             less("peak_bytes", *RIVALS[1:]),
         ),
         (
-            "the same, all four as their authors run them, batch 32, both backbones",
+            "the same, the four as their authors run them, batch 32, both backbones",
             PAPER_MEMORY,
-            published.less(as_published, "peak_bytes", 32),
+            published.less(as_published, "peak_bytes", 32) + published.left_out(as_published, 32),
         ),
         ("DA³: training time against the four", PAPER_TIME, less("step_s", *RIVALS)),
         ("DA³: earlier domains keep working", "stated", logits),

@@ -64,6 +64,9 @@ def test_what_was_not_measured_is_told() -> None:
     for line in lines[2:]:
         assert "| not run here | 20 | not run here |" in line
     assert published.less([half], "peak_bytes", 4) == "3.0x to 4.0x"
+    missing = "(not on resnet50: parallel_adapter, piggyback)"
+    assert f"batch 4 {missing}: 3.0x to 4.0x less memory" in published.words([half])
+    assert published.left_out([WHOLE], 32) == ""
     without = published.table([result(4, row("finetune", 3))])
     assert "| finetune | 60 | not run here | not run here |" in without
 

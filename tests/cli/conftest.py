@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from typer.testing import CliRunner, Result
 from addapt.cli.main import app
 from addapt.engines.torch import engine
 from addapt.engines.torch.backbones import Backbone, load_backbone
+from tests.conftest import write_images
 
+LABELS = ("green [bold]", "red")
+QUICK_HEAD = ("--epochs", "1", "--image-px", "32", "--threads", "1", "--method", "head")
 _load_once = functools.cache(load_backbone)
 
 
@@ -23,6 +27,20 @@ def _backbones_of_the_project_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -
         return (_load_once if own else load_backbone)(name, weights, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine, "load_backbone", load)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a store of one domain and the images it was learned from."""
+    root = tmp_path_factory.mktemp("learned")
+    write_images(root / "images", LABELS, 15, 40, 0)
+    run_json("learn", "colours", root / "images", "--store", root / "store", *QUICK_HEAD)
+    return root
+
+
+@pytest.fixture
+def where(learned: Path) -> tuple[object, ...]:
+    return ("--domain", "colours", "--store", learned / "store", "--threads", "1")
 
 
 def run(*words: object, given: bytes | None = None) -> Result:

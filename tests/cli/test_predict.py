@@ -15,10 +15,8 @@ from pathlib import Path
 import pytest
 
 from addapt.cli import output
-from tests.cli.conftest import refused, run, run_json, run_lines, said
-from tests.conftest import write_images
+from tests.cli.conftest import LABELS, refused, run, run_json, run_lines, said
 
-QUICK = ("--epochs", "1", "--image-px", "32", "--threads", "1", "--method", "head")
 # A program started in the background ignores Ctrl-C, and so would what it starts.
 MAIN = """
 import signal, sys
@@ -27,21 +25,6 @@ from addapt.cli.main import main
 sys.argv[0] = "addapt"
 main()
 """
-LABELS = ("green [bold]", "red")
-
-
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a store of one domain and the images it was learned from."""
-    root = tmp_path_factory.mktemp("learned")
-    write_images(root / "images", LABELS, 15, 40, 0)
-    run_json("learn", "colours", root / "images", "--store", root / "store", *QUICK)
-    return root
-
-
-@pytest.fixture
-def where(learned: Path) -> tuple[object, ...]:
-    return ("--domain", "colours", "--store", learned / "store", "--threads", "1")
 
 
 def test_a_line_of_json_for_each_image(learned: Path, where: tuple[object, ...]) -> None:

@@ -12,20 +12,10 @@ import numpy as np
 import pytest
 
 from addapt.watching import Clock
-from tests.cli.conftest import refused, run, run_json, said
-from tests.cli.test_predict import MAIN, QUICK
-from tests.conftest import write_images
+from tests.cli.conftest import LABELS, refused, run, said
+from tests.cli.test_predict import MAIN
 
-LABELS = ("green [bold]", "red")
 installed = pytest.mark.skipif(find_spec("av") is None, reason="the extra video is not installed")
-
-
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("learned")
-    write_images(root / "images", LABELS, 15, 40, 0)
-    run_json("learn", "colours", root / "images", "--store", root / "store", *QUICK)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +28,6 @@ def clip(learned: Path) -> Path:
     still[1, ..., 0] += 150
     images = [still[i // 40] for i in range(80)]
     return encode(learned / "clip.mp4", images, rate=20)
-
-
-@pytest.fixture
-def where(learned: Path) -> tuple[object, ...]:
-    return ("--domain", "colours", "--store", learned / "store", "--threads", "1")
 
 
 @pytest.fixture

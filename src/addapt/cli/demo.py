@@ -85,7 +85,7 @@ def demo(
                 f"{domain.report.learn_s:.0f}",
             )
         print_table(table)
-        say("Expected: DA3's lowest and highest of five runs with other seeds.")
+        say("Expected: DA3's lowest and highest of five runs with different seeds.")
         say(f"Logits of earlier domains that changed: {changed}")
         say(f"Report: {folder / 'report.html'}")
         raise typer.Exit(1 if changed else 0)  # it never should: see the report
