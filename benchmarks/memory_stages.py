@@ -96,8 +96,8 @@ def end_stage_with_session(stages: Stages, name: str) -> None:
 
     make = Session.__init__
 
-    def make_and_note(self: Session, graph: Path, threads: int) -> None:
-        make(self, graph, threads)
+    def make_and_note(self: Session, graph: Path, threads: int, side_by_side: int = 1) -> None:
+        make(self, graph, threads, side_by_side)
         stages.end(name)
 
     Session.__init__ = make_and_note  # type: ignore[method-assign]

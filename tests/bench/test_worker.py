@@ -39,4 +39,5 @@ def test_parts_of_a_batch_make_the_same_step(contender: Contender) -> None:
 def test_as_many_images_at_once_as_the_engine_takes_by_itself() -> None:
     assert load(DEFAULT).at_once == 4
     assert load(DEVICE).at_once == 4
-    assert load(DEVICE, replace(WORK, image_px=160)).at_once == 1
+    assert load(DEVICE, replace(WORK, image_px=160)).at_once == 2
+    assert load(DEVICE, replace(WORK, image_px=164)).at_once == 1

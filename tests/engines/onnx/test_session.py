@@ -8,7 +8,9 @@ import pytest
 from addapt._errors import AddaptError
 from addapt.engines.base import StepSettings
 from addapt.engines.onnx.engine import OnnxEngine
+from addapt.engines.onnx.model import OnnxModel
 from addapt.engines.onnx.session import KEPT_SESSIONS, Session, Sessions
+from addapt.engines.onnx.step import FEATURES
 from addapt.methods import Head
 from tests.engines.onnx.pair import some_images
 
@@ -53,6 +55,22 @@ def test_another_number_of_threads_is_another_session(engine: OnnxEngine) -> Non
     engine.threads = 2
     assert engine.threads == 2
     np.testing.assert_allclose(engine.features(images), one, rtol=1e-4, atol=1e-5)
+
+
+def test_runs_side_by_side_keep_their_order(engine: OnnxEngine) -> None:
+    images = some_images(6, 40)
+    model = engine.new_model(Head(), 2, seed=0)
+    assert isinstance(model, OnnxModel)
+    runs = [model._inputs(images[at : at + 1]) for at in range(6)]
+    engine.threads = 2
+    session = engine._runtime.session(Head(), 40)
+    session._side_by_side = 2
+    found = [features for (features,) in session.run_each([FEATURES], runs)]
+    assert [array.shape for array in found] == [(1, 1280)] * 6
+    for run, features in zip(runs, found, strict=True):
+        assert np.array_equal(session.run([FEATURES], run)[0], features)
+    with pytest.raises(AddaptError, match="failed"):
+        list(session.run_each([FEATURES], [runs[0], {}, runs[1]]))
 
 
 def test_domains_share_a_session(engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch) -> None:

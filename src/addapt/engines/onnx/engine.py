@@ -17,7 +17,7 @@ from addapt.engines.base import Engine, Form, Images
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adaptor import Adaptor
 from addapt.engines.onnx.making import FrozenOrder, identify
-from addapt.engines.onnx.model import OnnxModel, domain_parameters, images_at_once, in_pieces
+from addapt.engines.onnx.model import OnnxModel, domain_parameters, images_at_once, in_pieces, rows
 from addapt.engines.onnx.parameters import first_values, join_vector
 from addapt.engines.onnx.runtime import Runtime
 from addapt.engines.onnx.step import adaptor_for
@@ -107,7 +107,7 @@ class OnnxEngine(Engine):
         return {**dataclasses.asdict(self._frozen), "engine": self.name, "device": "cpu"}
 
     def at_once(self, image_px: int, batch: int) -> int:
-        """Return few: one image of 224 px, more of smaller ones."""
+        """Return few: two images of 160 px, one larger one, more of smaller ones."""
         return min(batch, images_at_once(image_px))
 
     def release(self) -> None:
@@ -117,14 +117,14 @@ class OnnxEngine(Engine):
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Compute the frozen backbone's features, of few images at once."""
         width = self._info.features
-        session = self._runtime.session("recognising", Head(), images.shape[1])
-        head = {
+        session = self._runtime.session(Head(), images.shape[1])
+        head: dict[str, npt.NDArray[Any]] = {
             names.HEAD_WEIGHT: np.zeros((1, width), np.float32),
             names.HEAD_BIAS: np.zeros(1, np.float32),
         }
-        return in_pieces(
-            images, lambda few: session.run([names.FEATURES], {names.IMAGES: few, **head})[0], width
-        )
+        few = in_pieces(images, images_at_once(images.shape[1]))
+        runs = [{names.IMAGES: piece, **head} for piece in few]
+        return rows(session.run_each([names.FEATURES], runs), width)
 
     def multiply_adds(self, px: int) -> int:
         """Count those of the convolutions."""

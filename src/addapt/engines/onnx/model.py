@@ -1,8 +1,9 @@
 """A model of this engine: vectors of trained values, and the sessions that compute with them."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,13 @@ from addapt.engines.onnx.runtime import Runtime
 from addapt.engines.onnx.session import Session
 from addapt.methods import Method
 
-PIXELS_AT_ONCE = 224 * 224  # one image of the usual size, or some smaller ones
+# What learning takes at most, about: one image of 224 px, or two of the smallest size that is
+# chosen for a domain, one for each of two threads.
+PIXELS_AT_ONCE = 2 * 160 * 160
+SIDE_BY_SIDE = 2  # pieces of a micro-batch, with any threads: learning is the same with one and two
+
+
+Values = TypeVar("Values", bound=np.generic)
 
 
 def images_at_once(image_px: int) -> int:
@@ -33,11 +40,14 @@ def images_at_once(image_px: int) -> int:
     return max(1, PIXELS_AT_ONCE // image_px**2)
 
 
-def in_pieces(images: Images, run: Callable[[Images], Vector], width: int) -> Vector:
-    """Compute rows (n, width) of images, few of them at once."""
-    few = images_at_once(images.shape[1])
-    parts = [run(images[at : at + few]) for at in range(0, len(images), few)]
-    return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
+def in_pieces(array: npt.NDArray[Values], most: int) -> list[npt.NDArray[Values]]:
+    """Split images, or what belongs to each, into equal pieces of at most so many."""
+    return np.array_split(array, math.ceil(len(array) / most)) if len(array) else []
+
+
+def rows(parts: Iterable[list[Vector]], width: int) -> Vector:
+    """Join the rows (n, width) that runs gave as their only output."""
+    return np.concatenate([np.zeros((0, width), np.float32), *(part for (part,) in parts)])
 
 
 class OnnxModel(Model):
@@ -75,20 +85,27 @@ class OnnxModel(Model):
             (len(labels), self._classes), self._label_smoothing / self._classes, np.float32
         )
         targets[np.arange(len(labels)), labels] += np.float32(1 - self._label_smoothing)
-        loss, *gradients = self._learning_session(images).run(
-            [names.LOSS, *self._given_gradients()],
+        most = math.ceil(len(images) / SIDE_BY_SIDE)
+        runs = [
             {
-                **self._inputs(images),
-                names.TARGETS: targets,
+                **self._inputs(few),
+                names.TARGETS: few_targets,
                 names.SCALE: np.array(1 / batch, np.float32),
-            },
-        )
-        start = 0
-        for gradient in gradients:
-            piece = gradient.reshape(-1)
-            self._gradient[start : start + piece.size] += piece
-            start += piece.size
-        return float(loss)
+            }
+            for few, few_targets in zip(
+                in_pieces(images, most), in_pieces(targets, most), strict=True
+            )
+        ]
+        outputs = [names.LOSS, *self._given_gradients()]
+        total = 0.0
+        for loss, *gradients in self._learning_session(images).run_each(outputs, runs):
+            start = 0
+            for gradient in gradients:
+                piece = gradient.reshape(-1)
+                self._gradient[start : start + piece.size] += piece
+                start += piece.size
+            total += float(loss)
+        return total
 
     def update(self, share: float) -> None:
         """Make a step of AdamW."""
@@ -102,7 +119,16 @@ class OnnxModel(Model):
 
     def logits(self, images: Images) -> Logits:
         """Run few images at once through the session at hand."""
-        return in_pieces(images, self._logits, self._classes)
+        most = images_at_once(images.shape[1])
+        if self._optimiser is None:
+            session = self._runtime.session(self._method, images.shape[1])
+        else:  # another session would take the memory of another network
+            session = self._learning_session(images)
+            most = math.ceil(most / SIDE_BY_SIDE)
+        runs = [
+            {**self._inputs(few), **self._no_targets(len(few))} for few in in_pieces(images, most)
+        ]
+        return rows(session.run_each([names.LOGITS], runs), self._classes)
 
     def state(self) -> State:
         """Copy all values, by name."""
@@ -182,21 +208,20 @@ class OnnxModel(Model):
             inputs[names.ADAPTOR] = self._values[: self._adaptor_size]
         return inputs
 
+    def _no_targets(self, images: int) -> dict[str, npt.NDArray[Any]]:
+        """Return what a graph of learning asks for beside images, where only logits matter."""
+        if self._optimiser is None:
+            return {}
+        targets = np.zeros((images, self._classes), np.float32)
+        return {names.TARGETS: targets, names.SCALE: np.ones((), np.float32)}
+
     def _learning_session(self, images: Images) -> Session:
         if self._learning is None:
-            self._learning = self._runtime.session("learning", self._method, images.shape[1])
+            side_by_side = min(len(images), SIDE_BY_SIDE)
+            self._learning = self._runtime.learning_session(
+                self._method, images.shape[1], side_by_side
+            )
         return self._learning
-
-    def _logits(self, images: Images) -> Logits:
-        inputs = self._inputs(images)
-        if self._optimiser is None:
-            session = self._runtime.session("recognising", self._method, images.shape[1])
-        else:  # another session would take the memory of another network
-            session = self._learning_session(images)
-            inputs[names.TARGETS] = np.zeros((len(images), self._classes), np.float32)
-            inputs[names.SCALE] = np.ones((), np.float32)
-        logits: Logits = session.run([names.LOGITS], inputs)[0]
-        return logits
 
 
 def domain_parameters(adaptor: Adaptor, classes: int) -> tuple[Parameter, ...]:

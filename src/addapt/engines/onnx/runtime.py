@@ -32,11 +32,14 @@ class Runtime:
         """Let go of all sessions that no model is learning with."""
         self._sessions.release()
 
-    def session(self, kind: str, method: Method, image_px: int) -> Session:
-        """Return the session for "learning" or "recognising" images of a size with a method."""
-        order = self._order(kind, method, image_px)
-        if kind == "learning":  # one at a time, which the model keeps
-            return Session(graph_file(order, self._frozen), self.threads)
+    def learning_session(self, method: Method, image_px: int, side_by_side: int) -> Session:
+        """Make a session for learning from images of a size; the model keeps it."""
+        order = self._order("learning", method, image_px)
+        return Session(graph_file(order, self._frozen), self.threads, side_by_side)
+
+    def session(self, method: Method, image_px: int) -> Session:
+        """Return the session for recognising images of a size with a method."""
+        order = self._order("recognising", method, image_px)
         return self._sessions.get(
             (order.file, self.threads),
             lambda: Session(graph_file(order, self._frozen), self.threads),

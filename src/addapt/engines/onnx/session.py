@@ -1,7 +1,8 @@
 """All that is set on the runtime, and the sessions that are kept."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,17 @@ class Session:
     Args:
         graph: its file, beside which its weights lie.
         threads: of the processor.
+        side_by_side: how many runs share them. Two runs of one thread each are a quarter quicker
+            than one after the other of two threads, and take the maps of both.
 
     Raises:
         AddaptError: the runtime cannot run it.
     """
 
-    def __init__(self, graph: Path, threads: int) -> None:
+    def __init__(self, graph: Path, threads: int, side_by_side: int = 1) -> None:
+        self._side_by_side = min(threads, side_by_side)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads // self._side_by_side
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
         options.use_deterministic_compute = True
@@ -66,6 +70,20 @@ class Session:
                 "give smaller images (`image_px`)."
             ) from error
         return results
+
+    def run_each(
+        self, outputs: Sequence[str], inputs: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> Iterator[list[npt.NDArray[Any]]]:
+        """Yield what `run` gives for each of the inputs, in their order, some at the same time.
+
+        Raises:
+            AddaptError: as `run`.
+        """
+        if self._side_by_side == 1 or len(inputs) == 1:
+            yield from (self.run(outputs, each) for each in inputs)
+            return
+        with ThreadPoolExecutor(self._side_by_side) as pool:
+            yield from pool.map(lambda each: self.run(outputs, each), inputs)
 
 
 class Sessions:
