@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from addapt.bench.contender import AS_PUBLISHED, PUBLISHED, Contender, Workload
+from addapt.engines.torch.bench.plain_steps import PlainSteps
 from addapt.engines.torch.bench.worker import load_benched
 
 WORK = Workload("resnet18", "random", batch=4, image_px=32, threads=1, device="cpu")
@@ -39,3 +40,15 @@ def test_a_rival_as_published_keeps_more_than_the_same_method_of_ours(method: st
     if method != "finetune":  # which is the same in the product
         own = load_benched(Contender(method, "torch", "default", 4, packed=False), WORK)
         assert 2 * own.measure_memory(4)["kept_bytes"] < theirs["kept_bytes"]
+
+
+def test_parallel_adapters_get_maps_with_channels_first() -> None:
+    """With channels last PyTorch crashes now and then."""
+    benched = load_benched(Contender("parallel_adapter", "eager", AS_PUBLISHED, 4, False), WORK)
+    assert isinstance(benched.model, PlainSteps)
+    first: list[bool] = []
+    benched.model.network.register_forward_pre_hook(
+        lambda _, given: first.append(given[0].is_contiguous())
+    )
+    benched.step(4)
+    assert first == [True]

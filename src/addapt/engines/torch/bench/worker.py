@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from addapt.bench.contender import AS_PUBLISHED, BIAS_CHECKPOINTING, Contender, Workload
 from addapt.bench.worker import CLASSES, LR, BenchedStep, Steps, serve_steps
+from addapt.engines.base import Images
 from addapt.engines.torch.arrays import backbone_input
 from addapt.engines.torch.backbones import Backbone, load_backbone
 from addapt.engines.torch.engine import TorchEngine
@@ -15,7 +16,7 @@ from addapt.engines.torch.freezing import pack_weights
 from addapt.engines.torch.memory import KeptTensors
 from addapt.engines.torch.methods import attach
 from addapt.engines.torch.model import TorchModel
-from addapt.methods import build_method
+from addapt.methods import ParallelAdapter, build_method
 
 
 def load_benched(contender: Contender, workload: Workload) -> BenchedStep:
@@ -52,9 +53,14 @@ def _model(contender: Contender, backbone: Backbone) -> tuple[nn.Module, Steps]:
         from addapt.engines.torch.bench.published import own_optimiser, publish
 
         network = publish(backbone, contender.method, CLASSES)
+        to_input: Callable[[Images], Tensor] = partial(backbone_input, backbone)
+        if contender.method == ParallelAdapter.name:
+            # With channels last, as images lie in memory, PyTorch 2.13 corrupts its memory in
+            # backward of a convolution of 1 x 1 beside one of 3 x 3 (SIGSEGV in oneDNN).
+            to_input = _channels_first(to_input)
         return network, PlainSteps(
             network,
-            partial(backbone_input, backbone),
+            to_input,
             own_optimiser(network, contender.method, LR),
             batch_statistics=contender.batch_statistics,
         )
@@ -65,6 +71,10 @@ def _model(contender: Contender, backbone: Backbone) -> tuple[nn.Module, Steps]:
     else:
         adapted = attach(backbone, build_method(contender.method), CLASSES)
     return adapted, TorchModel(adapted)
+
+
+def _channels_first(to_input: Callable[[Images], Tensor]) -> Callable[[Images], Tensor]:
+    return lambda images: to_input(images).contiguous()
 
 
 def _kept_bytes(network: nn.Module, step: Callable[[], None]) -> int:
