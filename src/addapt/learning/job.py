@@ -159,6 +159,11 @@ class Job:
             balance=settle_balance(asked.get("balance", AUTO), lesson.train.labels),
         )
 
+    def resized(self, px: int) -> "Job":
+        """Return the same for images of another size, as many in memory as take about the same."""
+        micro_batch = min(self.batch, self.micro_batch * self.image_px**2 // px**2)
+        return dataclasses.replace(self, image_px=px, micro_batch=micro_batch)
+
     @property
     def settings(self) -> StepSettings:
         """What the engine has to know of it."""

@@ -1,7 +1,7 @@
 """From a folder to what a run needs: images decoded, split, and recognisable later."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,11 @@ class Lesson:
         """What did not go as it should, or makes the accuracy say less than it seems to."""
         anew = (self.train.warning,) if self.train.warning else ()
         return (*self.copy_warnings, *anew, *self.start_warnings)
+
+    def resized(self, px: int) -> "Lesson":
+        """Return the same with its images made smaller."""
+        train, val = self.train.resized(px), self.val.resized(px)
+        return replace(self, train=train, val=val, image_px=px)
 
 
 @dataclass(frozen=True)

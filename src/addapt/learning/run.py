@@ -149,19 +149,11 @@ class Run:
 
     def _first_look(self, gates: GateConfig) -> _Training:
         """Return how the same images are learned at the size of the first look."""
-        job, lesson = self.job, self.lesson
-        px = first_look_px(self.engine, job.image_px, gates)
-        # As many as take about the same memory.
-        few = min(job.batch, job.micro_batch * job.image_px**2 // px**2)
+        px = first_look_px(self.engine, self.job.image_px, gates)
         return _Training(
             self._folder / FIRST_LOOK_FOLDER,
-            replace(job, image_px=px, micro_batch=few),
-            replace(
-                lesson,
-                train=lesson.train.resized(px),
-                val=lesson.val.resized(px),
-                image_px=px,
-            ),
+            self.job.resized(px),
+            self.lesson.resized(px),
             number=1,
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from addapt._errors import OptionError
-from addapt.engines.base import Engine, Form, Images, Logits, Model, Recogniser, State
+from addapt.engines.base import Engine, Form, Images, Labels, Logits, Model, Recogniser, State
 from addapt.gates import GateConfig, GateReport, Looks, scaled_px, share_words
 from addapt.images import ImageSet, resize_images
 from addapt.learning.evaluation import logits_of, softmax
@@ -25,6 +25,7 @@ FIRST_SHARE = 0.5
 ALWAYS = 2.0  # a threshold that no probability reaches: every image is looked at again
 
 Sureness = npt.NDArray[np.float32]
+Places = npt.NDArray[np.bool_]
 
 
 class TwoLooks(Recogniser):
@@ -94,7 +95,7 @@ class TwoLooks(Recogniser):
         return resize_images(images, self.looks.first_px, self._interpolation)
 
     def _not_sure(self, logits: Logits) -> npt.NDArray[np.int64]:
-        return np.flatnonzero(sureness(logits) < self.looks.threshold)
+        return np.flatnonzero(not_sure(logits, self.looks))
 
 
 def settle_looks(
@@ -121,21 +122,52 @@ def settle_looks(
     first_logits = logits_of(first, small, batch)
     engine.release()
     costs = [model.multiply_adds(x.batch([0])) for model, x in ((first, small), (full, val))]
-    first_share = costs[0] / costs[1]
-    sure, labels = sureness(first_logits), val.labels
-    if config.lose is None:
-        threshold = threshold_for_share(sure, config.compute - first_share)
-    else:
-        lost = (logits.argmax(1) == labels) & (first_logits.argmax(1) != labels)
-        threshold = threshold_for_loss(sure, lost, config.lose / 100)
-    again = sure < threshold
-    last = np.where(again[:, None], logits, first_logits)
+    first_share, labels = costs[0] / costs[1], val.labels
+    looks = choose_looks(first_logits, logits, labels, first_px, first_share, config)
+    last = last_logits(first_logits, logits, looks)
     scores, ungated = (Scores.of(labels, each.argmax(1), each.shape[1]) for each in (last, logits))
-    second = float(again.mean())
+    second = looks.second_share
     report = GateReport(
         first_share + second, scores.accuracy, ungated.accuracy, ((1 - second, second),)
     )
-    return Looks(first_px, threshold, second), report, scores
+    return looks, report, scores
+
+
+def choose_looks(
+    first: Logits,
+    full: Logits,
+    labels: Labels,
+    first_px: int,
+    first_share: float,
+    config: GateConfig,
+) -> Looks:
+    """Choose what is sure enough by what each look said of images held out.
+
+    Args:
+        first: logits (n, classes) of the first look.
+        full: those of the look in full.
+        labels: of the images (n).
+        first_px: side of the images of the first look.
+        first_share: what it costs, as a share of the look in full.
+        config: the share of compute, or the loss, that is asked for.
+    """
+    sure = sureness(first)
+    if config.lose is None:
+        threshold = threshold_for_share(sure, config.compute - first_share)
+    else:
+        lost = (full.argmax(1) == labels) & (first.argmax(1) != labels)
+        threshold = threshold_for_loss(sure, lost, config.lose / 100)
+    return Looks(first_px, threshold, float((sure < threshold).mean()))
+
+
+def last_logits(first: Logits, full: Logits, looks: Looks) -> Logits:
+    """Return the logits (n, classes) of the last look that each image gets."""
+    return np.where(not_sure(first, looks)[:, None], full, first)
+
+
+def not_sure(first: Logits, looks: Looks) -> Places:
+    """Say which images get a second look, by the logits (n, classes) of the first."""
+    return sureness(first) < looks.threshold
 
 
 def sureness(logits: Logits) -> Sureness:
@@ -150,7 +182,7 @@ def threshold_for_share(sure: Sureness, share: float) -> float:
     return ALWAYS if below >= len(sure) else float(np.sort(sure)[below])
 
 
-def threshold_for_loss(sure: Sureness, lost: npt.NDArray[np.bool_], share: float) -> float:
+def threshold_for_loss(sure: Sureness, lost: Places, share: float) -> float:
     """Return the lowest threshold at which so many images at most lose their right answer.
 
     `lost` are those that the second look alone gets right. What only the first gets right is not
