@@ -12,6 +12,7 @@ again, and the memory of the process looked at. Writes `results/watch.json`.
 
 import argparse
 import json
+import shlex
 import statistics
 import sys
 import tempfile
@@ -25,8 +26,9 @@ import av
 import numpy as np
 from domains import domain_folders
 from PIL import Image
+from watch_table import ANSWERED_S, FILE
 
-from addapt.bench.surroundings import machine, versions
+from addapt.bench.surroundings import versions
 from addapt.images import Given
 from addapt.learning import Learner
 from addapt.memory import rss_bytes
@@ -35,7 +37,6 @@ from addapt.watching.frames import Frame
 from addapt.watching.pace import Clock
 from addapt.watching.video import video_frames
 
-RESULT = Path(__file__).parent / "results" / "watch.json"
 DOMAIN = "silhouettes"
 RATE = 25
 SHOWN_S = 10
@@ -44,7 +45,6 @@ NOISE = 4.0  # levels of 255
 DRIFT, DRIFT_S = 0.15, 20.0  # the light goes up and down by so much, in such a time
 STEP_PX = 4  # a frame, of the scene that moves
 SURE = 0.8  # a photograph is shown if it is recognised like that when it stands alone
-ANSWERED_S = 0.5
 EVERY = Watching(every_frame=True)
 
 
@@ -76,19 +76,16 @@ def main() -> None:
             print(json.dumps(result[f"{px} px"], indent=2))
         if options.soak:
             result["soak"] = soak(learner, clips["still"], options.soak)
-    result |= {
-        "rate": RATE,
-        "size": SIZE,
-        "noise": NOISE,
-        "drift": DRIFT,
-        "threads": options.threads,
-        "versions": versions() | {"av": av.__version__},
-        "machine": machine(),
-        "command": " ".join(("python benchmarks/watch.py", *sys.argv[1:])),
-    }
+    # PyTorch comes with it, and is not to be in the memory that was looked at.
+    from result_rows import surroundings
+
+    result |= {"rate": RATE, "size": SIZE, "noise": NOISE, "drift": DRIFT}
+    command = shlex.join(("python", "benchmarks/watch.py", *sys.argv[1:]))
+    result |= surroundings(command, threads=options.threads)
+    result["versions"] = versions() | {"av": av.__version__}
     print(json.dumps(result, indent=2))
     if not options.quick:
-        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+        FILE.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def learn(store: Path, px: int, threads: int, method: str) -> Learner:
