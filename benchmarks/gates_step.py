@@ -18,7 +18,7 @@ from typing import Any
 import domains
 import torch
 import torch.nn.functional as F
-from gates import PX, RANDOM
+from gates_torch import PX, RANDOM
 from result_rows import RESULTS, spell_command, surroundings
 
 import addapt

@@ -1,14 +1,15 @@
-"""Gates of every unit and kind, for several shares of compute: accuracy, multiply-adds, time.
+"""Gates of blocks, and of resolution beside them, on the PyTorch engine: accuracy, compute, time.
 
-    python benchmarks/gates.py run [--domain digits] [--unit blocks] [--kind static] [--share 1/2]
-    python benchmarks/gates.py time        # with nothing else on the machine: results/gates.json
-    python benchmarks/gates.py table
+    python benchmarks/gates_torch.py run [--domain digits] [--unit blocks] [--kind static]
+    python benchmarks/gates_torch.py time        # with nothing else on the machine
+    python benchmarks/gates_torch.py table
 
 `run` learns each domain at 224 px without gates and with each kind, for as many steps each, and
 judges it on the test images; the learned domains stay in demo/gates, and runs that are in
 `results/gates.jsonl` are not made again. `time` times all of these, with gates and without, in
-turns. ResNet-50 has no trained weights here, so its adaptors and gates learn on random ones, from
-few images of one domain: its rows are about time.
+turns: `results/gates.json`. ResNet-50 has no trained weights here, so its adaptors and gates learn
+on random ones, from few images of one domain: its rows are about time. Two looks need no PyTorch:
+`gates.py` has them. Rows of them in the files are of two looks that shared one adaptor.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import domains
-import gates_table
+import gates_torch_table
 import torch
 from result_rows import (
     RESULTS,
@@ -50,8 +51,8 @@ SHARES, SHARES_OF_RANDOM = 4, 2
 EPOCHS = 4  # of 1,000 images: 228 steps of 16
 EPOCHS_OF_FACES = 17  # of 240: as many steps
 ROUNDS = 7
-UNGATED = "none"
-KINDS = {"static": False, "dynamic": True}
+UNGATED = gates_torch_table.UNGATED
+KINDS = (gates_torch_table.STATIC, gates_torch_table.DYNAMIC)
 RANDOM = "resnet50"
 RANDOM_DOMAIN = "digits"
 
@@ -71,7 +72,9 @@ class Run:
         """What is asked for, if anything."""
         if self.unit == UNGATED:
             return None
-        return addapt.GateConfig(self.unit, KINDS[self.kind], self.compute_target)
+        return addapt.GateConfig(
+            self.unit, self.kind == gates_torch_table.DYNAMIC, self.compute_target
+        )
 
     @property
     def method(self) -> str:
@@ -87,16 +90,14 @@ class Run:
 def ordered_runs(names: Sequence[str]) -> list[Run]:
     """Return all runs, the most useful first: every kind at one share, then at the next."""
     lite = "efficientnet_lite0"
-    runs = [Run(lite, name, UNGATED, "static", 1.0) for name in names]
+    runs = [Run(lite, name, UNGATED, KINDS[0], 1.0) for name in names]
     for place in range(SHARES):
-        for unit in UNITS:
-            for kind in KINDS:
-                runs += [Run(lite, name, unit, kind, TARGETS[unit][place]) for name in names]
-    runs.append(Run(RANDOM, RANDOM_DOMAIN, UNGATED, "static", 1.0))
+        for unit, kind in gates_torch_table.GATES:
+            runs += [Run(lite, name, unit, kind, TARGETS[unit][place]) for name in names]
+    runs.append(Run(RANDOM, RANDOM_DOMAIN, UNGATED, KINDS[0], 1.0))
     for place in range(SHARES_OF_RANDOM):
-        for unit in UNITS:
-            share = TARGETS[unit][place]
-            runs += [Run(RANDOM, RANDOM_DOMAIN, unit, kind, share) for kind in KINDS]
+        for unit, kind in gates_torch_table.GATES:
+            runs.append(Run(RANDOM, RANDOM_DOMAIN, unit, kind, TARGETS[unit][place]))
     return runs
 
 
@@ -127,7 +128,7 @@ def make(learner: addapt.Learner, run: Run) -> Row:
     history = learner.store.history_path(run.name).read_text().splitlines()
     row = dataclasses.asdict(run) | {
         "method": run.method,
-        "hyperparameters": hyperparameters(gates_table.METHOD),
+        "hyperparameters": hyperparameters(gates_torch_table.METHOD),
         "image_px": report.image_px,
         "epochs": report.epochs,
         "train_s": json.loads(history[-1])["train_s"],
@@ -149,13 +150,13 @@ def make(learner: addapt.Learner, run: Run) -> Row:
 
 def run_all(runs: Sequence[Run], device: str) -> None:
     """Make the runs that are not in the file yet."""
-    rows = gates_table.read_runs(FILE)
+    rows = gates_torch_table.read_runs(FILE)
     learner = functools.cache(load)
 
     def make_here(run: Run) -> Row:
         words = ["--domain", run.domain, "--unit", run.unit, "--kind", run.kind]
         words += ["--backbone", run.backbone, "--compute", f"{run.compute_target:g}"]
-        command = spell_command("gates", "run", *words, device=device)
+        command = spell_command("gates_torch", "run", *words, device=device)
         return make(learner(run.backbone), run) | surroundings(command, device)
 
     todo = [
@@ -168,7 +169,7 @@ def run_all(runs: Sequence[Run], device: str) -> None:
 
 def time_all(device: str) -> None:
     """Time every learned domain that the file has, and write them all."""
-    rows = gates_table.read_runs(FILE)
+    rows = gates_torch_table.read_runs(FILE)
     ungated = {(r["backbone"], r["domain"]): r["accuracy"] for r in rows if r["unit"] == UNGATED}
     timed: list[dict[str, Any]] = []
     for name in dict.fromkeys(row["backbone"] for row in rows):
@@ -198,7 +199,9 @@ def time_all(device: str) -> None:
             print(f"{name} {run.name:36} {times[1] / times[0]:.2f}x", flush=True)
     result = {"rows": timed, "image_px": PX, "rounds": ROUNDS}
     TIMES.write_text(
-        json.dumps(result | surroundings(spell_command("gates", "time", device=device), device))
+        json.dumps(
+            result | surroundings(spell_command("gates_torch", "time", device=device), device)
+        )
         + "\n",
         encoding="utf-8",
     )
@@ -234,9 +237,9 @@ def main() -> None:
     elif options.what == "time":
         time_all(options.device)
     else:
-        rows = gates_table.joined(FILE, TIMES)
+        rows = gates_torch_table.joined(FILE, TIMES)
         for backbone in dict.fromkeys(row["backbone"] for row in rows):
-            print(f"\n{backbone}\n\n{gates_table.table(rows, backbone)}")
+            print(f"\n{backbone}\n\n{gates_torch_table.table(rows, backbone)}")
 
 
 if __name__ == "__main__":

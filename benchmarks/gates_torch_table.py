@@ -1,4 +1,4 @@
-"""What the runs of `gates.py` say: a table and a plot, means over domains."""
+"""What the runs of `gates_torch.py` say: a table and a plot, means over domains."""
 
 import json
 import statistics
@@ -9,9 +9,11 @@ from typing import Any
 from result_rows import Row, read_rows
 from trial import is_of
 
-from addapt.gates import BLOCKS, UNITS
+from addapt.gates import BLOCKS, RESOLUTION
 
 UNGATED = "none"
+STATIC, DYNAMIC = "static", "dynamic"
+GATES = ((RESOLUTION, STATIC), (BLOCKS, STATIC), (BLOCKS, DYNAMIC))  # units and kinds
 METHOD = "da3"  # the only one with gates
 IDENTITY = ("backbone", "domain", "unit", "kind", "compute_target")
 # Of one run; made anew it has other seconds, and times of the former one are not its own.
@@ -20,12 +22,13 @@ COLORS = {"resolution": "tab:green", "blocks": "tab:red"}
 
 
 def read_runs(path: Path) -> list[Row]:
-    """Return the runs that can be made again: with the method's defaults and of the units.
+    """Return the runs that can be made again: with the method's defaults and of these gates.
 
-    The files also keep those of `channels`, see LOG.md.
+    The files also keep those of channels, and of two looks that shared one adaptor, see LOG.md.
     """
+    kinds = ((UNGATED, STATIC), *GATES)
     return [
-        row for row in read_rows(path) if row["unit"] in (UNGATED, *UNITS) and is_of(row, METHOD)
+        row for row in read_rows(path) if (row["unit"], row["kind"]) in kinds and is_of(row, METHOD)
     ]
 
 
@@ -126,34 +129,24 @@ def steps_table(path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(rows: Sequence[Row], backbone: str, path: Path) -> None:
+def draw(rows: Sequence[Row], backbone: str, axes: Any) -> None:
     """Draw accuracy against milliseconds, a line for each unit and kind.
 
     A machine's speed changes within an hour, so milliseconds are the ungated model's, of which
     there is one, divided by how many times faster the gated one was in turns with it.
     """
-    from matplotlib.figure import Figure
-
     found = [row for row in summary(rows, backbone) if "ms_batch1" in row]
     ungated_ms = statistics.median(row["ungated_ms_batch1"] for row in found)
     for row in found:
         row["ms"] = ungated_ms / row["times_batch1"]
     ungated = 100 * found[0]["ungated_accuracy"]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
     for unit, kind in dict.fromkeys((row["unit"], row["kind"]) for row in found):
         some = [row for row in found if (row["unit"], row["kind"]) == (unit, kind)]
         axes.plot(
             [row["ms"] for row in some],
             [100 * row["accuracy"] for row in some],
-            "-o" if kind == "static" else "--s",
+            "-o" if kind == STATIC else "--s",
             color=COLORS[unit],
             label=f"{unit}, {kind}",
         )
     axes.plot(ungated_ms, ungated, "k*", markersize=14, label="ungated")
-    axes.set_xlabel(f"milliseconds an image, batch 1 ({backbone})")
-    axes.set_ylabel("mean test accuracy, %")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=4)
-    figure.savefig(path, dpi=150)

@@ -6,7 +6,7 @@ Writes each between its marks, such as `<!-- whole process -->` and `<!-- end --
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -193,9 +193,9 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def fill(page: str) -> str:
+def fill(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     """Return a page with each of its tables as the results have it now."""
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", "<!-- end -->"
         if begin in page:
             before, _, rest = page.partition(begin)

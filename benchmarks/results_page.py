@@ -12,16 +12,20 @@ import accuracy
 import da3_parts
 import domains
 import engines_accuracy
-import gates
-import gates_table
+import gates_page
+import gates_torch
+import gates_torch_table
 import imbalance
+import memory_tables
 import published
 import sequence
 import tuning
-from result_rows import RESULTS, ROOT, Row, read_rows
+import watch_table
+from result_rows import ROOT, Row, read_rows
 from results_claims import claims, reproducibility
 from step_rows import DEFAULT, ENGINES, FOLDER, step_row, table, title
 from step_rows import step_results as read_steps
+from trial import BACKBONE
 
 from addapt.bench.chart import draw_comparison
 from addapt.bench.contender import DEVICE
@@ -30,10 +34,9 @@ from addapt.methods import METHODS
 
 PAGE = ROOT / "docs" / "RESULTS.md"
 PLOT = ROOT / "docs" / "accuracy_against_memory.png"
-GATES_PLOT = ROOT / "docs" / "gates.png"
 CHARTED = "resnet50_batch_8"
 STEP_CHART = ROOT / "docs" / f"step_{CHARTED}.png"
-PLOTTED = "efficientnet_lite0"
+PLOTTED = BACKBONE
 MEGABYTES = (100, 150, 200, 300, 400, 500, 700, 1000)  # marked in the plot
 WITHOUT_PYTORCH = "da3, without PyTorch"
 FEW_DOMAINS = [name for name in domains.DOMAINS if name != domains.FACES]
@@ -59,7 +62,9 @@ def page() -> str:
     tuned = read_rows(tuning.FILE)
     order = json.loads(sequence.FILE.read_text()) if sequence.FILE.exists() else {}
     steps, as_published = read_steps(), read_steps(published.FOLDER)
-    gated = gates_table.summary(gates_table.joined(gates.FILE, gates.TIMES), PLOTTED)
+    gated = gates_torch_table.summary(
+        gates_torch_table.joined(gates_torch.FILE, gates_torch.TIMES), PLOTTED
+    )
     names, methods = list(domains.DOMAINS), ordered_methods()
     parts = [
         INTRODUCTION,
@@ -134,12 +139,14 @@ def page() -> str:
         "*Memory* is above the loaded model.",
         published.table(as_published),
         published.words(as_published),
+        "## Watching",
+        "`addapt watch` on a still scene, a moving one and real clips, beside recognising every "
+        "frame (`python benchmarks/watch.py`). The still scene shows one photograph after another, "
+        "with noise and light that drifts. *Answered in time*: changes whose right answer was "
+        f"there within {watch_table.ANSWERED_S} s. *Time*: of recognising every frame.",
+        *watch_table.parts(watch_table.read()),
         "## Gates",
-        "Means over the domains at 224 px, all learned for as many steps; *points lost* against "
-        "the same without gates. [GATES.md](GATES.md) tells what the gates are. All on the PyTorch "
-        "engine, with two looks (resolution, dynamic) that shared one adaptor: they have one each "
-        "now, and are not measured yet.",
-        *gates_parts(),
+        *gates_page.parts(),
         "## What was reproduced",
         "Memory and time are those of ResNet-50 with random weights on a processor, in the default "
         "settings; accuracy is that at 96 px. Not run here: the paper's board, a "
@@ -156,23 +163,6 @@ def page() -> str:
         tuning.table(tuned),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
-
-
-def gates_parts() -> list[str]:
-    rows = gates_table.joined(gates.FILE, gates.TIMES)
-    parts = [f"**EfficientNet-Lite0**\n\n{gates_table.table(rows, PLOTTED)}"]
-    if any("ms_batch1" in row for row in gates_table.summary(rows, PLOTTED)):
-        parts.append(f"![Accuracy against milliseconds]({GATES_PLOT.name})")
-    parts.append(
-        f"**ResNet-50**, random weights, one domain: about time only\n\n"
-        f"{gates_table.table(rows, gates.RANDOM)}"
-    )
-    parts.append(
-        "**A training step with gates**, batch 8, 224 px, a share of 60 % "
-        "(`python benchmarks/gates_step.py`):"
-        "\n\n" + gates_table.steps_table(RESULTS / "gates_step.json")
-    )
-    return [part.strip("\n") for part in parts]
 
 
 def ordered_methods() -> list[str]:
@@ -266,10 +256,10 @@ def main() -> None:
     if len(found[1]) >= 2:
         draw(found, PLOT)
         print(f"wrote {PLOT.relative_to(ROOT)}")
-    timed = gates_table.joined(gates.FILE, gates.TIMES)
-    if any("ms_batch1" in row for row in gates_table.summary(timed, PLOTTED)):
-        gates_table.draw(timed, PLOTTED, GATES_PLOT)
-        print(f"wrote {GATES_PLOT.relative_to(ROOT)}")
+    gates_page.draw(gates_page.PLOT)
+    gates = gates_page.PAGE.read_text(encoding="utf-8")
+    gates_page.PAGE.write_text(memory_tables.fill(gates, gates_page.TABLES), encoding="utf-8")
+    print(f"wrote {gates_page.PLOT.relative_to(ROOT)} and {gates_page.PAGE.relative_to(ROOT)}")
     step = json.loads((FOLDER / f"{CHARTED}.json").read_text(encoding="utf-8"))
     draw_comparison([StepRow(**row) for row in step["rows"]], title(step), STEP_CHART)
     print(f"wrote {STEP_CHART.relative_to(ROOT)}")

@@ -8,8 +8,10 @@ from typing import Any
 
 import accuracy
 import engines_accuracy
-import gates
-import gates_table
+import gates_page
+import gates_points
+import gates_torch
+import gates_torch_table
 import memory_tables
 import published
 import pytest
@@ -17,12 +19,14 @@ import results_claims
 import results_page
 import sequence
 import step_rows
+import watch_table
 import where_memory_goes
 from result_rows import RESULTS, ROOT, read_rows
 from step_rows import DEFAULT, SMALLEST
 
 from addapt.bench.contender import DEVICE
-from addapt.gates import GateConfig
+from addapt.gates import BLOCKS, GateConfig, scaled_px
+from addapt.learning.two_looks import FIRST_SHARE
 from addapt.methods import METHODS
 
 NUMBERS = {4: "four", 5: "five", 6: "six", 7: "seven"}
@@ -229,7 +233,9 @@ def test_memory_page_says_truly_what_a_session_takes() -> None:
 
 
 def gate_rows() -> dict[tuple[str, str, float], dict[str, Any]]:
-    rows = gates_table.summary(gates_table.joined(gates.FILE, gates.TIMES), results_page.PLOTTED)
+    rows = gates_torch_table.summary(
+        gates_torch_table.joined(gates_torch.FILE, gates_torch.TIMES), results_page.PLOTTED
+    )
     return {(row["unit"], row["kind"], row["compute_target"]): row for row in rows}
 
 
@@ -246,7 +252,6 @@ def test_readme_and_gates_page_have_what_the_gates_save() -> None:
     page = GATES.read_text(encoding="utf-8")
     for unit, kind, share in (
         *(("resolution", "static", share) for share in (0.8, 0.6, 0.4, 0.25)),
-        ("resolution", "dynamic", 0.4),
         ("blocks", "static", 0.6),
     ):
         row = found[unit, kind, share]
@@ -257,13 +262,14 @@ def test_readme_and_gates_page_have_what_the_gates_save() -> None:
             assert f"{step['ratio_time']:.2f}x" in page
 
 
-def test_dynamic_gates_pay_nowhere_and_nothing_faster_than_the_default_is_as_accurate() -> None:
+def test_on_pytorch_deciding_pays_nowhere_and_nothing_faster_than_the_default_is_as_accurate() -> (
+    None
+):
     found = gate_rows()
-    for unit, shares in gates.TARGETS.items():
-        for share in shares:
-            fixed, deciding = (found[unit, kind, share] for kind in ("static", "dynamic"))
-            assert deciding["times_batch1"] < fixed["times_batch1"]
-            assert deciding["accuracy"] < fixed["accuracy"] + 0.002
+    for share in gates_torch.TARGETS[BLOCKS]:
+        fixed, deciding = (found[BLOCKS, kind, share] for kind in ("static", "dynamic"))
+        assert deciding["times_batch1"] < fixed["times_batch1"]
+        assert deciding["accuracy"] < fixed["accuracy"] + 0.002
     default = GateConfig()
     shipped = found[default.unit, default.kind, default.compute]
     better = [
@@ -272,6 +278,23 @@ def test_dynamic_gates_pay_nowhere_and_nothing_faster_than_the_default_is_as_acc
         if row["times_batch1"] > shipped["times_batch1"] and row["accuracy"] >= shipped["accuracy"]
     ]
     assert not better
+
+
+def test_tables_of_gates_are_current() -> None:
+    page = GATES.read_text(encoding="utf-8")
+    for name, table in gates_page.TABLES.items():
+        assert f"<!-- {name} -->\n{table()}\n<!-- end -->" in page, (
+            "run: python benchmarks/results_page.py"
+        )
+    for share, px in ((0.17, 64), (0.4, 96), (0.7, 128)):
+        assert scaled_px(gates_points.PX, share * FIRST_SHARE) == px
+        assert f"{px} px for {share}" in " ".join(page.split())
+
+
+@pytest.mark.skipif(not watch_table.FILE.exists(), reason="was not run yet")
+def test_readme_has_what_watching_recognises() -> None:
+    for words in watch_table.words(watch_table.read()):
+        assert words in said_of("watching (`addapt watch`)")
 
 
 def row(method: str, engine: str, setting: str, peak_bytes: int) -> dict[str, Any]:
