@@ -91,6 +91,11 @@ def combine(place: Place) -> list[Row]:
         own = [size for size in learned if (size.domain, size.seed) == (domain, seed)]
         judged = {size.px: Judged.load(place.logits(size)) for size in own}
         rows += [{"domain": domain, "seed": seed} | row for row in gates_points.points(judged)]
+    if not rows:
+        raise OptionError(
+            f"Nothing was learned at {PX} px, which all points are compared with: run "
+            f"`gates.py learn --px {PX}`."
+        )
     write(place.points, {"rows": rows}, "table")
     return rows
 

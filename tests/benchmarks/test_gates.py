@@ -5,6 +5,7 @@ from pathlib import Path
 
 import domains
 import gates
+import gates_ms
 import gates_points
 import gates_sizes
 import numpy as np
@@ -98,6 +99,9 @@ def test_what_was_learned_is_not_learned_again(
     )
     gates.learn_all(sizes, place, threads=1)
     assert place.sizes.read_text().splitlines() == lines
+    (timed,) = gates_ms.time_two_looks(FakeEngine(), place, rounds=1)
+    assert (timed["domain"], timed["px"], timed["first_px"]) == ("faces", PX, 96)
+    assert 0 <= timed["second_share"] <= 1 and timed["ms"] > 0 and timed["full_ms"] > 0
     place.logits(sizes[1]).unlink()
     gates.learn_all(sizes, place, threads=1)
     assert len(place.sizes.read_text().splitlines()) == 3
@@ -135,3 +139,19 @@ def test_points_are_made_where_all_logits_are_and_read_elsewhere(place: Place) -
     assert {row["domain"] for row in rows} == {"digits"}
     place.logits(sizes[0]).unlink()
     assert gates.combine(place) == rows
+
+
+def test_without_images_in_full_there_is_nothing_to_compare_with(place: Place) -> None:
+    size = Size("digits", 96, 0)
+    write_rows(place, size)
+    logits, labels = np.eye(3, dtype=np.float32), np.arange(3)
+    Judged(logits, labels, logits, labels, 1).save(place.logits(size))
+    with pytest.raises(OptionError, match="Nothing was learned at 224 px"):
+        gates.combine(place)
+    assert not place.points.exists()
+
+
+def test_each_size_is_made_smaller_from_each_that_is_larger() -> None:
+    rows = gates_ms.time_shrinking((PX, 160, 96), "bilinear", rounds=1)
+    assert [(row["px"], row["first_px"]) for row in rows] == [(PX, 160), (PX, 96), (160, 96)]
+    assert all(row["ms"] > 0 for row in rows)
