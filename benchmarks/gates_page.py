@@ -14,6 +14,7 @@ from trial import BACKBONE
 PAGE = ROOT / "docs" / "GATES.md"
 PLOT = ROOT / "docs" / "gates.png"
 STEPS = RESULTS / "gates_step.json"
+README_ASKS = ((0.5, 1), (0.2, 2))  # points lost at most, and looks
 SIZE_MATTERS = " and ".join(gates_table.SIZE_MATTERS)
 
 WITHOUT_PYTORCH = f"""\
@@ -80,6 +81,13 @@ def edge_table() -> str:
     if not gates_table.timed(found):
         return gates_table.NOT_RUN.strip()
     return gates_table.table(found, detailed, gates_table.edge(found)).strip()
+
+
+def readme_words() -> list[str]:
+    """Return what the README says of gates without PyTorch; nothing if they were not run."""
+    found, _, _ = read()
+    best = [gates_table.fastest(found, *asked) for asked in README_ASKS]
+    return [gates_table.gain_words(found, point) for point in best if point is not None]
 
 
 TABLES: dict[str, Callable[[], str]] = {"fastest": fastest_table, "edge": edge_table}

@@ -184,26 +184,31 @@ def tables(rows: Sequence[Row], times: Times | None) -> list[str]:
     ]
 
 
+def fastest(found: Sequence[Point], limit: float, looks: int) -> Point | None:
+    """Return what is fastest with so many looks and loses at most so many points, if anything."""
+    good = [
+        point
+        for point in timed(found)
+        if (point.first_px is None) == (looks == 1)
+        and point.lost <= limit / 100 + HARDLY
+        and point != in_full(found)
+    ]
+    return min(good, key=lambda point: point.ms, default=None)
+
+
+def gain_words(found: Sequence[Point], point: Point) -> str:
+    """Say how fast a point is, and for what."""
+    return f"{faster(found, point):.2f}x faster, {points(point.lost)} points lost ({point.words})"
+
+
 def fastest_table(found: Sequence[Point]) -> str:
     """Show what is fastest of each kind among what loses little."""
     if not timed(found):
         return NOT_RUN
     lines = ["| points lost at most | smaller images | two looks |", "|---:|---|---|"]
     for limit in LOSSES:
-        cells = []
-        for is_static in (True, False):
-            good = [
-                point
-                for point in timed(found)
-                if (point.first_px is None) == is_static
-                and point.lost <= limit / 100 + HARDLY
-                and point != in_full(found)
-            ]
-            if not good:
-                cells.append("–")
-                continue
-            best = min(good, key=lambda point: point.ms)
-            cells.append(f"**{faster(found, best):.2f}x**, {points(best.lost)} lost ({best.words})")
+        best = [fastest(found, limit, looks) for looks in (1, 2)]
+        cells = ["–" if point is None else gain_words(found, point) for point in best]
         lines.append(f"| {points(limit / 100)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -106,7 +106,10 @@ def test_tables_say_it() -> None:
         "| **96, then 224 px; to lose .3** | 7.5 | 1.60x | 50% | 25% | 89.8 | .2 ± .7 | 1.8 | 1.5 |"
     )
     fastest = gates_table.fastest_table(found)
-    assert "| .2 | – | **1.60x**, .2 lost (96, then 224 px; to lose .3) |" in fastest
+    both = "1.60x faster, .2 points lost (96, then 224 px; to lose .3)"
+    assert f"| .2 | – | {both} |" in fastest
+    assert gates_table.fastest(found, 0.1, looks=2) is None
+    assert gates_table.fastest(found, 4, looks=1) == found[1]
     assert "not run here" in gates_table.table(gates_table.summary(ROWS, None), [])
     assert gates_table.fastest_table(gates_table.summary(ROWS, None)) == "Not run here.\n"
     assert "| 96 px | 88.0 | 85.0 |" in gates_table.domains_table(found)

@@ -246,9 +246,12 @@ def lost(row: dict[str, Any]) -> str:
 def test_readme_and_gates_page_have_what_the_gates_save() -> None:
     found = gate_rows()
     least = found["resolution", "static", 0.4]
-    said = said_of("gates (`--gates`)")
-    assert f"{least['times_batch1']:.2f}x faster for one image" in said
-    assert f"{least['times_batch16']:.1f}x for 16; {lost(least)} points lost" in said
+    on_pytorch = [
+        f"{least['times_batch1']:.2f}x faster for one image",
+        f"{least['times_batch16']:.1f}x for 16; {lost(least)} points lost",
+    ]
+    for words in gates_page.readme_words() or on_pytorch:
+        assert words in said_of("gates (`--gates`)")
     page = GATES.read_text(encoding="utf-8")
     for unit, kind, share in (
         *(("resolution", "static", share) for share in (0.8, 0.6, 0.4, 0.25)),
