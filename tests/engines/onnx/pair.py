@@ -130,9 +130,7 @@ class Pair:
         targets = np.full((len(images), CLASSES), LABEL_SMOOTHING / CLASSES, np.float32)
         targets[np.arange(len(images)), labels] += 1 - LABEL_SMOOTHING
         inputs = {step.TARGETS: targets, step.SCALE: np.array(1 / BATCH, np.float32)}
-        given = [step.OF_HEAD_WEIGHT, step.OF_HEAD_BIAS]
-        if len(self.parameters) > 2:
-            given.insert(0, step.OF_ADAPTOR)
+        given = [step.of_parameter(parameter.name) for parameter in self.parameters]
         logits, loss, *gradients = self.session("learning", images.shape[1]).run(
             [step.LOGITS, step.LOSS, *given], {**self._inputs(images), **inputs}
         )
@@ -164,10 +162,7 @@ class Pair:
         return path
 
     def _inputs(self, images: Images) -> State:
-        inputs: State = {step.IMAGES: images}
-        inputs |= {name: self.state[name] for name in (step.HEAD_WEIGHT, step.HEAD_BIAS)}
-        adaptor = self.parameters[:-2]
-        return inputs | ({step.ADAPTOR: join_vector(adaptor, self.state)} if adaptor else {})
+        return {step.IMAGES: images, **self.state}
 
 
 def worst(found: State, expected: State) -> float:

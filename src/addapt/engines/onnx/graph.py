@@ -12,6 +12,9 @@ from addapt.backbones.networks import ConvLayer
 from addapt.engines.onnx.frozen import FrozenWeights, StoredWeight
 
 
+IMAGES = "images"  # the input of which all maps are made
+
+
 class Map(NamedTuple):
     """A value of shape (n, channels, side, side)."""
 
@@ -50,6 +53,7 @@ class Graph:
         self.constants: dict[str, npt.NDArray[Any] | StoredWeight] = {}
         self.inputs: list[Port] = []
         self.outputs: list[Port] = []
+        self.shapes: dict[str, tuple[int | str, ...]] = {}  # that the runtime cannot find out
         self._known: dict[Any, str] = {}  # constants and nodes that are wanted again
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
@@ -104,13 +108,34 @@ class Graph:
         self.nodes.append(Node("Identity", (value,), (name,), {}))
         self.outputs.append(Port(name, np.float32, shape))
 
+    def shaped(self, value: str, *shape: int | str) -> str:
+        """Say what shape a value has; return it."""
+        self.shapes[value] = shape
+        return value
+
     def reshape(self, value: str, *sides: int) -> str:
         """Give a value another shape."""
         return self.op("Reshape", value, self.shape(*sides))
 
+    def for_each_image(self, value: str) -> str:
+        """Repeat a value of shape (1, channels, 1, 1) for each image."""
+        shape = self.once("Concat", self._images(), self.shape(1, 1, 1), axis=0)
+        return self.op("Expand", value, shape)
+
+    def sum_images(self, value: str) -> str:
+        """Sum an array for each image over these, and make it a vector.
+
+        A product with ones, as the runtime takes long for a sum over a single image.
+        """
+        ones = self.once("Expand", self.constant([1]), self._images())
+        return self.op("MatMul", ones, self.reshape(value, 0, -1))
+
+    def _images(self) -> str:
+        return self.once("Shape", IMAGES, start=0, end=1)
+
     def total(self, value: str, *axes: int, keep: bool = False) -> str:
         """Sum over axes."""
-        return self.op("ReduceSum", value, self.shape(*axes), keepdims=int(keep))
+        return self.once("ReduceSum", value, self.shape(*axes), keepdims=int(keep))
 
     def add(self, *values: str) -> str:
         """Add one or more values up."""

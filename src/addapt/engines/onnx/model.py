@@ -65,10 +65,10 @@ class OnnxModel(Model):
         self, runtime: Runtime, method: Method, adaptor: Adaptor, classes: int, values: Vector
     ) -> None:
         self._runtime, self._method = runtime, method
-        self._adaptor_size = sum(parameter.size for parameter in adaptor.parameters)
         self._parameters = domain_parameters(adaptor, classes)
         self._classes = classes
         self._values = values
+        self._arrays = self._split(values)
         self._optimiser: AdamW | None = None
         self._learning: Session | None = None
 
@@ -96,7 +96,7 @@ class OnnxModel(Model):
                 in_pieces(images, most), in_pieces(targets, most), strict=True
             )
         ]
-        outputs = [names.LOSS, *self._given_gradients()]
+        outputs = [names.LOSS, *(names.of_parameter(p.name) for p in self._parameters)]
         total = 0.0
         for loss, *gradients in self._learning_session(images).run_each(outputs, runs):
             start = 0
@@ -132,7 +132,7 @@ class OnnxModel(Model):
 
     def state(self) -> State:
         """Copy all values, by name."""
-        return {name: array.copy() for name, array in self._split(self._values).items()}
+        return {name: array.copy() for name, array in self._arrays.items()}
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Copy arrays over the values."""
@@ -186,27 +186,14 @@ class OnnxModel(Model):
     ) -> Callable[[Images], Probabilities]:
         """Have the file made in a process of its own, and open it."""
         export = ExportOrder(description, dict(texts))
-        arrays = self._split(self._values)
-        session = self._runtime.export(file, self._method, image_px, export, arrays)
+        session = self._runtime.export(file, self._method, image_px, export, self._arrays)
         return lambda images: session.run([names.PROBABILITIES], {names.IMAGES: images})[0]
 
     def _split(self, vector: Vector) -> dict[str, Vector]:
         return split_vector(self._parameters, vector)
 
-    def _given_gradients(self) -> list[str]:
-        head = [names.OF_HEAD_WEIGHT, names.OF_HEAD_BIAS]
-        return [names.OF_ADAPTOR, *head] if self._adaptor_size else head
-
     def _inputs(self, images: Images) -> dict[str, npt.NDArray[Any]]:
-        head = self._values[self._adaptor_size :]
-        inputs: dict[str, npt.NDArray[Any]] = {
-            names.IMAGES: images,
-            names.HEAD_WEIGHT: head[: -self._classes].reshape(self._classes, -1),
-            names.HEAD_BIAS: head[-self._classes :],
-        }
-        if self._adaptor_size:
-            inputs[names.ADAPTOR] = self._values[: self._adaptor_size]
-        return inputs
+        return {names.IMAGES: images, **self._arrays}
 
     def _no_targets(self, images: int) -> dict[str, npt.NDArray[Any]]:
         """Return what a graph of learning asks for beside images, where only logits matter."""

@@ -10,15 +10,19 @@ from addapt.engines.onnx.adaptor import Adaptor, Values
 from addapt.engines.onnx.bias import ShiftedBiases
 from addapt.engines.onnx.da3 import AdditiveAttention
 from addapt.engines.onnx.ends import normalised
-from addapt.engines.onnx.graph import Graph
+from addapt.engines.onnx.graph import IMAGES, Graph
 from addapt.engines.onnx.head import FrozenFeatures
 from addapt.engines.onnx.parameters import Vector
 from addapt.methods import DA3, Bias, Head, Method
 
-IMAGES, TARGETS, SCALE = "images", "targets", "scale"
-ADAPTOR, HEAD_WEIGHT, HEAD_BIAS = "adaptor", "head.weight", "head.bias"
+TARGETS, SCALE = "targets", "scale"
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 FEATURES, LOGITS, LOSS, PROBABILITIES = "features", "logits", "loss", "probabilities"
-OF_ADAPTOR, OF_HEAD_WEIGHT, OF_HEAD_BIAS = "of adaptor", "of head.weight", "of head.bias"
+
+
+def of_parameter(name: str) -> str:
+    """Return the name of the output that is a trained array's gradient."""
+    return f"of {name}"
 
 
 def adaptor_for(method: Method, network: Network) -> Adaptor:
@@ -75,33 +79,21 @@ def write_learning(g: Graph, adaptor: Adaptor, image_px: int) -> None:
     wrong = g.op("Sub", g.op("Softmax", logits, axis=1), targets)
     of_logits = g.op("Mul", wrong, scale)
     width = adaptor.network.info.features
-    g.output(OF_HEAD_WEIGHT, g.op("Gemm", of_logits, features, transA=1), "classes", width)
-    g.output(OF_HEAD_BIAS, g.total(of_logits, 0), "classes")
+    of_weight = g.op("Gemm", of_logits, features, transA=1)
+    g.output(of_parameter(HEAD_WEIGHT), of_weight, "classes", width)
+    g.output(of_parameter(HEAD_BIAS), g.total(of_logits, 0), "classes")
     if adaptor.parameters:
         of_features = g.op("MatMul", of_logits, HEAD_WEIGHT)
         gradients = adaptor.backward(g, of_features, values)
-        pieces = [
-            gradients[p.name] if len(p.shape) == 1 else g.reshape(gradients[p.name], -1)
-            for p in adaptor.parameters
-        ]
-        size = sum(parameter.size for parameter in adaptor.parameters)
-        g.output(OF_ADAPTOR, g.op("Concat", *pieces, axis=0), size)
+        for parameter in adaptor.parameters:
+            g.output(of_parameter(parameter.name), gradients[parameter.name], parameter.size)
 
 
 def _parameters(g: Graph, adaptor: Adaptor) -> Values:
-    """Take the trained arrays: those of the adaptor lie one after the other in a vector."""
+    """Take the trained arrays, each by its name."""
     g.input(HEAD_WEIGHT, "classes", adaptor.network.info.features)
     g.input(HEAD_BIAS, "classes")
-    parameters = adaptor.parameters
-    if not parameters:
-        return {}
-    sizes = [parameter.size for parameter in parameters]
-    vector = g.input(ADAPTOR, sum(sizes))
-    pieces = g.ops("Split", vector, g.shape(*sizes), outputs=len(sizes), axis=0)
-    return {
-        parameter.name: piece if len(parameter.shape) == 1 else g.reshape(piece, *parameter.shape)
-        for parameter, piece in zip(parameters, pieces, strict=True)
-    }
+    return {p.name: g.input(p.name, *p.shape) for p in adaptor.parameters}
 
 
 def _features(g: Graph, adaptor: Adaptor, values: Values, image_px: int, *, keep: bool) -> str:

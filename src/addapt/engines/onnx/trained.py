@@ -30,10 +30,9 @@ class Pointwise(NamedTuple):
 
     def gradients(self, g: Graph, x: Map, gradient: Map) -> Values:
         """Return those of weight and bias."""
-        rows = g.reshape(gradient.value, 0, self.outputs, -1)
-        columns = g.op("Transpose", g.reshape(x.value, 0, self.inputs, -1), perm=[0, 2, 1])
-        weight = g.total(g.op("MatMul", rows, columns), 0)
-        found = {f"{self.name}.weight": weight}
+        columns = g.once("Transpose", _rows(g, x), perm=[0, 2, 1])
+        of_each = g.op("MatMul", _rows(g, gradient), columns)
+        found = {f"{self.name}.weight": g.sum_images(of_each)}
         if self.bias:
             found[f"{self.name}.bias"] = g.total(gradient.value, 0, 2, 3)
         return found
@@ -43,6 +42,11 @@ class Pointwise(NamedTuple):
         weight = g.op("Transpose", values[f"{self.name}.weight"], perm=[1, 0, 2, 3])
         value = g.op("Conv", gradient.value, weight, kernel_shape=[1, 1])
         return Map(value, self.inputs, gradient.side)
+
+
+def _rows(g: Graph, x: Map) -> str:
+    """Return a map as (n, channels, elements)."""
+    return g.once("Reshape", x.value, g.shape(0, x.channels, -1))
 
 
 class Grouped(NamedTuple):
@@ -78,7 +82,7 @@ class Grouped(NamedTuple):
         geometry = {**self._geometry, "kernel_shape": [x.side] * 2}
         weight = g.op("Transpose", g.op("Conv", images, kernels, **geometry), perm=[1, 0, 2, 3])
         return {
-            f"{self.name}.weight": weight,
+            f"{self.name}.weight": g.reshape(weight, -1),
             f"{self.name}.bias": g.total(gradient.value, 0, 2, 3),
         }
 
@@ -115,7 +119,7 @@ class OfMeans(NamedTuple):
     def gradients(self, g: Graph, means: str, gradient: str) -> Values:
         """Return those of weight and bias, of the gradient (n, channels) before the activation."""
         return {
-            f"{self.name}.weight": g.op("Gemm", gradient, means, transA=1),
+            f"{self.name}.weight": g.reshape(g.op("Gemm", gradient, means, transA=1), -1),
             f"{self.name}.bias": g.total(gradient, 0),
         }
 

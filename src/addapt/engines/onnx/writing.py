@@ -32,6 +32,7 @@ def to_model(g: Graph, name: str) -> onnx.ModelProto:
         [_info(port) for port in g.inputs],
         [_info(port) for port in g.outputs],
         constants,
+        value_info=[_info(Port(name, np.float32, shape)) for name, shape in g.shapes.items()],
     )
     return helper.make_model(
         graph,
