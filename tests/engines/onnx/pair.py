@@ -17,7 +17,7 @@ from addapt.engines.onnx.frozen import FrozenWeights
 from addapt.engines.onnx.graph import Graph
 from addapt.engines.onnx.maker import WRITERS
 from addapt.engines.onnx.model import domain_parameters
-from addapt.engines.onnx.parameters import first_values, join_vector, split_vector
+from addapt.engines.onnx.parameters import first_values, split_vector
 from addapt.engines.onnx.session import Session
 from addapt.engines.onnx.writing import to_model, weights_parts
 from addapt.engines.torch.arrays import backbone_input, to_arrays
@@ -127,15 +127,19 @@ class Pair:
 
     def onnx_step(self, images: Images, labels: Labels) -> Step:
         """Compute a step by a graph of learning."""
-        targets = np.full((len(images), CLASSES), LABEL_SMOOTHING / CLASSES, np.float32)
-        targets[np.arange(len(images)), labels] += 1 - LABEL_SMOOTHING
-        inputs = {step.TARGETS: targets, step.SCALE: np.array(1 / BATCH, np.float32)}
         given = [step.of_parameter(parameter.name) for parameter in self.parameters]
         logits, loss, *gradients = self.session("learning", images.shape[1]).run(
-            [step.LOGITS, step.LOSS, *given], {**self._inputs(images), **inputs}
+            [step.LOGITS, step.LOSS, *given], self.step_inputs(images, labels)
         )
         vector = np.concatenate([gradient.reshape(-1) for gradient in gradients])
         return Step(logits, float(loss), split_vector(self.parameters, vector))
+
+    def step_inputs(self, images: Images, labels: Labels) -> State:
+        """Return what a graph of learning takes."""
+        targets = np.full((len(images), CLASSES), LABEL_SMOOTHING / CLASSES, np.float32)
+        targets[np.arange(len(images)), labels] += 1 - LABEL_SMOOTHING
+        scale = np.array(1 / BATCH, np.float32)
+        return {**self._inputs(images), step.TARGETS: targets, step.SCALE: scale}
 
     def onnx_logits(self, images: Images) -> Any:
         """Recognise by a graph of recognising."""

@@ -52,9 +52,8 @@ def shift_parameters(layers: tuple[ConvLayer, ...], prefix: str) -> dict[str, Pa
 
 def shift_grids(g: Graph, shifts: dict[str, Parameter], values: Values) -> dict[str, list[Grid]]:
     """Return the shifts among the values as grids of one element, by layer."""
-    found = {}
-    for layer, parameter in shifts.items():
-        if parameter.name in values:
-            value = g.reshape(values[parameter.name], 1, -1, 1, 1)
-            found[layer] = [Grid(g.for_each_image(value), parameter.size, 1)]
-    return found
+    return {
+        layer: [Grid(g.reshape(values[parameter.name], 1, -1, 1, 1), parameter.size, 1, images=1)]
+        for layer, parameter in shifts.items()
+        if parameter.name in values
+    }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from addapt.backbones.networks import Block
 from addapt.engines.onnx.adaptor import Values
 from addapt.engines.onnx.graph import Graph, Map
-from addapt.engines.onnx.layers import Grid, masked, pool, pool_back
+from addapt.engines.onnx.layers import Grid, pool, pool_back
 from addapt.engines.onnx.parameters import Parameter
 from addapt.engines.onnx.trained import Grouped, OfMeans, Pointwise
 from addapt.methods import DA3
@@ -88,12 +88,12 @@ class Attention:
 
         terms = []
         if self._spatial is not None:
-            of_spatial = masked(g, of_hidden, _positive(g, self._spatial_map))
+            of_spatial = _masked(g, of_hidden, self._spatial_map)
             gradients |= self._spatial.gradients(g, q, of_spatial)
             terms.append(self._spatial.run_back(g, of_spatial, values))
         if self._channel is not None:
             sums = Map(g.total(of_hidden.value, 2, 3, keep=True), q.channels, 1)
-            of_means = masked(g, sums, _positive(g, self._channels))
+            of_means = _masked(g, sums, self._channels)
             of_channels = g.reshape(of_means.value, 0, q.channels)
             gradients |= self._channel.gradients(g, self._means, of_channels)
             terms.append(self._channel.run_back(g, of_channels, values, q.side))
@@ -116,5 +116,6 @@ def _sum(g: Graph, terms: Sequence[Map], like: Map) -> Map:
     return like._replace(value=value)
 
 
-def _positive(g: Graph, y: Map) -> str:
-    return g.op("Greater", y.value, g.constant(0))
+def _masked(g: Graph, gradient: Map, y: Map) -> Map:
+    """Return the gradient before a ReLU that gave `y`, a small map."""
+    return gradient._replace(value=g.op("Mul", gradient.value, g.op("Sign", y.value)))

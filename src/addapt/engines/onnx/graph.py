@@ -11,7 +11,6 @@ import numpy.typing as npt
 from addapt.backbones.networks import ConvLayer
 from addapt.engines.onnx.frozen import FrozenWeights, StoredWeight
 
-
 IMAGES = "images"  # the input of which all maps are made
 
 
@@ -117,21 +116,14 @@ class Graph:
         """Give a value another shape."""
         return self.op("Reshape", value, self.shape(*sides))
 
-    def for_each_image(self, value: str) -> str:
-        """Repeat a value of shape (1, channels, 1, 1) for each image."""
-        shape = self.once("Concat", self._images(), self.shape(1, 1, 1), axis=0)
-        return self.op("Expand", value, shape)
-
     def sum_images(self, value: str) -> str:
         """Sum an array for each image over these, and make it a vector.
 
         A product with ones, as the runtime takes long for a sum over a single image.
         """
-        ones = self.once("Expand", self.constant([1]), self._images())
+        images = self.once("Shape", IMAGES, start=0, end=1)
+        ones = self.once("Expand", self.constant([1]), images)
         return self.op("MatMul", ones, self.reshape(value, 0, -1))
-
-    def _images(self) -> str:
-        return self.once("Shape", IMAGES, start=0, end=1)
 
     def total(self, value: str, *axes: int, keep: bool = False) -> str:
         """Sum over axes."""

@@ -16,21 +16,23 @@ from addapt.backbones.networks import ConvLayer
 from addapt.engines.onnx.graph import Graph, Map
 
 SIX = 6.0  # where ReLU6 ends
-ABOVE_ZERO = np.finfo(np.float32).tiny
+ABOVE_ZERO = np.finfo(np.float32).tiny  # the first and the last value that it passes gradients at
 BELOW_SIX = np.nextafter(np.float32(SIX), np.float32(0))
 END = np.iinfo(np.int64).min  # of a slice that runs backwards to the first element
 
 
 class Grid(NamedTuple):
-    """A value of shape (n, channels, side, side), each element for a square of a larger map.
+    """A value of shape (images, channels, side, side), each element for a square of a larger map.
 
-    `square` is the side of these; by default they are as small as cover the map.
+    `square` is the side of these; by default they are as small as cover the map. `images` is 1
+    where all images have the same grid.
     """
 
     value: str
     channels: int
     side: int
     square: int | None = None
+    images: int | str = "n"
 
 
 def square_side(map_side: int, grid_side: int) -> int:
@@ -71,10 +73,16 @@ def convolve(
         pads=[before, before, behind, behind],
         group=layer.groups,
     )
-    made = add_grids(g, Map(y, layer.out_channels, output_side(layer, x.side)), grids)
+    made = Map(y, layer.out_channels, output_side(layer, x.side))
+    activation = activation or layer.activation
+    if activation == "relu6" and [grid.side for grid in grids] == [1]:
+        # ReLU6 after a sum is computed in the plain layout, so this need not go through another.
+        made = made._replace(value=g.op("Add", y, grids[0].value))
+    else:
+        made = add_grids(g, made, grids)
     if residual is not None:
         made = made._replace(value=g.op("Add", made.value, residual.value))
-    return activate(g, made, activation or layer.activation)
+    return activate(g, made, activation)
 
 
 def activate(g: Graph, x: Map, activation: str) -> Map:
@@ -161,7 +169,7 @@ def add_grids(g: Graph, y: Map, grids: Sequence[Grid]) -> Map:
     """Add grids of at most two sizes, one of them 1, each spread over its squares of the map."""
     if not grids:
         return y
-    finest = max(grids, key=lambda grid: grid.side)
+    finest = max(grids, key=lambda grid: (grid.side, grid.images == "n"))
     value = g.add(*(grid.value for grid in grids))
     spread = spread_grid(g, finest._replace(value=value), y.side)
     return y._replace(value=g.op("Add", y.value, spread))
@@ -184,7 +192,7 @@ def spread_grid(g: Graph, grid: Grid, side: int) -> str:
     too_much = square * grid.side - side
     if too_much:  # the last squares are smaller
         value = _through_convolution(g, value, grid.channels, 1 + too_much)
-    return g.shaped(value, "n", grid.channels, side, side)
+    return g.shaped(value, grid.images, grid.channels, side, side)
 
 
 def _through_convolution(g: Graph, value: str, channels: int, kernel: int) -> str:
