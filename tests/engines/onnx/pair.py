@@ -14,7 +14,7 @@ from addapt.backbones.networks import Network, network
 from addapt.engines.base import Images, Labels, State
 from addapt.engines.onnx import step
 from addapt.engines.onnx.frozen import FrozenWeights
-from addapt.engines.onnx.graph import Graph
+from addapt.engines.onnx.graph import IMAGES, Graph
 from addapt.engines.onnx.maker import WRITERS
 from addapt.engines.onnx.model import domain_parameters
 from addapt.engines.onnx.parameters import first_values, split_vector
@@ -166,7 +166,7 @@ class Pair:
         return path
 
     def _inputs(self, images: Images) -> State:
-        return {step.IMAGES: images, **self.state}
+        return {IMAGES: images, **self.state}
 
 
 def worst(found: State, expected: State) -> float:

@@ -16,6 +16,7 @@ from addapt.engines.abilities import ONNX, Abilities
 from addapt.engines.base import Engine, Form, Images
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adaptor import Adaptor
+from addapt.engines.onnx.graph import IMAGES
 from addapt.engines.onnx.making import FrozenOrder, identify
 from addapt.engines.onnx.model import OnnxModel, domain_parameters, images_at_once, in_pieces, rows
 from addapt.engines.onnx.parameters import first_values, join_vector
@@ -123,7 +124,7 @@ class OnnxEngine(Engine):
             names.HEAD_BIAS: np.zeros(1, np.float32),
         }
         few = in_pieces(images, images_at_once(images.shape[1]))
-        runs = [{names.IMAGES: piece, **head} for piece in few]
+        runs = [{IMAGES: piece, **head} for piece in few]
         return rows(session.run_each([names.FEATURES], runs), width)
 
     def multiply_adds(self, px: int) -> int:

@@ -21,6 +21,7 @@ from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adamw import AdamW
 from addapt.engines.onnx.adaptor import Adaptor
 from addapt.engines.onnx.exporting import ExportOrder
+from addapt.engines.onnx.graph import IMAGES
 from addapt.engines.onnx.parameters import Parameter, Vector, join_vector, split_vector
 from addapt.engines.onnx.runtime import Runtime
 from addapt.engines.onnx.session import Session
@@ -187,13 +188,13 @@ class OnnxModel(Model):
         """Have the file made in a process of its own, and open it."""
         export = ExportOrder(description, dict(texts))
         session = self._runtime.export(file, self._method, image_px, export, self._arrays)
-        return lambda images: session.run([names.PROBABILITIES], {names.IMAGES: images})[0]
+        return lambda images: session.run([names.PROBABILITIES], {IMAGES: images})[0]
 
     def _split(self, vector: Vector) -> dict[str, Vector]:
         return split_vector(self._parameters, vector)
 
     def _inputs(self, images: Images) -> dict[str, npt.NDArray[Any]]:
-        return {names.IMAGES: images, **self._arrays}
+        return {IMAGES: images, **self._arrays}
 
     def _no_targets(self, images: int) -> dict[str, npt.NDArray[Any]]:
         """Return what a graph of learning asks for beside images, where only logits matter."""
