@@ -33,6 +33,7 @@ INFO = DomainInfo(
     epochs=5,
     options={"batch": 16, "lr": 1e-3, "flip": True, "crop": [0.8, 1]},
     gates={},
+    signature={},
     versions={"addapt": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
     date="2026-01-31T12:00:00Z",
 )

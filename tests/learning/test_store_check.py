@@ -22,6 +22,7 @@ from addapt.learning.store_check import (
     GOOD,
     LEFT_OVER,
     MOVED,
+    NO_SIGNATURE,
     REMOVED,
     UNUSABLE,
     StoreCheck,
@@ -87,7 +88,7 @@ def test_backbones_and_their_weights(store: Store) -> None:
     save(store, "whole", replace(HEAD, backbone="efficientnet_lite0", weights_sha256=sha256))
     save(store, "other", replace(HEAD, backbone="efficientnet_lite0"))
     found = verdicts(store)
-    assert found["whole"] == (GOOD, "")
+    assert found["whole"] == (GOOD, NO_SIGNATURE)
     assert found["other"][0] == GOOD
     assert "weights of efficientnet_lite0 than those that come along (1a2b3c…)" in found["other"][1]
 
@@ -139,7 +140,8 @@ def test_damage_is_told_from_what_this_version_cannot_use(store: Store) -> None:
     store.save("nan", HEAD, head(3, FEATURES, np.nan))
     store.save("foreign", HEAD, head(3, 7))
     content = save(store, "newer").read_bytes()
-    now, newer = b'\\"schema\\": %d' % SCHEMA, b'\\"schema\\":99'  # as long
+    now, newer = rf"\"schema\": {SCHEMA}".encode(), rb"\"schema\": 99"
+    assert len(now) == len(newer)
     store.path("newer").write_bytes(content.replace(now, newer))
     (store.folder / "no name.safetensors").write_bytes(content)
     found = verdicts(store)

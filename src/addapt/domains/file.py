@@ -16,7 +16,8 @@ from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import HEADER_LIMIT_BYTES, Header, TensorPlace, read_header
 from addapt.domains.info import CHECKSUM_SCHEMA, DomainInfo
-from addapt.domains.sealed import seal, unseal
+from addapt.domains.sealed import seal, tensor_at, unseal
+from addapt.domains.signature import NAMES, Signature
 
 _DESCRIPTION = "addapt"  # where the header keeps it
 
@@ -33,7 +34,10 @@ class DomainFile:
         self.path = path
         self.info = _info(self._header, path)
 
-        self.tensors: Mapping[str, TensorPlace] = self._header.tensors  # none is in memory yet
+        # Those of its method; none is in memory yet.
+        self.tensors: Mapping[str, TensorPlace] = {
+            name: place for name, place in self._header.tensors.items() if name not in NAMES
+        }
         self.data_bytes = self._header.data_bytes
 
     @property
@@ -43,7 +47,7 @@ class DomainFile:
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     def read(self) -> dict[str, NDArray[Any]]:
-        """Read the tensors; those of type bfloat16 become float32.
+        """Read all tensors, the signature's too; those of type bfloat16 become float32.
 
         Raises:
             DamagedError: they are not what was written, or hold values that are no finite numbers.
@@ -62,6 +66,27 @@ class DomainFile:
                     self.path, f"tensor {name!r} holds values that are infinite or not a number"
                 )
         return tensors
+
+    def signature(self) -> Signature | None:
+        """Read the signature alone; None if there is none.
+
+        Raises:
+            DamagedError: it is not what was written.
+            DomainError: the disk refused.
+        """
+        fields, places = self.info.signature, self._header.tensors
+        if not fields:
+            return None
+        try:
+            found = {
+                name: tensor_at(places[name], self._header, self._file)
+                for name in NAMES & places.keys()
+            }
+            return Signature.of(fields, found)
+        except ValueError as error:
+            raise _damaged(self.path, str(error)) from None
+        except OSError as error:
+            raise _unread(self.path, error) from error
 
 
 @contextmanager

@@ -9,15 +9,13 @@ from typing import Any, TypeGuard
 
 from addapt._errors import DamagedError, DomainError
 from addapt.domains.header import unique_keys
+from addapt.domains.signature import are_signature_fields
 
-SCHEMA = 9
+SCHEMA = 10
 # What DA3 could not do, or leave out, before a schema, and its hyper-parameter says so.
-DA3_BEFORE = {
-    6: {"inner": False},
-    7: {"shortcut": False},
-    9: {"spatial": True, "channel": True},
-}
-GATES_SCHEMA = 5  # from here on files say what the gates of a domain are
+DA3_BEFORE = {6: {"inner": False}, 7: {"shortcut": False}, 9: {"spatial": True, "channel": True}}
+GATES_SCHEMA = 5  # from here on files say what gates there are
+SIGNATURE_SCHEMA = 10  # from here on files may have a signature
 SCORES_SCHEMA = 8  # from here on files have `val_report` and `value_range`
 CHECKSUM_SCHEMA = 4  # from here on files have one
 # The first schema in which the adaptor of a method had the form it has today; else 1.
@@ -30,9 +28,9 @@ IMAGE_PX_LIMIT = 2048
 NUMBER_LIMIT = 2**63  # of whole numbers
 NESTING_LIMIT = 20  # of JSON values
 INTERPOLATIONS = ("bicubic", "bilinear")
-# In `options`: the versions of the domain that it went on from, and checksums of the images held
-# out, in base64.
+# In `options`: versions of the domain that it went on from, checksums of images held out, base64.
 EXTENDED, HELD_OUT = "extended", "held_out"
+TEMPERATURE, CALIBRATION_ERROR = "temperature", "calibration_error"  # in `val_report`
 
 _DAMAGED = "Restore the file from a copy or learn the domain again."
 
@@ -45,9 +43,10 @@ class DomainInfo:
     flip, ...), and what the next learning should know; `gates` say what is left out and what that
     does, empty where there are none. `val_report` is about the images held out:
     "balanced_accuracy", "weakest" (a class by its "label", "images", "correct"), the "interval" of
-    95 % of the accuracy and, where that says little, its "meaning"; empty in older files. All four
-    hold JSON values only, so no tuples. `value_range` is the range of grey values deeper than 8
-    bits that becomes 0..255, empty if there were no such images.
+    95 % of the accuracy, where that says little its "meaning", the "temperature" by which logits
+    were divided and the "calibration_error" left; empty in older files. All hold JSON values only,
+    so no tuples. `signature` is what `Signature.fields` gives, empty without one. `value_range` is
+    the range of grey values deeper than 8 bits that becomes 0..255, empty if there were none.
     `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
 
     Raises:
@@ -73,6 +72,7 @@ class DomainInfo:
     epochs: int
     options: dict[str, Any]
     gates: dict[str, Any]
+    signature: dict[str, Any]
     versions: dict[str, str]
     date: str
 
@@ -135,6 +135,8 @@ def _add_what_was_not_yet(values: dict[str, Any], schema: int) -> None:
         values["gates"] = {}
     if schema < SCORES_SCHEMA:
         values |= {"val_report": {}, "value_range": []}
+    if schema < SIGNATURE_SCHEMA:
+        values["signature"] = {}
     hyperparameters = values.get("hyperparameters")
     if values.get("method") == "da3" and isinstance(hyperparameters, dict):
         for first, before in DA3_BEFORE.items():
@@ -188,8 +190,7 @@ def _weights(sha256: str) -> str:
 
 
 def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text := repr(value)) <= 80 else text[:77] + "..."
 
 
 def _is_text(value: object) -> bool:
@@ -231,6 +232,8 @@ def _is_val_report(value: object) -> bool:
         and _is_text(weakest.get("label"))
         and all(_is_int(weakest.get(name)) for name in ("images", "correct"))
         and _is_text(value.get("meaning", ""))
+        and all(_is_float(value.get(name, 1)) for name in (TEMPERATURE, CALIBRATION_ERROR))
+        and value.get(TEMPERATURE, 1) > 0
     )
 
 
@@ -291,6 +294,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": _INT,
     "options": _JSON_OBJECT,
     "gates": _JSON_OBJECT,
+    "signature": (are_signature_fields, "what a signature says, or empty"),
     "versions": (_is_text_table, "a table of texts"),
     "date": _TEXT,
 }

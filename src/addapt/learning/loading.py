@@ -85,7 +85,8 @@ def read_models(file: DomainFile, engine: Engine) -> tuple[Model, ...]:
         DomainError: as `read_model`.
     """
     method, gates = _check_forms(file, engine)
-    return models_of(engine, method, len(file.info.classes), gates, file.read())
+    stored = {name: array for name, array in file.read().items() if name in file.tensors}
+    return models_of(engine, method, len(file.info.classes), gates, stored)
 
 
 def _check_forms(file: DomainFile, engine: Engine) -> tuple[Method, GateConfig | None]:

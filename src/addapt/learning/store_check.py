@@ -25,6 +25,7 @@ from addapt.learning.checkpoint import STATE_FILE, load_run
 
 GOOD, DAMAGED, UNUSABLE = "good", "damaged", "unusable"
 LEFT_OVER, REMOVED, MOVED = "left over", "removed", "moved aside"
+NO_SIGNATURE = "It has no signature, and takes part by its name alone: `addapt index` makes one."
 LOOK_INTO_BYTES = 500_000_000  # of tensors; a header may claim any number of them
 
 
@@ -163,7 +164,7 @@ def _look_into(file: DomainFile) -> str:
     if file.data_bytes > LOOK_INTO_BYTES:
         return f"It has {file.data_bytes} bytes of tensors: too many to look into."
     file.read()  # first, as damage may be the reason of another problem
-    info = file.info
+    info, has_signature = file.info, file.signature() is not None
     entry = BACKBONES.get(info.backbone)
     _check_head(file, None if entry is None else entry.features)
     if entry is None:
@@ -176,6 +177,8 @@ def _look_into(file: DomainFile) -> str:
             f"It was learned on other weights of {info.backbone} than those that come along "
             f"({info.weights_sha256[:6]}…): whether you have them was not checked."
         )
+    if not has_signature:
+        return NO_SIGNATURE
     return ""
 
 
