@@ -10,6 +10,7 @@ from addapt._errors import DomainError
 from addapt.backbones import BackboneInfo, InputInfo
 from addapt.engines.abilities import TORCH, Abilities
 from addapt.engines.base import (
+    Answers,
     Engine,
     Form,
     Images,
@@ -157,6 +158,10 @@ class FakeModel(Model):
 
     def logits(self, images: Images) -> Logits:
         return self._logits(self.engine.features(images))
+
+    def answers(self, images: Images) -> Answers:
+        features = self.engine.features(images)
+        return Answers(self._logits(features), features)
 
     def _logits(self, x: npt.NDArray[np.float32]) -> Logits:
         logits: Logits = x @ self._state["head.weight"].T + self._state["head.bias"]

@@ -35,7 +35,12 @@ ONNX: tuple[tuple[str, ...], ...] = (
     ("engines.onnx.frozen", "engines.onnx.parameters"),
     ("engines.onnx.graph",),
     ("engines.onnx.layers", "engines.onnx.writing"),
-    ("engines.onnx.adaptor", "engines.onnx.blocks", "engines.onnx.ends"),
+    (
+        "engines.onnx.adaptor",
+        "engines.onnx.blocks",
+        "engines.onnx.distance",
+        "engines.onnx.ends",
+    ),
     ("engines.onnx.trained",),
     ("engines.onnx.attention",),
     ("engines.onnx.bias", "engines.onnx.da3", "engines.onnx.head"),

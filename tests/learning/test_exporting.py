@@ -14,6 +14,7 @@ import pytest
 
 from addapt._disk import write_atomically
 from addapt._errors import AddaptError, DomainError, OptionError, UnknownNameError
+from addapt.domains import Signature
 from addapt.engines.base import Images, Probabilities
 from addapt.gates import BLOCKS, RESOLUTION, GateConfig, GateReport, Looks, gates_fields
 from addapt.learning import Learner
@@ -37,12 +38,20 @@ class ExportingModel(FakeModel):
     meanwhile: Callable[[], object] = staticmethod(lambda: None)
 
     def write_onnx(
-        self, file: Path, image_px: int, description: str, texts: Mapping[str, str]
-    ) -> Callable[[Images], Probabilities]:
+        self,
+        file: Path,
+        image_px: int,
+        description: str,
+        texts: Mapping[str, str],
+        signature: Signature | None,
+    ) -> Callable[[Images], tuple[Probabilities, None]]:
         content = {"image_px": image_px, "description": description, "texts": dict(texts)}
         write_atomically(file, json.dumps(content).encode())
         self.meanwhile()
-        return lambda images: softmax(self.logits(images)) + np.float32(self.errors[len(images)])
+        return lambda images: (
+            softmax(self.logits(images)) + np.float32(self.errors[len(images)]),
+            None,
+        )
 
 
 class ExportingEngine(FakeEngine):

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from addapt._errors import OptionError
 from addapt.backbones import BackboneInfo
+from addapt.domains import Signature
 from addapt.engines.abilities import Abilities
 from addapt.gates import GateConfig
 from addapt.memory import ProcessPeak, measure_process_peak, rss_bytes
@@ -24,6 +25,8 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]
+Features = npt.NDArray[np.float32]
+Distances = npt.NDArray[np.float32]
 State = dict[str, npt.NDArray[Any]]
 Form = tuple[str, tuple[int, ...]]  # numpy's name of a type, and a shape
 
@@ -36,6 +39,13 @@ class StepSettings:
     backbone_lr: float = 0.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+
+
+class Answers(NamedTuple):
+    """What a model says of images: logits (n, classes), and the features (n, f) its head read."""
+
+    logits: Logits
+    features: Features
 
 
 class ModelGates(ABC):
@@ -81,6 +91,10 @@ class Recogniser(ABC):
         """Compute (n, classes) of images (n, px, px, 3), all in memory at once."""
 
     @abstractmethod
+    def answers(self, images: Images) -> Answers:
+        """Compute logits, as `logits` does, and adapted features; of a model not being trained."""
+
+    @abstractmethod
     def multiply_adds(self, images: Images) -> int:
         """Return the multiply-adds of recognising these images, with gates as they are."""
 
@@ -102,17 +116,24 @@ class Recogniser(ABC):
         """The names in `state` that learning changes by gradients."""
 
     def write_onnx(
-        self, file: Path, image_px: int, description: str, texts: Mapping[str, str]
-    ) -> Callable[[Images], Probabilities]:
+        self,
+        file: Path,
+        image_px: int,
+        description: str,
+        texts: Mapping[str, str],
+        signature: Signature | None,
+    ) -> Callable[[Images], tuple[Probabilities, Distances | None]]:
         """Write one ONNX file that holds all; return what computes with that very file.
 
-        It maps `images`, bytes (n, image_px, image_px, 3) of RGB, to `probabilities` (n, classes).
+        It maps `images`, bytes (n, image_px, image_px, 3) of RGB, to `probabilities` (n, classes),
+        and with a signature to `distance` (n,), as `Signature.relative` says.
 
         Args:
             file: which is not there yet.
             image_px: side of the images.
             description: of the model, in words.
             texts: other things that the file says, by name.
+            signature: of the domain, if it has one.
 
         Raises:
             OSError: the disk refused.
@@ -226,7 +247,7 @@ class Engine(ABC):
         return None
 
     @abstractmethod
-    def features(self, images: Images) -> npt.NDArray[np.float32]:
+    def features(self, images: Images) -> Features:
         """Compute the frozen backbone's features (n, features) of images."""
 
     @abstractmethod

@@ -11,17 +11,20 @@ import numpy as np
 from addapt._disk import disk_reason, move_atomically
 from addapt._errors import DomainError, OptionError
 from addapt._text import printable
-from addapt.domains import DomainInfo
-from addapt.engines.base import Engine, Images, Probabilities, Recogniser
+from addapt.domains import DomainInfo, Signature
+from addapt.engines.base import Distances, Engine, Images, Probabilities, Recogniser
 from addapt.gates import gates_from
 from addapt.images import ValueRange
 from addapt.learning.description import date
 from addapt.learning.evaluation import softmax
+from addapt.learning.known_domains import KnownDomain
 from addapt.learning.reports import ExportReport
 
 SUFFIX = ".onnx"
 COMPARED_IMAGES = 3
 LARGEST_DIFFERENCE = 1e-5  # of probabilities
+LARGEST_DISTANCE_ERROR = 1e-3
+TOLD_SHARES = (0.9, 0.95, 0.99)
 
 
 def check_place(path: Path, *, overwrite: bool) -> None:
@@ -72,21 +75,23 @@ def check_exportable(engine: Engine, domain: str, info: DomainInfo) -> None:
 
 
 def export_domain(
-    domain: str, info: DomainInfo, model: Recogniser, path: Path, *, overwrite: bool
+    known: KnownDomain, model: Recogniser, path: Path, *, overwrite: bool
 ) -> ExportReport:
     """Write a domain's ONNX file, see `Learner.export`, after the checks above.
 
     Raises:
         DomainError: the disk refused, or the file computes something else than the domain.
     """
-    texts = _texts(domain, info)
+    domain, info, signature = known.name, known.info, known.signature
+    texts = _texts(domain, info) | _distance_texts(signature)
     try:
         with TemporaryDirectory(
             prefix=".addapt-", dir=path.parent, ignore_cleanup_errors=True
         ) as folder:
             file = Path(folder) / f"model{SUFFIX}"
-            compute = model.write_onnx(file, info.image_px, _description(domain, info), texts)
-            difference = _largest_difference(compute, model, info.image_px)
+            description = _description(known)
+            compute = model.write_onnx(file, info.image_px, description, texts, signature)
+            difference = _largest_difference(compute, model, signature, info.image_px)
             if not difference <= LARGEST_DIFFERENCE:
                 raise DomainError(
                     f"{path} was not written: ONNX Runtime computes something else with it than "
@@ -114,26 +119,48 @@ def _unwritten(path: Path, error: OSError) -> str:
 
 
 def _largest_difference(
-    compute: Callable[[Images], Probabilities], model: Recogniser, image_px: int
+    compute: Callable[[Images], tuple[Probabilities, Distances | None]],
+    model: Recogniser,
+    signature: Signature | None,
+    image_px: int,
 ) -> float:
-    """Compare the probabilities of some random images, together and one alone."""
+    """Compare the probabilities of some random images, together and one alone; distances likewise.
+
+    What is returned is the difference of probabilities, or not a number if distances differ.
+    """
     shape = (COMPARED_IMAGES, image_px, image_px, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    expected = softmax(model.logits(images))
-    differences = [
-        np.abs(compute(images[:count]) - expected[:count]).max() for count in (COMPARED_IMAGES, 1)
-    ]
+    logits, features = model.answers(images)
+    expected, differences = softmax(logits), []
+    for count in (COMPARED_IMAGES, 1):
+        probabilities, distances = compute(images[:count])
+        differences.append(np.abs(probabilities - expected[:count]).max())
+        if signature is not None:
+            assert distances is not None
+            off = np.abs(distances - signature.relative(features[:count])).max()
+            differences.append(0 if off <= LARGEST_DISTANCE_ERROR else np.nan)
     return float(np.max(differences))  # not a number if one is not
 
 
-def _description(domain: str, info: DomainInfo) -> str:
-    px = info.image_px
-    return (
-        f"The domain {domain!r} of addapt. `images` are bytes (n, {px}, {px}, 3) of values 0..255, "
-        f"red, green and blue: each image whole, resized to {px} x {px} pixels by "
+def _description(known: KnownDomain) -> str:
+    info, px = known.info, known.info.image_px
+    words = (
+        f"The domain {known.name!r} of addapt. `images` are bytes (n, {px}, {px}, 3) of values "
+        f"0..255, red, green and blue: each image whole, resized to {px} x {px} pixels by "
         f"{_resizing(info)}. `probabilities` (n, {len(info.classes)}) are in the order of the "
         "metadata's `classes`."
     )
+    if known.signature is None:
+        return words
+    return f"{words} `distance` (n,) is above 1 where an image is probably none of this domain."
+
+
+def _distance_texts(signature: Signature | None) -> dict[str, str]:
+    """Return the distances above which an image is refused, by the share of own images accepted."""
+    if signature is None:
+        return {}
+    bars = {str(share): round(signature.spread.bar(share), 4) for share in TOLD_SHARES}
+    return {"distance_limits": json.dumps(bars)}
 
 
 def _scaling(value_range: ValueRange) -> str:

@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from addapt._errors import OptionError
-from addapt.engines.base import Engine, Form, Images, Labels, Logits, Model, Recogniser, State
+from addapt.engines.base import (
+    Answers,
+    Engine,
+    Form,
+    Images,
+    Labels,
+    Logits,
+    Model,
+    Recogniser,
+    State,
+)
 from addapt.gates import GateConfig, GateReport, Looks, scaled_px, share_words
 from addapt.images import ImageSet, resize_images
 from addapt.learning.evaluation import logits_of, softmax
@@ -58,6 +68,16 @@ class TwoLooks(Recogniser):
         if len(again):
             logits[again] = self.full.logits(images[again])
         return logits
+
+    def answers(self, images: Images) -> Answers:
+        """Compute logits and features of the last look that each image gets."""
+        if not self._active:
+            return self.full.answers(images)
+        logits, features = self.first.answers(self._made_small(images))
+        again = self._not_sure(logits)
+        if len(again):
+            logits[again], features[again] = self.full.answers(images[again])
+        return Answers(logits, features)
 
     def multiply_adds(self, images: Images) -> int:
         """Count those of both looks, of the second for the images that get it."""

@@ -18,6 +18,8 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from addapt._errors import DomainError
+from addapt.domains import Plane, Signature
+from addapt.domains.plane import Spread
 from addapt.engines import open_engine
 from addapt.engines.base import Images, Probabilities
 from addapt.learning import Learner
@@ -98,6 +100,33 @@ def learn_nothing(store: Path, backbone: str, method: Method, image_px: int) -> 
 
 def some_images(n: int, px: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(n).integers(0, 256, (n, px, px, 3), np.uint8)
+
+
+@pytest.mark.parametrize("axes", [0, 5])
+def test_the_distance_is_that_of_the_signature(
+    export: Callable[[str], Exported], tmp_path: Path, axes: int
+) -> None:
+    exported = export("head")
+    learner, px = Learner(exported.learner.engine, tmp_path / "store"), exported.image_px
+    info, tensors = exported.learner.store.read("x")
+    model = exported.learner.load("x")[1]
+    plane = Plane.fit(model.answers(some_images(4 * axes or 1, px)).features)
+    signature = Signature(64, plane, plane, Spread(-1.5, 0.2, 30))
+    signed = replace(info, signature=signature.fields())
+    learner.store.save("x", signed, {**tensors, **signature.tensors()})
+    learner.export("x", tmp_path / "x.onnx")
+    images = some_images(3, px)
+    (distances,) = onnxruntime.InferenceSession(tmp_path / "x.onnx").run(
+        ["distance"], {"images": images}
+    )
+    expected = signature.relative(model.answers(images).features)
+    np.testing.assert_allclose(distances, expected, atol=1e-3)
+    (again,) = ReferenceEvaluator(str(tmp_path / "x.onnx")).run(["distance"], {"images": images})
+    np.testing.assert_allclose(again, expected, atol=1e-3)
+    about = onnx.load(tmp_path / "x.onnx")
+    limits = {p.key: p.value for p in about.metadata_props}["distance_limits"]
+    assert json.loads(limits)["0.95"] == 1 < json.loads(limits)["0.99"]
+    assert "`distance` (n,) is above 1" in about.doc_string
 
 
 @every_case

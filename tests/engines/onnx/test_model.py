@@ -142,6 +142,10 @@ def test_what_is_recognised_does_not_depend_on_the_session(engine: OnnxEngine) -
     before = again.logits(IMAGES)
     engine.release()
     assert np.array_equal(again.logits(IMAGES), before)
+    logits, features = again.answers(IMAGES)
+    assert np.array_equal(logits, before)
+    state = again.state()
+    assert relative(features @ state["head.weight"].T + state["head.bias"], logits) < 1e-5
 
 
 def test_any_number_of_images(engine: OnnxEngine) -> None:

@@ -101,6 +101,8 @@ def test_steps_are_those_of_the_module(name: str) -> None:
     twin.load_domain_state(model.module.domain_state())
     with torch.no_grad():
         assert np.array_equal(model.logits(IMAGES), twin.eval()(x).numpy())
+        assert np.array_equal(model.answers(IMAGES).logits, twin(x).numpy())
+        assert np.array_equal(model.answers(IMAGES).features, twin.features(x).numpy())
 
 
 def _torch_adamw(twin: AdaptedModel) -> torch.optim.AdamW:

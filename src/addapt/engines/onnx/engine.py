@@ -13,7 +13,7 @@ import onnxruntime
 from addapt._errors import OptionError
 from addapt.backbones import BackboneInfo, backbone_entry, weights_file
 from addapt.engines.abilities import ONNX, Abilities
-from addapt.engines.base import Engine, Form, Images
+from addapt.engines.base import Engine, Features, Form, Images
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adaptor import Adaptor
 from addapt.engines.onnx.graph import IMAGES
@@ -115,7 +115,7 @@ class OnnxEngine(Engine):
         """Let go of all sessions that no model is learning with."""
         self._runtime.release()
 
-    def features(self, images: Images) -> npt.NDArray[np.float32]:
+    def features(self, images: Images) -> Features:
         """Compute the frozen backbone's features, of few images at once."""
         width = self._info.features
         session = self._runtime.session(Head(), images.shape[1])

@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from addapt.domains import Signature
 from addapt.engines.base import (
+    Answers,
+    Distances,
     Images,
     Labels,
     Logits,
@@ -20,6 +23,7 @@ from addapt.engines.base import (
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adamw import AdamW
 from addapt.engines.onnx.adaptor import Adaptor
+from addapt.engines.onnx.distance import distance_arrays
 from addapt.engines.onnx.exporting import ExportOrder
 from addapt.engines.onnx.graph import IMAGES
 from addapt.engines.onnx.parameters import Parameter, Vector, join_vector, split_vector
@@ -67,7 +71,7 @@ class OnnxModel(Model):
     ) -> None:
         self._runtime, self._method = runtime, method
         self._parameters = domain_parameters(adaptor, classes)
-        self._classes = classes
+        self._classes, self._width = classes, adaptor.network.info.features
         self._values = values
         self._arrays = self._split(values)
         self._optimiser: AdamW | None = None
@@ -131,6 +135,14 @@ class OnnxModel(Model):
         ]
         return rows(session.run_each([names.LOGITS], runs), self._classes)
 
+    def answers(self, images: Images) -> Answers:
+        """Run few images at once through the session that recognises."""
+        session = self._runtime.session(self._method, images.shape[1])
+        runs = [self._inputs(few) for few in in_pieces(images, images_at_once(images.shape[1]))]
+        both = session.run_each([names.LOGITS, names.FEATURES], runs)
+        joined = rows(([np.hstack(outputs)] for outputs in both), self._classes + self._width)
+        return Answers(joined[:, : self._classes], joined[:, self._classes :])
+
     def state(self) -> State:
         """Copy all values, by name."""
         return {name: array.copy() for name, array in self._arrays.items()}
@@ -183,12 +195,26 @@ class OnnxModel(Model):
         return len(images) * self._runtime.multiply_adds(images.shape[1])
 
     def write_onnx(
-        self, file: Path, image_px: int, description: str, texts: Mapping[str, str]
-    ) -> Callable[[Images], Probabilities]:
+        self,
+        file: Path,
+        image_px: int,
+        description: str,
+        texts: Mapping[str, str],
+        signature: Signature | None,
+    ) -> Callable[[Images], tuple[Probabilities, Distances | None]]:
         """Have the file made in a process of its own, and open it."""
         export = ExportOrder(description, dict(texts))
-        session = self._runtime.export(file, self._method, image_px, export, self._arrays)
-        return lambda images: session.run([names.PROBABILITIES], {IMAGES: images})[0]
+        arrays, outputs = dict(self._arrays), [names.PROBABILITIES]
+        if signature is not None:
+            arrays |= distance_arrays(signature)
+            outputs.append(names.DISTANCE)
+        session = self._runtime.export(file, self._method, image_px, export, arrays)
+
+        def compute(images: Images) -> tuple[Probabilities, Distances | None]:
+            probabilities, *distance = session.run(outputs, {IMAGES: images})
+            return probabilities, distance[0] if distance else None
+
+        return compute
 
     def _split(self, vector: Vector) -> dict[str, Vector]:
         return split_vector(self._parameters, vector)

@@ -9,6 +9,7 @@ from addapt.backbones.networks import Network
 from addapt.engines.onnx.adaptor import Adaptor, Values
 from addapt.engines.onnx.bias import ShiftedBiases
 from addapt.engines.onnx.da3 import AdditiveAttention
+from addapt.engines.onnx.distance import AXES, CENTRE, NUMBERS, write_distance
 from addapt.engines.onnx.ends import normalised
 from addapt.engines.onnx.graph import IMAGES, Graph
 from addapt.engines.onnx.head import FrozenFeatures
@@ -18,6 +19,7 @@ from addapt.methods import DA3, Bias, Head, Method
 TARGETS, SCALE = "targets", "scale"
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 FEATURES, LOGITS, LOSS, PROBABILITIES = "features", "logits", "loss", "probabilities"
+DISTANCE = "distance"
 
 
 def of_parameter(name: str) -> str:
@@ -51,15 +53,18 @@ def write_recognising(g: Graph, adaptor: Adaptor, image_px: int) -> None:
 def write_exported(g: Graph, adaptor: Adaptor, image_px: int, arrays: Mapping[str, Vector]) -> None:
     """Write what maps images to probabilities, with a domain's arrays as constants.
 
-    Its shifts are left out: they belong in the frozen biases.
+    Its shifts are left out: they belong in the frozen biases. With the arrays of a signature there
+    is a second output, the distance.
     """
-    shifts = {parameter.name for parameter in adaptor.shifts.values()}
-    constants = {name: array for name, array in arrays.items() if name not in shifts}
+    left_out = {parameter.name for parameter in adaptor.shifts.values()} | {CENTRE, AXES, NUMBERS}
+    constants = {name: array for name, array in arrays.items() if name not in left_out}
     g.constants.update(constants)
     values = {name: name for name in constants}
     features = _features(g, adaptor, values, image_px, keep=False)
     logits = _logits(g, features, adaptor.network)
     g.output(PROBABILITIES, g.op("Softmax", logits, axis=1), "n", len(arrays[HEAD_BIAS]))
+    if CENTRE in arrays:
+        g.output(DISTANCE, write_distance(g, features, arrays), "n")
 
 
 def write_learning(g: Graph, adaptor: Adaptor, image_px: int) -> None:

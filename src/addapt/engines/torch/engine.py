@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from addapt._errors import AddaptError, DomainError
 from addapt.backbones import BackboneInfo
 from addapt.engines.abilities import TORCH, Abilities
-from addapt.engines.base import Engine, Form, Images
+from addapt.engines.base import Engine, Features, Form, Images
 from addapt.engines.torch.arrays import backbone_input, to_tensors
 from addapt.engines.torch.backbones import Backbone, load_backbone, weights_sha256
 from addapt.engines.torch.backbones.registry import unfilled_backbone
@@ -106,7 +105,7 @@ class TorchEngine(Engine):
         return self._order
 
     @torch.no_grad()
-    def features(self, images: Images) -> npt.NDArray[np.float32]:
+    def features(self, images: Images) -> Features:
         """Compute the frozen backbone's features."""
         return to_floats(self.network(backbone_input(self.network, images)))
 

@@ -9,7 +9,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from addapt.engines.base import Images, Labels, Logits, Model, ModelGates, State, StepSettings
+from addapt.engines.base import (
+    Answers,
+    Images,
+    Labels,
+    Logits,
+    Model,
+    ModelGates,
+    State,
+    StepSettings,
+)
 from addapt.engines.torch import gates as torch_gates
 from addapt.engines.torch.adamw import AdamW, ParameterGroup
 from addapt.engines.torch.arrays import backbone_input, to_arrays, to_tensors
@@ -69,6 +78,14 @@ class TorchModel(Model):
         """Forward, in evaluation mode."""
         self._set_mode(training=False)
         return to_floats(self.module(backbone_input(self.module.backbone, images)))
+
+    @torch.no_grad()
+    def answers(self, images: Images) -> Answers:
+        """Forward, in evaluation mode."""
+        self._set_mode(training=False)
+        features = self.module.features(backbone_input(self.module.backbone, images))
+        logits = self.module.head(features)
+        return Answers(to_floats(logits), to_floats(features))
 
     def state(self) -> State:
         """Copy the domain's parameters and buffers."""
