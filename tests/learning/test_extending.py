@@ -22,8 +22,10 @@ from addapt._errors import (
 )
 from addapt.domains import SCHEMA
 from addapt.engines import open_engine
+from addapt.engines.base import State
 from addapt.gates import UNITS
 from addapt.learning import Controls, LearningStopped
+from addapt.learning.calibration import with_temperature
 from addapt.learning.extending import START_FILE, grown
 from addapt.learning.held_out import held_out_before
 from addapt.methods import DA3, METHODS, Head, Piggyback, build_method
@@ -95,11 +97,11 @@ def _assert_start(learner: Learner, make_folder: MakeFolder, method: Any) -> Non
     """Extend at a rate at which nothing is learned: between a new model and what was learned."""
     small: dict[str, Any] = {"epochs": 1, "batch": 8}
     learner.learn("x", make_folder("known", KNOWN), method=method, image_px=32, lr=1e-2, **small)
-    before = learner.load("x")[1].state()
+    before = _as_learned(learner)
     assert np.any(before["head.weight"]) and np.any(before["head.bias"])
     learner.learn("x", make_folder("more", MORE), extend=True, lr=1e-12, **small)
     _, model = learner.load("x")
-    after = model.state()
+    after = _as_learned(learner)
     spelt_out = build_method(method.name, learner.store.info("x").hyperparameters)
     new = learner.engine.new_model(spelt_out, len(MORE), seed=0).state()
     assert before.keys() == after.keys() == new.keys()
@@ -111,6 +113,12 @@ def _assert_start(learner: Learner, make_folder: MakeFolder, method: Any) -> Non
         else:
             expected = 0.4 * new[name] + 0.6 * before[name]
         np.testing.assert_allclose(after[name], expected, atol=1e-6)
+
+
+def _as_learned(learner: Learner) -> State:
+    """Return the state of the domain "x" before its probabilities were calibrated."""
+    info, model = learner.load("x")
+    return with_temperature(model.state(), 1 / info.val_report["temperature"])
 
 
 def test_another_engine_goes_on(tmp_path: Path, make_folder: MakeFolder) -> None:
@@ -185,10 +193,10 @@ def test_domains_that_cannot_be_extended(learner: Learner, more: Path, tmp_path:
     with pytest.raises(DomainError, match="x was learned on fake .* other weights"):
         other.learn("x", more, extend=True)
     whole = content(learner)
-    newer = b'\\"schema\\": %d' % SCHEMA
-    assert newer in whole
+    now, newer = b'\\"schema\\": %d' % SCHEMA, b'\\"schema\\": 99'
+    assert now in whole and len(now) == len(newer)
     path = learner.store.path("x")
-    path.write_bytes(whole.replace(newer, b'\\"schema\\":99'))  # as long as before
+    path.write_bytes(whole.replace(now, newer))
     with pytest.raises(DomainError, match="newer addapt"):
         learner.learn("x", more, extend=True)
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -203,7 +211,7 @@ def test_a_domain_that_is_replaced_while_images_are_found(
         info, tensors = learner.store.read("x")
         learner.store.save("x", replace(info, seed=1), tensors)
 
-    monkeypatch.setattr("addapt.learning.learner.date", replace_domain)
+    monkeypatch.setattr("addapt.learning.teaching.date", replace_domain)
     with pytest.raises(DomainError, match="'x' was replaced by another program just now"):
         learner.learn("x", more, extend=True)
 

@@ -30,7 +30,9 @@ NESTING_LIMIT = 20  # of JSON values
 INTERPOLATIONS = ("bicubic", "bilinear")
 # In `options`: versions of the domain that it went on from, checksums of images held out, base64.
 EXTENDED, HELD_OUT = "extended", "held_out"
-TEMPERATURE, CALIBRATION_ERROR = "temperature", "calibration_error"  # in `val_report`
+# In `val_report`; of two looks that in full comes first.
+TEMPERATURES = "temperature", "first_look_temperature"
+CALIBRATION_ERROR = "calibration_error"
 
 _DAMAGED = "Restore the file from a copy or learn the domain again."
 
@@ -44,7 +46,8 @@ class DomainInfo:
     does, empty where there are none. `val_report` is about the images held out:
     "balanced_accuracy", "weakest" (a class by its "label", "images", "correct"), the "interval" of
     95 % of the accuracy, where that says little its "meaning", the "temperature" by which logits
-    were divided and the "calibration_error" left; empty in older files. All hold JSON values only,
+    were divided (and the "first_look_temperature", of two looks) and the "calibration_error" left;
+    empty in older files. All hold JSON values only,
     so no tuples. `signature` is what `Signature.fields` gives, empty without one. `value_range` is
     the range of grey values deeper than 8 bits that becomes 0..255, empty if there were none.
     `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
@@ -232,8 +235,8 @@ def _is_val_report(value: object) -> bool:
         and _is_text(weakest.get("label"))
         and all(_is_int(weakest.get(name)) for name in ("images", "correct"))
         and _is_text(value.get("meaning", ""))
-        and all(_is_float(value.get(name, 1)) for name in (TEMPERATURE, CALIBRATION_ERROR))
-        and value.get(TEMPERATURE, 1) > 0
+        and all(_is_float(value.get(name, 1)) for name in (*TEMPERATURES, CALIBRATION_ERROR))
+        and all(value.get(name, 1) > 0 for name in TEMPERATURES)
     )
 
 

@@ -35,7 +35,7 @@ def describe(
     """Return the description of a domain that has just been learned in so many epochs.
 
     Its accuracy is that of the best one; with gates, of which the file says `gates`, of what they
-    made of it.
+    made of it. The signature is yet to come.
     """
     backbone = engine.backbone
     return DomainInfo(
@@ -58,6 +58,7 @@ def describe(
         epochs=epochs,
         options={"weights": backbone.weights, **job.options, **_for_the_next(lesson)},
         gates=gates,
+        signature={},
         versions={
             "addapt": version("addapt"),
             **engine.versions,

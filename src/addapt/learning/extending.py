@@ -16,11 +16,12 @@ import numpy.typing as npt
 from addapt._disk import disk_reason, file_sha256, make_folder, write_atomically
 from addapt._errors import DataError, DomainError, OptionError, TrainingError
 from addapt.domains import DomainInfo, Store, check_backbone, open_domain, read_info
-from addapt.domains.info import EXTENDED
+from addapt.domains.info import EXTENDED, TEMPERATURES
 from addapt.engines.base import Engine, Model, State
 from addapt.gates import GateConfig, ungated_px
 from addapt.images import ImageFolder
 from addapt.learning.balance import HEAD_BIAS
+from addapt.learning.calibration import with_temperature
 from addapt.learning.checkpoint import is_unfinished
 from addapt.learning.held_out import held_out_before
 from addapt.learning.loading import asked_by, read_models
@@ -46,6 +47,15 @@ class Start:
     path: Path
     sha256: str
     info: DomainInfo
+
+    @classmethod
+    def of(cls, name: str, path: Path) -> "Start":
+        """Take note of the file as it is now.
+
+        Raises:
+            DomainError: it cannot be read.
+        """
+        return cls(name, path, _sha256(path), read_info(path))
 
     def asked(self, asked: "Asked") -> "Asked":
         """Return what is asked, with all that the domain decides or was learned with.
@@ -154,6 +164,9 @@ class Start:
         """
         with open_domain(self.path) as file:
             learned = read_models(file, engine)[look].state()
+        # As it was learned, before its probabilities were calibrated.
+        temperature = self.info.val_report.get(TEMPERATURES[look], 1)
+        learned = with_temperature(learned, 1 / temperature)
         new = model.state()
         state = grown(learned, new, len(self.info.classes))
         for name in model.trained:
@@ -219,8 +232,8 @@ def find_start(store: Store, name: str, *, restart: bool) -> Start:
     kept = folder / START_FILE
     if not unfinished or restart or not kept.exists():
         path = store.require(name)
-        return Start(name, path, _sha256(path), read_info(path))
-    start = Start(name, kept, _sha256(kept), read_info(kept))
+        return Start.of(name, path)
+    start = Start.of(name, kept)
     if store.exists(name):
         # It may be the outcome already, where the program was killed just before the run's end.
         is_outcome = _started_from(store.info(name)) == start.sha256

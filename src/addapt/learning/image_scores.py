@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from addapt._errors import OptionError
 from addapt.images import Samples
+from addapt.learning.calibration import answers_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class ImageScores(Sequence[ImageScore]):
         counts = np.zeros((len(self._classes), len(self._classes)), np.int64)
         np.add.at(counts, (self._samples.labels, self._predicted), 1)
         return counts
+
+    def calibration_error(self) -> float:
+        """Return by how much probabilities and the share of right answers differ on average."""
+        return answers_error(self._probability, self._predicted == self._samples.labels)
 
     def mistakes(self, most: int) -> "ImageScores":
         """Return those that were not recognised, `most` at most, the most confident first.

@@ -1,16 +1,19 @@
 """One run of learning: from a prepared lesson to a domain in the store, resumable in between."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from addapt._disk import write_atomically
 from addapt._errors import DomainError, TrainingError
-from addapt.domains import Store
-from addapt.engines.base import Engine, Model, State
-from addapt.gates import GateConfig, gates_fields
+from addapt.domains import Signature, Store
+from addapt.domains.info import CALIBRATION_ERROR, TEMPERATURES
+from addapt.engines.base import Engine, Model, Recogniser, State
+from addapt.gates import GateConfig, Looks, gates_fields
 from addapt.learning.balance import lifted
+from addapt.learning.calibration import best_temperature, calibration_error, with_temperature
 from addapt.learning.checkpoint import (
     history_lines,
     load_run,
@@ -19,13 +22,22 @@ from addapt.learning.checkpoint import (
 )
 from addapt.learning.controls import Controls, LearningStopped, MemoryWatch, Progress
 from addapt.learning.description import describe
+from addapt.learning.evaluation import softmax
 from addapt.learning.gating import finish_gates, measuring_batches
 from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
 from addapt.learning.loop import train
 from addapt.learning.saving import StateSaver
+from addapt.learning.signing import answers_of, answers_of_looks, make_signature, some_held_out
 from addapt.learning.state import EpochRecord, TrainingState, score_fields
-from addapt.learning.two_looks import first_look_px, join_looks, models_of, settle_looks
+from addapt.learning.two_looks import (
+    TwoLooks,
+    first_look_px,
+    join_looks,
+    last_logits,
+    models_of,
+    settle_looks,
+)
 
 FIRST_LOOK_FOLDER = "first-look"  # below that of the run
 
@@ -49,11 +61,16 @@ class _Training:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a domain's file will hold, and what it will say of the best epoch and of the gates."""
+    """What a domain's file will hold besides its signature, and what it will say.
+
+    `temperatures` are those of the looks, that in full first; most domains have one.
+    """
 
     stored: State
+    temperatures: tuple[float, ...]
     best: EpochRecord
     gates: dict[str, Any]
+    looks: Looks | None = None
 
 
 class Run:
@@ -93,26 +110,34 @@ class Run:
             remove_run(self._folder)
         watch = MemoryWatch(controls.budget_bytes)
         training = _Training(self._folder, self.job, self.lesson)
-        model, state, saver = self._train(training, controls, watch)
+        model, state, saver, stop = self._train(training, controls, watch)
         gates = self.job.gates
         if gates is None or not gates.looks_twice:
-            self._save(self._outcome(model, state), state, saver, state)
+            outcome = self._outcome(training, model, state, stop)
+            self._save(outcome, state, saver, state, stop)
             return state
         saver.save(state)  # who is stopped from here on goes on with the first look
-        full = model.stored(self._lifted(state))
+        full, temperature = self._calibrated(training, model, state, stop)
+        full = model.stored(full)
         del model  # makes room
         training = self._first_look(gates)
-        model, first_state, saver = self._train(training, controls, watch)
-        stored = join_looks(full, model.stored(self._lifted(first_state)))
+        model, first_state, saver, stop = self._train(training, controls, watch)
+        first, first_temperature = self._calibrated(training, model, first_state, stop)
+        stored = join_looks(full, model.stored(first))
         del model
-        outcome = self._outcome_of_looks(gates, training.job.image_px, stored, state)
-        self._save(outcome, state, saver, first_state)
+        temperatures = temperature, first_temperature
+        px = training.job.image_px
+        outcome = self._outcome_of_looks(gates, px, stored, temperatures, state)
+        self._save(outcome, state, saver, first_state, stop)
         return state
 
     def _train(
         self, training: _Training, controls: Controls, watch: MemoryWatch
-    ) -> tuple[Model, TrainingState, StateSaver]:
-        """Train one model, going on with its state if there is one."""
+    ) -> tuple[Model, TrainingState, StateSaver, Callable[[], None]]:
+        """Train one model, going on with its state if there is one.
+
+        What is returned last stops what comes after training, if `controls` say so.
+        """
         job, lesson = training.job, training.lesson
         model = self.engine.new_model(
             job.method, len(lesson.classes), seed=job.seed, gates=job.gates
@@ -145,7 +170,13 @@ class Run:
             if watch.exceeded_bytes is not None:
                 raise watch.error(self.name)
             raise self._stopped(training, state)
-        return model, state, saver
+
+        def stop() -> None:
+            if controls.should_stop():
+                saver.save(state)  # which is at its end: what comes now is done anew
+                raise self._stopped(training, state)
+
+        return model, state, saver, stop
 
     def _first_look(self, gates: GateConfig) -> _Training:
         """Return how the same images are learned at the size of the first look."""
@@ -157,46 +188,101 @@ class Run:
             number=1,
         )
 
-    def _lifted(self, state: TrainingState) -> State:
-        return lifted(state.best, self.job.lift(self.lesson))
+    def _calibrated(
+        self, training: _Training, model: Model, state: TrainingState, stop: Callable[[], None]
+    ) -> tuple[State, float]:
+        """Return the best state, with calibrated probabilities, and their temperature."""
+        tensors = lifted(state.best, self.job.lift(self.lesson))
+        held_out, job = some_held_out(training.lesson.val), self.job
+        # As whoever loads the domain has it.
+        learned = self.engine.load_model(
+            job.method, len(self.lesson.classes), model.stored(tensors), job.gates
+        )
+        logits = answers_of(learned, held_out, self.evaluation_batch, stop).logits
+        temperature = best_temperature(logits, held_out.labels)
+        return with_temperature(tensors, temperature), temperature
 
-    def _outcome(self, model: Model, state: TrainingState) -> _Outcome:
+    def _outcome(
+        self,
+        training: _Training,
+        model: Model,
+        state: TrainingState,
+        stop: Callable[[], None],
+    ) -> _Outcome:
         """Settle the gates of a trained model, if it has any."""
-        job, tensors = self.job, self._lifted(state)
+        job = self.job
+        tensors, temperature = self._calibrated(training, model, state, stop)
         if job.gates is None:
-            return _Outcome(model.stored(tensors), state.best_record, {})
+            return _Outcome(model.stored(tensors), (temperature,), state.best_record, {})
         model.load_state(tensors)
         sizes = job.image_px, job.full_px
         report, scores = finish_gates(model, self.lesson.val, sizes, self.evaluation_batch)
         return _Outcome(
             model.stored(model.state()),
+            (temperature,),
             replace(state.best_record, **score_fields(scores)),
             gates_fields(job.gates, job.full_px, report),
         )
 
     def _outcome_of_looks(
-        self, gates: GateConfig, first_px: int, stored: State, state: TrainingState
+        self,
+        gates: GateConfig,
+        first_px: int,
+        stored: State,
+        temperatures: tuple[float, ...],
+        state: TrainingState,
     ) -> _Outcome:
         """Settle which images of a domain with two looks get the second."""
-        job, classes = self.job, len(self.lesson.classes)
-        models = models_of(self.engine, job.method, classes, gates, stored)
         looks, report, scores = settle_looks(
-            self.engine, models, first_px, gates, self.lesson.val, self.evaluation_batch
+            self.engine,
+            self._models(stored),
+            first_px,
+            gates,
+            self.lesson.val,
+            self.evaluation_batch,
         )
         return _Outcome(
             stored,
+            temperatures,
             replace(state.best_record, **score_fields(scores)),
-            gates_fields(gates, job.full_px, report, looks),
+            gates_fields(gates, self.job.full_px, report, looks),
+            looks,
         )
 
+    def _models(self, stored: State) -> tuple[Model, ...]:
+        classes = len(self.lesson.classes)
+        return models_of(self.engine, self.job.method, classes, self.job.gates, stored)
+
+    def _sign(self, outcome: _Outcome, stop: Callable[[], None]) -> tuple[Signature, float]:
+        """Return the signature, and the error of the probabilities of images held out."""
+        held_out, batch = some_held_out(self.lesson.val), self.evaluation_batch
+        models, looks = self._models(outcome.stored), outcome.looks
+        learned: Recogniser = models[0]
+        if looks is not None:
+            learned = TwoLooks(*models, looks, self.engine.backbone.input.interpolation)
+        said = answers_of_looks(self.engine, learned, held_out, batch, stop)
+        signature = make_signature(self.engine, learned, self.lesson.train, said, batch, stop)
+        logits = [answers.logits for answers in said]
+        last = logits[0] if looks is None else last_logits(logits[1], logits[0], looks)
+        return signature, calibration_error(softmax(last), held_out.labels)
+
     def _save(
-        self, outcome: _Outcome, state: TrainingState, saver: StateSaver, last: TrainingState
+        self,
+        outcome: _Outcome,
+        state: TrainingState,
+        saver: StateSaver,
+        last: TrainingState,
+        stop: Callable[[], None],
     ) -> None:
         """Save the domain; `last` is the state that `saver` keeps if that cannot be."""
+        signature, error = self._sign(outcome, stop)
         epochs = len(state.history)
         info = describe(self.engine, self.job, self.lesson, epochs, outcome.best, outcome.gates)
+        calibration = dict(zip(TEMPERATURES, outcome.temperatures, strict=False))
+        said = info.val_report | calibration | {CALIBRATION_ERROR: error}
+        info = replace(info, val_report=said, signature=signature.fields())
         try:
-            self.store.save(self.name, info, outcome.stored)
+            self.store.save(self.name, info, {**outcome.stored, **signature.tensors()})
         except DomainError:
             with contextlib.suppress(TrainingError):  # the first error is the one to report
                 saver.save(last)
