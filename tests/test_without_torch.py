@@ -49,10 +49,12 @@ assert all((first[1][name] == second[1][name]).all() for name in first[1])
 
 images = sorted((folder / "images" / "blue").iterdir())
 predictions = learner.predict(images, "colours")
+loaded = learner.engine.loaded
 assert [p.label for p in predictions] == ["blue"] * 12
 assert abs(sum(value for _, value in predictions[0].top) - 1) < 1e-6
 learner.predict(images[:1], "colours")
-assert learner.engine.loaded == 1  # kept
+assert learner.engine.loaded == loaded  # kept
+assert [r.label for r in learner.recognise(images, "colours", accept=None)] == ["blue"] * 12
 evaluation = learner.evaluate("colours", folder / "images")
 assert evaluation.accuracy == 1 and evaluation.confusion.tolist() == (12 * np.eye(3)).tolist()
 

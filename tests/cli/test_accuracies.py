@@ -24,8 +24,15 @@ class Report:
         self.balanced_accuracy = 0.5
         self.weakest = ClassScore("rare", 2, correct, correct / 2)
         self.interval = (low, 1.0)
+        self.calibration_error, self.accepted = 0.031, others.get("accepted")
         weakest = {"label": "rare", "images": 2, "correct": correct}
         self.val_report = {"balanced_accuracy": 0.5, "weakest": weakest, "interval": [low, 1.0]}
+
+
+CALIBRATED = [
+    "Probabilities are off by 3.1% on average.",
+    "Without a signature no image is refused as foreign: `addapt index` makes one.",
+]
 
 
 def lines(report: Any) -> tuple[list[str], list[str]]:
@@ -35,13 +42,15 @@ def lines(report: Any) -> tuple[list[str], list[str]]:
 def test_few_images_have_an_interval_and_many_none() -> None:
     assert lines(Report(29, 2, 0.342)) == (
         ["Accuracy 95.0% on 29 images held out (34% to 100%)."],
-        ["On so few images the accuracy may be 34% to 100% in truth."],
+        ["On so few images the accuracy may be 34% to 100% in truth.", *CALIBRATED],
     )
     by_class = "Balanced accuracy 50.0%; the weakest class, rare, 1 of 2."
     assert lines(Report(30, 1, 0.342)) == (
         ["Accuracy 95.0% on 30 images held out.", by_class],
-        [by_class],
+        [by_class, *CALIBRATED],
     )
+    accepted = lines(Report(30, 2, 0.342, accepted=0.957))[1][-1]
+    assert accepted == "Accepted as images of this domain: 95.7%."
 
 
 def test_a_table_says_a_dash_of_older_files() -> None:
@@ -70,7 +79,8 @@ def test_uneven_classes_from_learning_to_showing(uneven: Path, tmp_path: Path) -
     assert report["balance"] is False
     shown = run_json("show", "y", *store)["val_report"]
     assert report["val_report"] == shown
-    assert set(shown) == {"balanced_accuracy", "weakest", "interval", "meaning"}
+    calibration = {"temperature", "calibration_error"}
+    assert set(shown) == {"balanced_accuracy", "weakest", "interval", "meaning"} | calibration
     assert "says little" in said("show", "y", *store)
     listed = said("domains", *store).splitlines()
     place = listed[0].split("\t").index("balanced")

@@ -15,8 +15,7 @@ from addapt.cli.main import app
 from addapt.cli.output import command
 from addapt.cli.stopping import StopOnSignal
 from addapt.engines.torch.backbones import Backbone
-from addapt.learning import Controls, Progress
-from addapt.learning import learner as learner_module
+from addapt.learning import Controls, Progress, teaching
 from addapt.learning.checkpoint import load_run
 from addapt.learning.run import Run
 from tests.cli.conftest import refused
@@ -152,5 +151,5 @@ def test_interrupted_while_reading(
         mark.touch()
         time.sleep(60)
 
-    monkeypatch.setattr(learner_module, "prepare_lesson", read)
+    monkeypatch.setattr(teaching, "prepare_lesson", read)
     assert ended(mark, learn(make_folder(), tmp_path / "s"), signal.SIGTERM) == 143

@@ -14,8 +14,7 @@ import pytest
 from addapt import Backbone, GateConfig, Learner, register_method
 from addapt._errors import OptionError
 from addapt.engines.base import Engine, Images, Logits
-from addapt.learning import Controls, LearningStopped, Progress, budget
-from addapt.learning import learner as learner_module
+from addapt.learning import Controls, LearningStopped, Progress, budget, teaching
 from addapt.learning.budget import above_bytes, choose, keep_to_budget, micro_batches
 from addapt.learning.evaluation import EVALUATION_BATCH
 from addapt.learning.lesson import find_images, prepare_lesson
@@ -98,7 +97,7 @@ def test_micro_batch_and_cache_follow_from_the_budget(
         lean.append(allocator._is_lean())
         return prepare_lesson(found, engine, seed, controls, aside)
 
-    monkeypatch.setattr(learner_module, "prepare_lesson", watch)
+    monkeypatch.setattr(teaching, "prepare_lesson", watch)
     folder = make_folder()
     left = 3 * PX * PX * 7  # seven images
     report = learner.learn("two", folder, controls=within(need(2) + left, cache_bytes=MB), **QUICK)

@@ -69,7 +69,7 @@ def test_what_was_held_before_does_not_count(process: Process) -> None:
 def test_stopped_learning_goes_on_with_a_larger_budget(
     make_folder: MakeFolder, tmp_path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("addapt.learning.learner.allot", lambda *_: Allotment(4, MB))
+    monkeypatch.setattr("addapt.learning.teaching.allot", lambda *_: Allotment(4, MB))
     learner, folder, steps = Learner(FakeEngine(), tmp_path), make_folder(), []
 
     def grow(progress: Progress) -> None:

@@ -25,7 +25,12 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
     by_class = _by_class(
         evaluation.balanced_accuracy, weakest.label, weakest.images, weakest.correct
     )
-    return [*([f"On so few images the accuracy may be {few} in truth."] if few else []), *by_class]
+    return [
+        *([f"On so few images the accuracy may be {few} in truth."] if few else []),
+        *by_class,
+        f"Probabilities are off by {evaluation.calibration_error:.1%} on average.",
+        *_acceptance(evaluation.accepted),
+    ]
 
 
 def balanced_cells(info: "DomainInfo") -> tuple[str, str]:
@@ -36,6 +41,12 @@ def balanced_cells(info: "DomainInfo") -> tuple[str, str]:
     weakest = said["weakest"]
     share = f"{weakest['correct']} of {weakest['images']}"
     return f"{said['balanced_accuracy']:.1%}", f"{weakest['label']}: {share}"
+
+
+def _acceptance(accepted: float | None) -> list[str]:
+    if accepted is None:
+        return ["Without a signature no image is refused as foreign: `addapt index` makes one."]
+    return [f"Accepted as images of this domain: {accepted:.1%}."]
 
 
 def _by_class(balanced: float, label: str, images: int, correct: int) -> list[str]:

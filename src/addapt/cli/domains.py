@@ -166,11 +166,24 @@ def remove(
 
 
 def _fields(info: "DomainInfo") -> dict[str, Any]:
-    """Return what a domain's file says, but for checksums, which say nothing to anybody."""
+    """Return what a domain's file says, but for checksums, which say nothing to anybody.
+
+    Of a signature that is how far an image may be off, and on how many images that was found out.
+    """
+    from addapt.domains import USUAL_ACCEPTED
     from addapt.domains.info import HELD_OUT
+    from addapt.domains.plane import Spread
 
     fields = dataclasses.asdict(info)
     fields["options"].pop(HELD_OUT, None)
+    if info.signature:
+        spread = Spread(**info.signature["spread"])
+        fields["signature"] = {
+            "accepted": USUAL_ACCEPTED,
+            "largest_distance": round(spread.distance(USUAL_ACCEPTED), 4),
+            "held_out_images": spread.images,
+            "look_px": info.signature["look_px"],
+        }
     return fields
 
 

@@ -90,6 +90,8 @@ def evaluate(
                     "weakest": vars(evaluation.weakest),
                     "interval": list(evaluation.interval),
                     "images": evaluation.images,
+                    "calibration_error": evaluation.calibration_error,
+                    "accepted": evaluation.accepted,
                     "gated": evaluation.gated,
                     "per_class": [vars(score) for score in evaluation.per_class],
                     "per_image": image_fields(evaluation.per_image),

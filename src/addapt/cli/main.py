@@ -17,6 +17,7 @@ from addapt.cli.demo import demo
 from addapt.cli.domains import domains, remove, rename, rename_class, show
 from addapt.cli.eval import evaluate
 from addapt.cli.export import export
+from addapt.cli.index import index
 from addapt.cli.learn import learn
 from addapt.cli.output import say
 from addapt.cli.paths import expand_paths
@@ -38,6 +39,7 @@ app.command()(predict)
 app.command()(watch)
 app.command("eval")(evaluate)
 app.command()(export)
+app.command()(index)
 app.command()(domains)
 app.command()(show)
 app.command()(remove)

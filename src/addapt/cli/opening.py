@@ -1,5 +1,6 @@
 """From a domain's name to a learner with its backbone, and what is said of its gates."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,42 @@ def open_learner(
     if threads is not None:
         opened.threads = threads
     return info, Learner(opened, store)
+
+
+def open_store_learner(
+    store: Path,
+    weights: Path | None,
+    engine: str | None,
+    device: str,
+    threads: int | None,
+) -> "Learner":
+    """Return a learner with the backbone on which most domains of a store were learned.
+
+    Raises:
+        DomainError: there is no domain, or none that can be read.
+        WeightsError: the weights are not to be had.
+    """
+    from collections import Counter
+
+    from addapt._errors import DomainError
+    from addapt.domains import Store
+
+    kept, backbones = Store(store), Counter[str]()
+    for name in kept.names():
+        with contextlib.suppress(DomainError):  # told about when the domains are chosen among
+            backbones[kept.info(name).backbone] += 1
+    from addapt.learning import Learner
+
+    usual = backbones.most_common(1)[0][0] if backbones else options.DEFAULT_BACKBONE
+    if engine is None and device == "cpu":
+        learner = Learner(usual, store, weights=weights)
+    else:
+        from addapt.engines import open_engine
+
+        learner = Learner(open_engine(usual, weights, engine=engine, device=device), store)
+    if threads is not None:
+        learner.engine.threads = threads
+    return learner
 
 
 def open_to_learn(

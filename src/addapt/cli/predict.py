@@ -1,4 +1,4 @@
-"""`addapt predict IMAGE... --domain NAME`: recognise images, however many."""
+"""`addapt predict IMAGE...`: recognise images, however many, of one domain or of any."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import typer
 
 from addapt._errors import DataError, OptionError
 from addapt.cli import options
-from addapt.cli.opening import open_learner, say_gates
+from addapt.cli.opening import open_learner, open_store_learner, say_gates
 from addapt.cli.output import (
     Table,
     add_row,
@@ -21,16 +21,19 @@ from addapt.cli.output import (
     print_csv,
     print_json,
     progress_bar,
+    warn,
     warn_unreadable,
 )
 
 if TYPE_CHECKING:
     from addapt.cli.named_images import NamedImages
-    from addapt.learning import Prediction
+    from addapt.domains import DomainInfo
+    from addapt.learning import Recognition
 
 FEW_IMAGES = 20  # are done before one would look at a bar
 LOOKED_AT = 100  # names, for how wide their column should be
 USUAL_NAME = Path("x" * 32)
+NONE = "none of these"
 
 
 def predict(
@@ -42,7 +45,16 @@ def predict(
             "or - for names on standard input.",
         ),
     ],
-    domain: Annotated[str, typer.Option(help="The domain that the images belong to.")],
+    domain: Annotated[
+        str | None,
+        typer.Option(help="The only domain that they may be of; else any of the store's."),
+    ] = None,
+    accept: Annotated[
+        float, typer.Option(help="The share of a domain's own images that is not refused.")
+    ] = 0.95,
+    no_refuse: Annotated[
+        bool, typer.Option("--no-refuse", help="Give every image a class, however foreign it is.")
+    ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     null: Annotated[
         bool,
@@ -62,7 +74,7 @@ def predict(
     threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
-    """Recognise images with a domain, however many."""
+    """Say which domain images are of, if any, and what they show."""
     with command(as_json=as_json, debug=debug):
         if as_csv and as_json:
             raise OptionError("Give --csv or --json, not both.")
@@ -70,10 +82,14 @@ def predict(
 
         named = NamedImages(images, b"\0" if null else b"\n")
         named.require_images()
-        info, learner = open_learner(store, domain, weights, engine, device, threads)
-        columns = min(top, len(info.classes))
-        print_one: Callable[[Prediction], None] | None = None
-        left_out = 0
+        if domain is None:
+            learner = open_store_learner(store, weights, engine, device, threads)
+            infos = {}
+        else:
+            info, learner = open_learner(store, domain, weights, engine, device, threads)
+            infos = {domain: info}
+        print_one: Callable[[Recognition], None] | None = None
+        left_out, gated = 0, dict[str, bool]()
         with _counting(named) as count:
 
             def leave_out(message: str) -> None:
@@ -82,21 +98,26 @@ def predict(
                 warn_unreadable([message])
                 count()
 
-            for prediction in learner.predict_each(
+            for found in learner.recognise_each(
                 iter(named) if named.come_later else named,
                 domain,
                 top=top,
                 gates=gates,
+                accept=None if no_refuse else accept,
                 on_unreadable=leave_out,
+                on_left_out=lambda message: warn([message]),
             ):
                 if print_one is None:
+                    if domain is not None and not no_refuse and found.distance is None:
+                        warn([_unsigned(domain)])
                     if as_json:
                         print_one = _print_object
                     elif as_csv:
-                        print_one = _begin_csv(columns)
+                        print_one = _begin_csv(top, infos)
                     else:
-                        print_one = _begin_rows(_examples(named, info.classes, columns))
-                print_one(prediction)
+                        print_one = _begin_rows(named, top, infos)
+                print_one(found)
+                gated[found.nearest] = found.gated
                 count()
         if print_one is None and not left_out:
             raise DataError(
@@ -106,51 +127,88 @@ def predict(
         if print_one is None:
             raise DataError("None of the images can be read: nothing was recognised.")
         if not (as_json or as_csv):
-            say_gates(info, used=prediction.gated, wanted=gates)
+            for name, used in gated.items():
+                say_gates(infos.get(name) or learner.store.info(name), used=used, wanted=gates)
         if left_out:
             raise typer.Exit(DataError.exit_code)
 
 
-def _print_object(prediction: "Prediction") -> None:
+def _unsigned(domain: str) -> str:
+    return (
+        f"The domain {domain!r} has no signature, so no image is refused: `addapt index {domain} "
+        "FOLDER` gives it one."
+    )
+
+
+def _print_object(found: "Recognition") -> None:
     print_json(
         {
-            "image": str(prediction.image),
-            "label": prediction.label,
-            "probability": prediction.probability,
-            "gated": prediction.gated,
-            "top": [{"label": label, "probability": value} for label, value in prediction.top],
+            "image": str(found.image),
+            "domain": found.domain,
+            "label": found.label,
+            "probability": found.probability,
+            "refused": found.domain is None,
+            "nearest": found.nearest,
+            "distance": found.distance,
+            "limit": found.limit,
+            "looks": found.looks,
+            "gated": found.gated,
+            "top": [{"label": label, "probability": value} for label, value in found.top],
         }
     )
 
 
-def _begin_csv(classes: int) -> "Callable[[Prediction], None]":
-    more = (name for i in range(2, classes + 1) for name in (f"class {i}", f"probability {i}"))
-    print_csv("image", "class", "probability", *more)
+def _columns(top: int, infos: "dict[str, DomainInfo]") -> int:
+    """Return how many classes to tell: of one domain all that are asked for, of several the best.
 
-    def print_one(prediction: "Prediction") -> None:
-        cells = (cell for label, value in prediction.top for cell in (label, f"{value:.6f}"))
-        print_csv(prediction.image, *cells)
+    Beside the domain there is room for one, and the next ones are of no use where it is wrong.
+    """
+    return min(top, *(len(info.classes) for info in infos.values())) if infos else 1
+
+
+def _cells(found: "Recognition", columns: int, percent: str) -> list[str]:
+    """Return classes and probabilities, or that the image is of none."""
+    if found.domain is None:
+        return [NONE, *[""] * (2 * columns - 1)]
+    return [cell for label, value in found.top[:columns] for cell in (label, f"{value:{percent}}")]
+
+
+def _begin_csv(top: int, infos: "dict[str, DomainInfo]") -> "Callable[[Recognition], None]":
+    columns = _columns(top, infos)
+    more = (name for i in range(2, columns + 1) for name in (f"class {i}", f"probability {i}"))
+    print_csv("image", *([] if infos else ["nearest domain"]), "class", "probability", *more)
+
+    def print_one(found: "Recognition") -> None:
+        nearest = [] if infos else [found.nearest]
+        print_csv(found.image, *nearest, *_cells(found, columns, ".6f"))
 
     return print_one
 
 
-def _begin_rows(examples: Table) -> "Callable[[Prediction], None]":
-    print_row = begin_table(examples)
+def _begin_rows(
+    named: "NamedImages", top: int, infos: "dict[str, DomainInfo]"
+) -> "Callable[[Recognition], None]":
+    columns = _columns(top, infos)
+    print_row = begin_table(_examples(named, infos, columns))
 
-    def print_one(prediction: "Prediction") -> None:
-        cells = (cell for label, value in prediction.top for cell in (label, f"{value:.1%}"))
-        print_row(prediction.image, *cells)
+    def print_one(found: "Recognition") -> None:
+        nearest = [] if infos else [found.nearest]
+        print_row(found.image, *nearest, *_cells(found, columns, ".1%"))
 
     return print_one
 
 
-def _examples(named: "NamedImages", labels: tuple[str, ...], classes: int) -> Table:
+def _examples(named: "NamedImages", infos: "dict[str, DomainInfo]", classes: int) -> Table:
     """Make the table with rows as wide as those to come, as far as these are known."""
-    table = make_table(None, "image", "class", ">probability", *("next", ">%") * (classes - 1))
+    domain = [] if infos else ["nearest domain"]
+    next_ones = ("next", ">%") * (classes - 1)
+    table = make_table(None, "image", *domain, "class", ">probability", *next_ones)
     if sys.stdout.isatty():
         names = [USUAL_NAME] if named.come_later else islice(named, LOOKED_AT)
+        labels = [label for info in infos.values() for label in info.classes] or [NONE]
         for name, label in zip_longest(names, labels):
-            add_row(table, name or Path(), *(label or "", f"{1:.1%}") * classes)
+            usual = [] if infos else ["x" * 12]
+            add_row(table, name or Path(), *usual, *(label or "", f"{1:.1%}") * classes)
     return table
 
 

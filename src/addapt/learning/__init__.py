@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ExportReport,
         LearnReport,
         Prediction,
+        Recognition,
     )
     from addapt.learning.threads import use_fastest_threads
 
@@ -43,6 +44,7 @@ __all__ = [
     "OnProgress",
     "Prediction",
     "Progress",
+    "Recognition",
     "unfinished_threads",
     "use_fastest_threads",
 ]
@@ -63,6 +65,7 @@ _FILES = {
     "OnProgress": "controls",
     "Prediction": "reports",
     "Progress": "controls",
+    "Recognition": "reports",
     "unfinished_threads": "checkpoint",
     "use_fastest_threads": "threads",
 }

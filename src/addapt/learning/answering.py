@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from addapt._errors import DataError
-from addapt.domains import DomainInfo
-from addapt.engines.base import Engine, Recogniser
+from addapt.domains import DomainInfo, Signature
+from addapt.engines.base import Answers, Engine, Images, Recogniser
 from addapt.gates import ungated_px
 from addapt.images import (
     Given,
@@ -30,6 +30,7 @@ from addapt.learning.copies import count_repeats
 from addapt.learning.evaluation import EVALUATION_BATCH, softmax
 from addapt.learning.gating import decide
 from addapt.learning.image_scores import ImageScores
+from addapt.learning.known_domains import KnownDomain
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
 from addapt.watching import Answer, Clock, Source, Watching, open_source, watch_frames
 
@@ -69,7 +70,7 @@ class Answering:
 
         A group is decoded, then computed: each of the two can keep all processors busy.
         """
-        tell, first = on_unreadable or _refuse, 0
+        tell, first = on_unreadable or refuse, 0
         for images in groups:
             decoded = self._decode(images, first)
             pixels, names = [], list[Path | int]()
@@ -83,7 +84,9 @@ class Answering:
             if pixels:
                 self.model.use_gates(self.gated)  # others may have used it since the last group
                 probabilities = softmax(self.model.logits(np.stack(pixels)))
-                yield from self._ranked(names, probabilities, top)
+                for name, row in zip(names, probabilities, strict=True):
+                    ranked = ranked_classes(row, self.info.classes, top)
+                    yield Prediction(name, *ranked[0], ranked, self.gated)
 
     def probabilities(self, image: Given, number: int) -> npt.NDArray[np.float32]:
         """Return the probabilities of all classes for one image, (classes,).
@@ -101,27 +104,26 @@ class Answering:
     def _decode(self, images: Sequence[Given], first: int) -> list[Pixels | DataError]:
         return decode_given(
             images,
-            self._px,
+            self.px,
             self.info.interpolation,
             threads=self.threads,
             value_range=self.info.value_range,
             first=first,
         )
 
-    def _ranked(
-        self, names: Sequence[Path | int], probabilities: npt.NDArray[np.float32], top: int
-    ) -> Iterator[Prediction]:
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-        for name, row, places in zip(names, probabilities, best, strict=True):
-            ranked = tuple((self.info.classes[i], float(row[i])) for i in places)
-            yield Prediction(name, *ranked[0], ranked, self.gated)
+    def model_answers(self, images: Images) -> Answers:
+        """Return what the model says of images of `px`, with gates as was decided."""
+        self.model.use_gates(self.gated)  # others may have used it since
+        return self.model.answers(images)
 
-    def evaluate(self, samples: Sequence[Sample], controls: Controls) -> Evaluation:
-        """Compare what the model says with the labels."""
+    def evaluate(
+        self, samples: Sequence[Sample], controls: Controls, signature: Signature | None
+    ) -> Evaluation:
+        """Compare what the model says with the labels, and count what the signature accepts."""
         classes, unreadable = self.info.classes, list[str]()
         seen = SeenImages(len(samples))
         reading = self._read(samples, unreadable.append, controls.tell_reading, seen.note)
-        scores = _scores_of(self.model, reading, classes)
+        scores, accepted = _scores_of(self.model, reading, classes, signature)
         reading.refuse_many_unreadable(unreadable)
         copies, warnings = count_repeats(reading.samples, seen)
         confusion = scores.confusion()
@@ -140,10 +142,12 @@ class Answering:
             value_range=self.info.value_range,
             copies=copies,
             warnings=warnings,
+            accepted=accepted,
         )
 
     @property
-    def _px(self) -> int:
+    def px(self) -> int:
+        """The side of the images to give to the model."""
         return self.info.image_px if self.gated else ungated_px(self.info)
 
     def _read(
@@ -155,7 +159,7 @@ class Answering:
     ) -> OnePass:
         return OnePass(
             samples,
-            self._px,
+            self.px,
             self.info.interpolation,
             EVALUATION_BATCH,
             on_unreadable,
@@ -166,17 +170,24 @@ class Answering:
         )
 
 
-def _scores_of(model: Recogniser, reading: OnePass, classes: Sequence[str]) -> ImageScores:
+def _scores_of(
+    model: Recogniser, reading: OnePass, classes: Sequence[str], signature: Signature | None
+) -> tuple[ImageScores, float | None]:
+    """Return what the model says of images, and which share of them is accepted."""
     predicted = np.full(len(reading.samples), -1, np.int32)
     probability = np.zeros(len(reading.samples), np.float32)
+    accepted = 0
     for numbers, images in reading:
-        logits = model.logits(images)
+        logits, features = model.answers(images)
+        if signature is not None:
+            accepted += int((signature.relative(features) <= 1).sum())
         best = predicted[numbers] = logits.argmax(1)
         probability[numbers] = softmax(logits)[np.arange(len(best)), best]
     readable = np.flatnonzero(predicted >= 0)
-    return ImageScores(
+    scores = ImageScores(
         reading.samples.select(readable), classes, predicted[readable], probability[readable]
     )
+    return scores, None if signature is None else accepted / max(1, len(readable))
 
 
 def recognise_each(
@@ -194,7 +205,26 @@ def recognise_each(
     groups = in_groups(images, EVALUATION_BATCH)
     first = next(groups, [])
     asked = Answering.of(domain, loaded, first, gates)
-    yield from asked.recognise(chain([first[:1], first[1:]], groups), top, on_unreadable)
+    yield from asked.recognise(first_alone(chain([first], groups)), top, on_unreadable)
+
+
+def first_alone(groups: Iterable[Sequence[Given]]) -> Iterator[Sequence[Given]]:
+    """Yield groups of images, the very first image in one of its own, for a quick answer."""
+    is_first = True
+    for group in groups:
+        if is_first:
+            yield group[:1]
+            group, is_first = group[1:], False
+        if group:
+            yield group
+
+
+def ranked_classes(
+    probabilities: npt.NDArray[np.float32], classes: Sequence[str], top: int
+) -> tuple[tuple[str, float], ...]:
+    """Return the most probable classes of one image (classes,), best first."""
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return tuple((classes[i], float(probabilities[i])) for i in best)
 
 
 def watch_source(
@@ -223,12 +253,13 @@ def watch_source(
 
 
 def evaluate_folder(
-    domain: str, loaded: Loaded, folder: Path, gates: bool | None, controls: Controls
+    domain: KnownDomain, loaded: Loaded, folder: Path, gates: bool | None, controls: Controls
 ) -> Evaluation:
     """Compare what a domain says of a folder's images with their classes."""
     found = scan_classes(folder, loaded[1].classes)
     few = list(found.samples[:EVALUATION_BATCH].paths())
-    evaluation = Answering.of(domain, loaded, few, gates).evaluate(found.samples, controls)
+    asked = Answering.of(domain.name, loaded, few, gates)
+    evaluation = asked.evaluate(found.samples, controls, domain.signature)
     return replace(
         evaluation,
         passed_over=dict(found.passed_over.counts),
@@ -236,5 +267,6 @@ def evaluate_folder(
     )
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
+    """Raise a DataError that says so."""
     raise DataError(message)

@@ -1,9 +1,6 @@
 """The learner: one frozen backbone, a store of domains, and what one does with them."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +8,27 @@ from typing_extensions import Unpack
 
 from addapt._errors import OptionError
 from addapt._paths import expanded
-from addapt.domains import DomainInfo, Store, temporary_prefix, writing
-from addapt.domains.info import EXTENDED
+from addapt.domains import DomainInfo, Store
 from addapt.engines import Engines
 from addapt.engines.base import Engine, Recogniser
-from addapt.images import Given, ScratchFile
+from addapt.images import Given
 from addapt.learning.answering import evaluate_folder, recognise_each, watch_source
-from addapt.learning.budget import allot
-from addapt.learning.checkpoint import largest_run_bytes
 from addapt.learning.controls import Controls
-from addapt.learning.description import date, score_warnings
-from addapt.learning.evaluation import EVALUATION_BATCH
 from addapt.learning.exporting import check_exportable, check_place, export_domain
-from addapt.learning.extending import find_start
-from addapt.learning.job import VAL_FRACTION, Asked, Job, asked_method, check_asked, method_for
-from addapt.learning.lesson import find_images, prepare_lesson
+from addapt.learning.indexing import index_domain
+from addapt.learning.job import Asked
+from addapt.learning.known_domains import KnownDomains, SignatureReader
 from addapt.learning.loading import DomainLoader, asked_by
-from addapt.learning.place import refuse_place
-from addapt.learning.reports import Evaluation, ExportReport, LearnReport, Prediction
-from addapt.learning.run import Run
-from addapt.memory import lean_allocator, process_peak_bytes
+from addapt.learning.recognising import Recognising, Wanted
+from addapt.learning.reports import (
+    Evaluation,
+    ExportReport,
+    IndexReport,
+    LearnReport,
+    Prediction,
+    Recognition,
+)
+from addapt.learning.teaching import teach
 from addapt.watching import Answer, Source, Watching
 
 
@@ -57,6 +55,7 @@ class Learner:
         self._engines = Engines(backbone, weights, engine)
         self.store = Store(expanded(store))
         self._loaders: dict[str, DomainLoader] = {}
+        self._signatures = SignatureReader(self.store)
 
     @property
     def engine(self) -> Engine:
@@ -90,83 +89,15 @@ class Learner:
             BudgetExceeded: the process has taken over a tenth more than the budget; likewise.
             TrainingError: the loss is not finite, or the state cannot be written.
         """
-        started = time.perf_counter()
-        controls, folder = controls or Controls(), expanded(folder)
-        # Options are checked before any image is read.
-        start = find_start(self.store, name, restart=restart) if extend else None
-        if start is not None:
-            asked = start.asked(asked)
-        engine = self._engines.able(asked_method(asked), asked.get("gates"))
-        method = method_for(asked, engine)
-        check_asked(asked, method)
-        date()
-        if start is not None:
-            start.require_backbone(engine)
-        refuse_place(self.store, name, folder, over=restart or extend)
-        # Without a budget freed memory is kept for the next step, unless the engine does that: to
-        # get it anew from the system each time costs a third of the time.
-        budgeted = controls.budget_bytes is not None
-        with lean_allocator() if budgeted or engine.keeps_memory else nullcontext():
-            found = find_images(
-                folder,
-                engine,
-                image_px=asked.get("image_px"),
-                val_fraction=asked.get("val_fraction", VAL_FRACTION),
-                gates=asked.get("gates"),
-                start=start,
-            )
-            unfinished = None if restart else self.store.state_path(name)
-            allotment = allot(engine, method, asked, found, controls, unfinished)
-            controls = replace(controls, cache_bytes=allotment.cache_bytes)
-            with writing(self.store.folder, name):
-                # Another program may have been quicker.
-                refuse_place(self.store, name, folder, over=restart or extend)
-                if start is not None:
-                    start.require_unchanged()
-                aside = ScratchFile(
-                    self.store.folder, temporary_prefix(name), largest_run_bytes(engine)
-                )
-                lesson = prepare_lesson(found, engine, asked.get("seed", 0), controls, aside)
-                job = Job.of(asked, method, lesson, allotment.micro_batch)
-                # Evaluation keeps nothing, but takes whole maps of all blocks.
-                at_once = engine.at_once(lesson.image_px, EVALUATION_BATCH)
-                evaluation_batch = 1 if budgeted else at_once
-                run = Run(name, self.store, engine, job, lesson, evaluation_batch)
-                state = run.learn(controls, restart=restart)
-        path = self.store.path(name)
-        info = self.store.info(name)
-        return LearnReport(
-            name=name,
-            method=method.name,
-            engine=engine.name,
-            classes=lesson.classes,
-            train_images=len(lesson.train),
-            val_images=len(lesson.val),
-            val_accuracy=info.val_accuracy,
-            val_report=info.val_report,
-            balance=job.balance,
-            gates=info.gates,
-            value_range=info.value_range,
-            epochs=len(state.history),
-            best_epoch=state.best_epoch,
-            image_px=lesson.image_px,
-            flip=job.augmentation.flip,
-            file=path,
-            file_bytes=path.stat().st_size,
-            learn_s=time.perf_counter() - started,
-            unreadable=lesson.unreadable,
-            copies=lesson.copies,
-            micro_batch=job.micro_batch,
-            budget_bytes=controls.budget_bytes,
-            process_peak_bytes=process_peak_bytes() if budgeted else None,
-            warnings=(
-                *found.contents.warnings,
-                *lesson.warnings,
-                *score_warnings(lesson, job.balance),
-            ),
-            extended=info.options[EXTENDED][-1] if extend else {},
-            passed_over=dict(found.contents.passed_over.counts),
-            left_alone=found.contents.left_alone,
+        return teach(
+            self._engines,
+            self.store,
+            name,
+            expanded(folder),
+            asked,
+            controls or Controls(),
+            restart=restart,
+            extend=extend,
         )
 
     def load(self, domain: str) -> tuple[DomainInfo, Recogniser]:
@@ -255,6 +186,50 @@ class Learner:
         how, tell = watching or Watching(), on_notice or (lambda _: None)
         return watch_source(domain, self._load(domain), source, gates, how, tell)
 
+    def recognise(
+        self,
+        images: Given | Iterable[Given],
+        domain: str | None = None,
+        *,
+        on_left_out: Callable[[str], None] = lambda message: None,
+        **wanted: Any,
+    ) -> list[Recognition]:
+        """Find out what images are; arguments and errors as of `recognise_each`."""
+        return list(self.recognise_each(images, domain, on_left_out=on_left_out, **wanted))
+
+    def recognise_each(
+        self,
+        images: Given | Iterable[Given],
+        domain: str | None = None,
+        *,
+        on_left_out: Callable[[str], None] = lambda message: None,
+        **wanted: Any,
+    ) -> Iterator[Recognition]:
+        """Find out which domain each image is of, if any, and what it shows, as soon as is known.
+
+        Args:
+            images: as of `predict_each`.
+            domain: the only one that it may be of; by default any of the store's.
+            on_left_out: told why a domain of the store is not among those that it may be of.
+            wanted: `top`, `gates` and `on_unreadable` as of `predict_each`; and `accept`, the share
+                of a domain's own images that is to be accepted, 0.95 by default, and None to
+                refuse no image.
+
+        Raises:
+            DataError: an image cannot be read and there is no `on_unreadable`.
+            OptionError: gates are asked for, but the domain has none, or `accept` is no such share.
+            UnknownNameError, DomainError, MissingPackageError: as `load`; or there is no domain
+                that can be chosen.
+        """
+        asked = Wanted(**wanted)
+        if domain is None:
+            known = self._signatures.all(self.engine)
+            for message in known.left_out:
+                on_left_out(message)
+        else:
+            known = KnownDomains((self._signatures.domain(domain),), None, ())
+        return Recognising(self.engine, known, self._load, asked).recognise(images)
+
     def evaluate(
         self,
         domain: str,
@@ -270,14 +245,35 @@ class Learner:
             OptionError: gates are asked for, but the domain has none.
             UnknownNameError, DomainError, MissingPackageError: as `load`.
         """
+        loaded, known = self._load(domain), self._signatures.domain(domain)
+        return evaluate_folder(known, loaded, expanded(folder), gates, controls or Controls())
+
+    def index(
+        self, domain: str, folder: str | Path, *, controls: Controls | None = None
+    ) -> IndexReport:
+        """Give a domain a signature, so that `recognise` finds it; nothing else of it changes.
+
+        Domains that are learned get theirs then. This is for files of older versions.
+
+        Args:
+            domain: which of the store's.
+            folder: the images that it was learned from, as `learn` takes them.
+            controls: progress and limits of memory.
+
+        Raises:
+            DataError: the folder cannot be used, or has other classes than the domain.
+            UnknownNameError, DomainError, MissingPackageError: as `load`, or a learning of the
+                domain is unfinished.
+        """
         loaded = self._load(domain)
-        return evaluate_folder(domain, loaded, expanded(folder), gates, controls or Controls())
+        return index_domain(self.store, domain, loaded, expanded(folder), controls or Controls())
 
     def export(self, domain: str, path: str | Path, *, overwrite: bool = False) -> ExportReport:
         """Write a domain as one model for any ONNX runtime; docs/EXPORT.md shows how to run it.
 
         The file holds backbone, adaptor and head. It maps `images`, bytes (n, px, px, 3) of RGB, to
-        `probabilities` (n, classes); its metadata say which classes and which size. It is
+        `probabilities` (n, classes) and, if the domain has a signature, to `distance` (n,), above 1
+        for foreign images; its metadata say which classes and which size. It is
         compared with the domain before it is put in place.
 
         Args:
@@ -293,5 +289,5 @@ class Learner:
         path = expanded(path)
         check_place(path, overwrite=overwrite)
         check_exportable(self.engine, domain, self.store.info(domain))
-        info, model = self.load(domain)
-        return export_domain(domain, info, model, path, overwrite=overwrite)
+        _, model = self.load(domain)
+        return export_domain(self._signatures.domain(domain), model, path, overwrite=overwrite)

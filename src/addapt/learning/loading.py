@@ -13,7 +13,7 @@ from addapt._errors import AddaptError, DomainError
 from addapt.domains import DomainFile, DomainInfo, Store, TensorPlace, check_backbone
 from addapt.engines.base import Engine, Form, Model, Recogniser
 from addapt.gates import GateConfig, gates_from, looks_from
-from addapt.learning.two_looks import TwoLooks, forms_of, models_of
+from addapt.learning.two_looks import forms_of, models_of, recogniser_of
 from addapt.methods import Method, build_method
 
 KEPT_MODELS = 8
@@ -72,10 +72,7 @@ def read_model(file: DomainFile, engine: Engine) -> Recogniser:
         DomainError: it is damaged, or not what its method keeps.
     """
     models, looks = read_models(file, engine), looks_from(file.info)
-    if looks is None:
-        return models[0]
-    full, first = models
-    return TwoLooks(full, first, looks, file.info.interpolation)
+    return recogniser_of(models, looks, file.info.interpolation)
 
 
 def read_models(file: DomainFile, engine: Engine) -> tuple[Model, ...]:

@@ -73,6 +73,42 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Recognition:
+    """Which domain an image is of, and what it shows.
+
+    `domain`, `label` and `probability` are None if it is none of these. Then too `nearest` is the
+    domain that comes nearest, and `top` what that says, its most probable classes first. `distance`
+    is how far the image is from the images of that domain: 0 is usual for its own, and above
+    `limit` it is refused; None without a signature, or where nothing is to be refused. `looks` says
+    how far it is from each of several domains at the first, shared look. `image` and `gated` are as
+    in `Prediction`.
+    """
+
+    image: Path | int
+    domain: str | None
+    label: str | None
+    probability: float | None
+    nearest: str
+    top: tuple[tuple[str, float], ...]
+    distance: float | None
+    limit: float | None
+    looks: dict[str, float] = field(default_factory=dict)
+    gated: bool = False
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """A domain that was given a signature, `images` of which were held out to measure it on."""
+
+    domain: str
+    file: Path
+    file_bytes: int
+    images: int
+    warnings: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ClassScore:
     """How one class did: `accuracy` is the share of its images that were recognised."""
 
@@ -87,7 +123,8 @@ class Evaluation:
     """A domain's accuracy on a folder; `confusion[i, j]` counts images of i taken for j.
 
     `per_image` says what was recognised in each image that could be read. `copies` counts images
-    that are copies of others in it. `passed_over`, `warnings` and `value_range` are as in
+    that are copies of others in it. `accepted` is the share of the images that would not be refused
+    as foreign, None without a signature. `passed_over`, `warnings` and `value_range` are as in
     `LearnReport`.
     """
 
@@ -103,6 +140,12 @@ class Evaluation:
     passed_over: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     value_range: tuple[float, ...] = ()
+    accepted: float | None = None
+
+    @property
+    def calibration_error(self) -> float:
+        """By how much probabilities and the share of right answers differ on average."""
+        return self.per_image.calibration_error()
 
     @property
     def balanced_accuracy(self) -> float:

@@ -8,12 +8,12 @@ from typing import Any
 
 from addapt._disk import write_atomically
 from addapt._errors import DomainError, TrainingError
-from addapt.domains import Signature, Store
+from addapt.domains import Store
 from addapt.domains.info import CALIBRATION_ERROR, TEMPERATURES
-from addapt.engines.base import Engine, Model, Recogniser, State
+from addapt.engines.base import Engine, Model, State
 from addapt.gates import GateConfig, Looks, gates_fields
 from addapt.learning.balance import lifted
-from addapt.learning.calibration import best_temperature, calibration_error, with_temperature
+from addapt.learning.calibration import best_temperature, with_temperature
 from addapt.learning.checkpoint import (
     history_lines,
     load_run,
@@ -22,20 +22,18 @@ from addapt.learning.checkpoint import (
 )
 from addapt.learning.controls import Controls, LearningStopped, MemoryWatch, Progress
 from addapt.learning.description import describe
-from addapt.learning.evaluation import softmax
 from addapt.learning.gating import finish_gates, measuring_batches
 from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
 from addapt.learning.loop import train
 from addapt.learning.saving import StateSaver
-from addapt.learning.signing import answers_of, answers_of_looks, make_signature, some_held_out
+from addapt.learning.signing import answers_of, sign, some_held_out
 from addapt.learning.state import EpochRecord, TrainingState, score_fields
 from addapt.learning.two_looks import (
-    TwoLooks,
     first_look_px,
     join_looks,
-    last_logits,
     models_of,
+    recogniser_of,
     settle_looks,
 )
 
@@ -253,19 +251,6 @@ class Run:
         classes = len(self.lesson.classes)
         return models_of(self.engine, self.job.method, classes, self.job.gates, stored)
 
-    def _sign(self, outcome: _Outcome, stop: Callable[[], None]) -> tuple[Signature, float]:
-        """Return the signature, and the error of the probabilities of images held out."""
-        held_out, batch = some_held_out(self.lesson.val), self.evaluation_batch
-        models, looks = self._models(outcome.stored), outcome.looks
-        learned: Recogniser = models[0]
-        if looks is not None:
-            learned = TwoLooks(*models, looks, self.engine.backbone.input.interpolation)
-        said = answers_of_looks(self.engine, learned, held_out, batch, stop)
-        signature = make_signature(self.engine, learned, self.lesson.train, said, batch, stop)
-        logits = [answers.logits for answers in said]
-        last = logits[0] if looks is None else last_logits(logits[1], logits[0], looks)
-        return signature, calibration_error(softmax(last), held_out.labels)
-
     def _save(
         self,
         outcome: _Outcome,
@@ -275,7 +260,11 @@ class Run:
         stop: Callable[[], None],
     ) -> None:
         """Save the domain; `last` is the state that `saver` keeps if that cannot be."""
-        signature, error = self._sign(outcome, stop)
+        models, held_out = self._models(outcome.stored), some_held_out(self.lesson.val)
+        learned = recogniser_of(models, outcome.looks, self.engine.backbone.input.interpolation)
+        signature, error = sign(
+            self.engine, learned, self.lesson.train, held_out, self.evaluation_batch, stop
+        )
         epochs = len(state.history)
         info = describe(self.engine, self.job, self.lesson, epochs, outcome.best, outcome.gates)
         calibration = dict(zip(TEMPERATURES, outcome.temperatures, strict=False))

@@ -1,6 +1,7 @@
 """How a domain's signature is made: from images it has learned from, and measured on others."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,9 @@ from addapt.domains import LOOK_PX, Plane, Signature
 from addapt.domains.plane import Spread
 from addapt.engines.base import Answers, Engine, Features, Images, Recogniser
 from addapt.images import ImageSet, decode_given
-from addapt.learning.two_looks import TwoLooks
+from addapt.learning.calibration import calibration_error
+from addapt.learning.evaluation import softmax
+from addapt.learning.two_looks import TwoLooks, last_logits
 
 LOOK_IMAGES = 600  # from which the plane of the shared look is laid
 ANSWER_IMAGES = 256  # and that of the answer, which cost more
@@ -48,7 +51,7 @@ def answers_of_looks(
 ) -> tuple[Answers, ...]:
     """Return what each look says of all images of a set, that in full first; most have but one.
 
-    Arguments are as of `make_signature`.
+    Arguments are as of `sign`.
     """
     if not isinstance(model, TwoLooks):
         return (answers_of(model, images, batch, before_batch),)
@@ -60,40 +63,46 @@ def answers_of_looks(
     return full, first
 
 
-def make_signature(
+def sign(
     engine: Engine,
     model: Recogniser,
     train: ImageSet,
-    held_out: tuple[Answers, ...],
+    held_out: ImageSet,
     batch: int = BATCH,
     before_batch: Callable[[], None] = lambda: None,
-) -> Signature:
-    """Make the signature of a domain that has been learned.
+) -> tuple[Signature, float]:
+    """Make the signature of a domain that has been learned; return it and the calibration error.
 
     Of two looks both are asked about all images, so that the features of either lie close to one
-    plane: whichever answers later, its own images are accepted.
+    plane: whichever answers later, the domain's own images are accepted.
 
     Args:
         engine: of the model.
         model: which recognises, and is not being trained.
         train: images that it was learned from.
-        held_out: what each look says of images that it was not learned from.
+        held_out: images that it was not learned from.
         batch: images in memory at once.
         before_batch: as of `answers_of`.
     """
+    said = answers_of_looks(engine, model, held_out, batch, before_batch)
     looked = [
         shared_look(engine, some)
         for some in _batches(_some(train, LOOK_IMAGES), batch, before_batch)
     ]
     learned_from = _some(train, ANSWER_IMAGES)
-    answers = answers_of_looks(engine, model, learned_from, batch, before_batch)
-    answer = Plane.fit(_features(answers))
-    return Signature(
+    learned = answers_of_looks(engine, model, learned_from, batch, before_batch)
+    answer = Plane.fit(_features(learned))
+    spread = Spread.of(answer.distances(_features(said)))
+    signature = Signature(
         look_px=LOOK_PX,
         look=Plane.fit(np.concatenate(looked)),
         answer=answer,
-        spread=Spread.of(answer.distances(_features(held_out))),
+        spread=replace(spread, images=len(held_out)),  # each counts once, however often looked at
     )
+    logits, *first = (answers.logits for answers in said)
+    if isinstance(model, TwoLooks):
+        logits = last_logits(logits, *first, model.looks.threshold)
+    return signature, calibration_error(softmax(logits), held_out.labels)
 
 
 def some_held_out(images: ImageSet) -> ImageSet:

@@ -118,6 +118,14 @@ class TwoLooks(Recogniser):
         return np.flatnonzero(not_sure(logits, self.looks))
 
 
+def recogniser_of(models: tuple[Model, ...], looks: Looks | None, interpolation: str) -> Recogniser:
+    """Return what recognises by the models of a domain; of two looks that in full comes first."""
+    if looks is None:
+        return models[0]
+    full, first = models
+    return TwoLooks(full, first, looks, interpolation)
+
+
 def settle_looks(
     engine: Engine,
     models: tuple[Model, ...],
