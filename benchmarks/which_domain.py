@@ -60,7 +60,7 @@ def empty(rng: np.random.Generator) -> Pixels:
         last = first
     share = np.linspace(0, 1, PX)[:, None, None]
     frame = first + share * (last - first) + rng.normal(0, 3, (PX, PX, 3))
-    return np.clip(frame, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(frame, 0, 255), np.uint8)
 
 
 def texture(rng: np.random.Generator) -> Pixels:
@@ -74,7 +74,7 @@ def texture(rng: np.random.Generator) -> Pixels:
     pattern = [along > 0, (along > 0) ^ (across > 0), clouds][rng.integers(3)].astype(float)
     pattern = (pattern - pattern.min()) / np.ptp(pattern)
     first, last = rng.uniform(0, 255, (2, 3))
-    return (first + pattern[..., None] * (last - first)).astype(np.uint8)
+    return np.asarray(first + pattern[..., None] * (last - first), np.uint8)
 
 
 FOREIGN: dict[str, Callable[[np.random.Generator], Pixels]] = {

@@ -13,9 +13,8 @@ def features(images: int, seed: int, kind: int = 0) -> npt.NDArray[np.float32]:
     """Return features that vary in six ways, which are others for each kind, and a little noise."""
     ways = np.random.default_rng(kind).uniform(0, 1, (6, FEATURES))
     rng = np.random.default_rng(seed)
-    return (rng.uniform(0, 1, (images, 6)) @ ways + rng.uniform(0, 0.4, (images, FEATURES))).astype(
-        np.float32
-    )
+    varied = rng.uniform(0, 1, (images, 6)) @ ways + rng.uniform(0, 0.4, (images, FEATURES))
+    return np.asarray(varied, np.float32)
 
 
 def plain_distances(
@@ -25,13 +24,14 @@ def plain_distances(
 
     def directions(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         roots = np.sqrt(x.astype(np.float64))
-        return roots / np.linalg.norm(roots, axis=1, keepdims=True)
+        return np.asarray(roots / np.linalg.norm(roots, axis=1, keepdims=True), np.float64)
 
     centre = directions(fitted).mean(0)
     _, _, axes = np.linalg.svd(directions(fitted) - centre, full_matrices=False)
     off = directions(asked) - centre
     count = min(AXES, len(fitted) // 4, FEATURES // 4)
-    return np.linalg.norm(off - off @ axes[:count].T @ axes[:count], axis=1)
+    left = off - off @ axes[:count].T @ axes[:count]
+    return np.asarray(np.sqrt((left**2).sum(1)), np.float64)
 
 
 @pytest.mark.parametrize("images", [4, 30, 300])

@@ -89,12 +89,13 @@ def test_tensors_must_be_those_of_the_description(tmp_path: Path) -> None:
         write_domain(path, replace(INFO, signature=signature.fields()), {**tensors(), **arrays})
         with open_domain(path) as file, pytest.raises(DamagedError, match=message):
             file.signature()
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {name: own[name][:, :5]},
         {name: own[name].astype(np.float32)},
         {"signature.look.centre": np.float16(0).reshape(())},
         {"signature.look.scales": np.full_like(own["signature.look.scales"], np.inf)},
-    ):
+    )
+    for change in changes:
         forged = replace_arrays(signature, change)
         with pytest.raises(ValueError, match="signature"):
             Signature.of(forged, own | change)

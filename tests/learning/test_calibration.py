@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from addapt.engines.base import State
 from addapt.learning.calibration import (
     answers_error,
     best_temperature,
@@ -31,7 +32,7 @@ def test_few_images_that_are_all_right_do_not_make_certain() -> None:
 
 
 def test_the_state_is_divided_and_nothing_else() -> None:
-    state = {
+    state: State = {
         "head.weight": np.ones((2, 3), np.float32),
         "head.bias": np.full(2, 4, np.float16),
         "adaptor.x": np.ones(1, np.float32),

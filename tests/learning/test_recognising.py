@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from addapt._errors import DataError, DomainError, OptionError, UnknownNameError
-from addapt.domains import SCHEMA
+from addapt.domains import SCHEMA, DomainFile, Signature
+from addapt.engines.base import Features, Images
 from addapt.learning import Controls, Learner, LearningStopped
 from tests.fake_engine import FakeEngine
 
@@ -130,7 +131,12 @@ def test_more_is_accepted_as_asked(learner: Learner) -> None:
 def test_one_look_and_one_answer(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, seen = learner.engine, list[int]()
     look = engine.features
-    monkeypatch.setattr(engine, "features", lambda images: seen.append(len(images)) or look(images))
+
+    def noted(images: Images) -> Features:
+        seen.append(len(images))
+        return look(images)
+
+    monkeypatch.setattr(engine, "features", noted)
     learner.recognise(images("warm"))
     # Looks at the first image alone, then eight at once and the rest; and as many answers.
     assert seen == [1, 1, 7, 7, 2, 2]
@@ -140,12 +146,13 @@ def test_one_look_and_one_answer(learner: Learner, monkeypatch: pytest.MonkeyPat
 
 
 def test_each_file_is_read_once(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
-    from addapt.domains import DomainFile
-
     reads, signature = list[str](), DomainFile.signature
-    monkeypatch.setattr(
-        DomainFile, "signature", lambda file: reads.append(file.path.stem) or signature(file)
-    )
+
+    def noted(file: DomainFile) -> Signature | None:
+        reads.append(file.path.stem)
+        return signature(file)
+
+    monkeypatch.setattr(DomainFile, "signature", noted)
     learner.recognise(images("warm"))
     learner.recognise(images("cold"))
     assert sorted(reads) == ["cold", "grey", "warm"]
