@@ -13,7 +13,9 @@ from PIL import Image
 
 from addapt import GateConfig, Learner
 from addapt._errors import DomainError, OptionError, TrainingError
-from addapt.engines.base import Images, Logits
+from addapt.domains.info import TEMPERATURES
+from addapt.domains.signature import PREFIX as SIGNATURE
+from addapt.engines.base import Answers, Features, Images, Logits
 from addapt.gates import Looks, looks_from
 from addapt.images import ImageSet, load_images, scan_classes
 from addapt.learning import Controls, LearningStopped, Progress, gating
@@ -32,6 +34,7 @@ from addapt.learning.two_looks import (
 from addapt.methods import Head
 from tests.conftest import MakeFolder
 from tests.fake_engine import FEATURES, FakeEngine, FakeModel
+from tests.learning.test_recognising import draw, write
 
 GATES = GateConfig("resolution", True, 0.6)
 ASKED: dict[str, Any] = {"method": "head", "image_px": 64, "epochs": 3, "batch": 8}
@@ -61,6 +64,10 @@ class Seen(FakeModel):
         bright = images[:, 0, 0, 0].astype(np.float32) / 10
         return np.stack([bright, np.full_like(bright, -images.shape[1] / 1000)], axis=1)
 
+    def answers(self, images: Images) -> Answers:
+        logits = self.logits(images)
+        return Answers(logits, np.full((len(images), 1), images.shape[1], np.float32))
+
 
 def looking(threshold: float) -> tuple[TwoLooks, Seen, Seen]:
     full, first = Seen(), Seen()
@@ -79,6 +86,16 @@ def test_the_unsure_are_looked_at_again_together() -> None:
     assert logits[:, 1].tolist() == pytest.approx([-0.064, -0.032, -0.064, -0.032])
     assert (first.seen, full.seen) == ([(4, 32, 32, 3)], [(2, 64, 64, 3)])
     assert looks.open_shares([bright_and_dark(), bright_and_dark()[1:2]]) == ((0.6, 0.4),)
+
+
+def test_features_are_those_of_the_look_that_answers() -> None:
+    looks, full, first = looking(0.9)
+    answers = looks.answers(bright_and_dark())
+    assert answers.features[:, 0].tolist() == [64, 32, 64, 32]
+    assert (first.seen, full.seen) == ([(4, 32, 32, 3)], [(2, 64, 64, 3)])
+    assert np.array_equal(answers.logits, looks.logits(bright_and_dark()))
+    looks.use_gates(False)
+    assert looks.answers(bright_and_dark()).features[:, 0].tolist() == [64] * 4
 
 
 def test_what_they_cost() -> None:
@@ -182,7 +199,8 @@ def test_the_size_of_the_first_look() -> None:
 
 
 def split(tensors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the tensors in full, and those of the first look."""
+    """Return the tensors of the look in full, and those of the first; no signature."""
+    tensors = {n: t for n, t in tensors.items() if not n.startswith(SIGNATURE)}
     first = {n.removeprefix(FIRST): t for n, t in tensors.items() if n.startswith(FIRST)}
     return {n: t for n, t in tensors.items() if not n.startswith(FIRST)}, first
 
@@ -193,7 +211,7 @@ def test_all_open_is_the_ungated_domain_bit_for_bit(
     folder = make_folder()
     report = learner.learn("two", folder, gates=GATES, **ASKED)
     learner.learn("one", folder, **ASKED)
-    (full, first), one = split(learner.store.read("two")[1]), learner.store.read("one")[1]
+    (full, first), (one, _) = (split(learner.store.read(name)[1]) for name in ("two", "one"))
     assert full.keys() == first.keys() == one.keys()
     assert all(np.array_equal(full[name], one[name]) for name in one)
     assert not np.array_equal(first["head.weight"], one["head.weight"])
@@ -300,6 +318,7 @@ def test_each_look_is_extended_from_its_own(learner: Learner, make_folder: MakeF
     folder = make_folder()
     learner.learn("two", folder, gates=GATES, **ASKED)
     before = split(learner.store.read("two")[1])
+    temperatures = list(map(learner.store.info("two").val_report.get, TEMPERATURES))
     started: list[Any] = []
 
     class Watched(FakeModel):
@@ -316,9 +335,43 @@ def test_each_look_is_extended_from_its_own(learner: Learner, make_folder: MakeF
         learner.learn("two", folder, extend=True, gates=replace(GATES, lose=1.0))
     report = learner.learn("two", folder, extend=True, epochs=1, batch=8)
     assert [side for side, _ in started] == [64, 32]
-    for (_, weight), learned in zip(started, before, strict=True):
-        np.testing.assert_allclose(weight, 0.6 * learned["head.weight"], rtol=1e-6)
+    assert temperatures[0] != temperatures[1]
+    for (_, weight), learned, temperature in zip(started, before, temperatures, strict=True):
+        # As it was before its probabilities were calibrated.
+        expected = 0.6 * temperature * learned["head.weight"]
+        np.testing.assert_allclose(weight, expected, rtol=1e-5)
     assert report.gates["looks"]["first_px"] == FIRST_PX
+
+
+class Shifted(FakeEngine):
+    """Gives other features of small images than of large ones, as a look of its own does."""
+
+    def features(self, images: Images) -> Features:
+        shift = np.linspace(-0.5, 0.5, FEATURES, dtype=np.float32)
+        return super().features(images) + shift * (images.shape[1] == FIRST_PX)
+
+
+def test_own_images_are_accepted_and_foreign_ones_refused_by_either_look(tmp_path: Path) -> None:
+    folder, learner = tmp_path / "warm", Learner(Shifted(), tmp_path / "store")
+    write(folder, "warm")
+    learner.learn("warm", folder, gates=GATES, val_fraction=0.4, **ASKED)
+    info = learner.store.info("warm")
+    assert 0 < info.gates["looks"]["second_share"] < 1
+    assert info.signature["spread"]["images"] == info.val_images
+    own = [draw("warm", label, seed) for label in ("bright", "dark") for seed in range(100, 130)]
+    foreign = [draw("foreign", "bright", seed) for seed in range(20)]
+    for gates in (True, False):
+        found = learner.recognise(own, "warm", gates=gates)
+        assert np.mean([one.domain == "warm" for one in found]) > 0.85
+        assert {one.gated for one in found} == {gates}
+        assert all(one.domain is None for one in learner.recognise(foreign, "warm", gates=gates))
+        assert [one.top for one in learner.recognise(own, "warm", gates=gates)] == [
+            one.top for one in learner.predict(own, "warm", gates=gates)
+        ]
+    _, tensors = learner.store.read("warm")
+    learner.store.save("warm", replace(info, signature={}), tensors)
+    learner.index("warm", folder)
+    assert learner.store.info("warm").signature == info.signature
 
 
 def test_gates_are_used_if_both_looks_together_are_faster(
@@ -351,7 +404,10 @@ def test_a_file_says_how_it_looks_or_cannot_be_used(
     info, tensors = learner.store.read("two")
     looks = looks_from(info)
     assert looks is not None and looks.first_px == FIRST_PX
-    assert {array.shape for array in tensors.values()} == {(3, FEATURES), (3,)}
+    assert {array.shape for look in split(tensors) for array in look.values()} == {
+        (3, FEATURES),
+        (3,),
+    }
     with learner.store.open("two") as file:
         assert len(read_models(file, learner.engine)) == 2
     for change in (

@@ -99,9 +99,9 @@ def sign(
         answer=answer,
         spread=replace(spread, images=len(held_out)),  # each counts once, however often looked at
     )
-    logits, *first = (answers.logits for answers in said)
+    logits = said[0].logits
     if isinstance(model, TwoLooks):
-        logits = last_logits(logits, *first, model.looks.threshold)
+        logits = last_logits(logits, said[1].logits, model.looks.threshold)
     return signature, calibration_error(softmax(logits), held_out.labels)
 
 
