@@ -18,7 +18,7 @@ PRODUCT_BELOW: tuple[tuple[str, ...], ...] = (
     ("_cache", "memory"),
     ("images", "domains", "backbones", "methods"),
     ("gates", "watching"),
-    ("engines.abilities",),
+    ("engines.abilities", "engines.recogniser"),
     ("engines.base",),
 )
 TORCH: tuple[tuple[str, ...], ...] = (

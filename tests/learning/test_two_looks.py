@@ -318,7 +318,8 @@ def test_each_look_is_extended_from_its_own(learner: Learner, make_folder: MakeF
     folder = make_folder()
     learner.learn("two", folder, gates=GATES, **ASKED)
     before = split(learner.store.read("two")[1])
-    temperatures = list(map(learner.store.info("two").val_report.get, TEMPERATURES))
+    said = learner.store.info("two").val_report
+    temperatures = [said[name] for name in TEMPERATURES]
     started: list[Any] = []
 
     class Watched(FakeModel):
@@ -348,7 +349,8 @@ class Shifted(FakeEngine):
 
     def features(self, images: Images) -> Features:
         shift = np.linspace(-0.5, 0.5, FEATURES, dtype=np.float32)
-        return super().features(images) + shift * (images.shape[1] == FIRST_PX)
+        features: Features = super().features(images) + shift * (images.shape[1] == FIRST_PX)
+        return features
 
 
 def test_own_images_are_accepted_and_foreign_ones_refused_by_either_look(tmp_path: Path) -> None:

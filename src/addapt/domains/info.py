@@ -30,9 +30,7 @@ NESTING_LIMIT = 20  # of JSON values
 INTERPOLATIONS = ("bicubic", "bilinear")
 # In `options`: versions of the domain that it went on from, checksums of images held out, base64.
 EXTENDED, HELD_OUT = "extended", "held_out"
-# In `val_report`; of two looks that in full comes first.
-TEMPERATURES = "temperature", "first_look_temperature"
-CALIBRATION_ERROR = "calibration_error"
+TEMPERATURES, CALIBRATION_ERROR = ("temperature", "first_look_temperature"), "calibration_error"
 
 _DAMAGED = "Restore the file from a copy or learn the domain again."
 
@@ -41,16 +39,15 @@ _DAMAGED = "Restore the file from a copy or learn the domain again."
 class DomainInfo:
     """All that is known about a learned domain besides its tensors.
 
-    `hyperparameters` are the method's, `options` are what learning was called with (batch, lr,
-    flip, ...), and what the next learning should know; `gates` say what is left out and what that
-    does, empty where there are none. `val_report` is about the images held out:
-    "balanced_accuracy", "weakest" (a class by its "label", "images", "correct"), the "interval" of
-    95 % of the accuracy, where that says little its "meaning", the "temperature" by which logits
-    were divided (and the "first_look_temperature", of two looks) and the "calibration_error" left;
-    empty in older files. All hold JSON values only,
-    so no tuples. `signature` is what `Signature.fields` gives, empty without one. `value_range` is
-    the range of grey values deeper than 8 bits that becomes 0..255, empty if there were none.
-    `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
+    `hyperparameters` are the method's, `options` are what learning was called with and what the
+    next one should know; `gates` say what is left out and what that does, empty where there are
+    none. `val_report` is about the images held out: "balanced_accuracy", "weakest" (a class by its
+    "label", "images", "correct"), the "interval" of 95 % of the accuracy, where that says little
+    its "meaning", the "temperature" by which logits were divided, of two looks the
+    "first_look_temperature", and the "calibration_error" left; empty in older files. All hold JSON
+    values, so no tuples. `signature` is what `Signature.fields` gives, empty without one.
+    `value_range` is the range of grey values deeper than 8 bits that becomes 0..255, empty if there
+    were none. `versions` names addapt, torch and python; `date` is ISO 8601, UTC, to the second.
 
     Raises:
         DomainError: a field has the wrong type.
@@ -236,7 +233,7 @@ def _is_val_report(value: object) -> bool:
         and all(_is_int(weakest.get(name)) for name in ("images", "correct"))
         and _is_text(value.get("meaning", ""))
         and all(_is_float(value.get(name, 1)) for name in (*TEMPERATURES, CALIBRATION_ERROR))
-        and all(value.get(name, 1) > 0 for name in TEMPERATURES)
+        and min(value.get(name, 1) for name in TEMPERATURES) > 0
     )
 
 

@@ -7,27 +7,45 @@ a domain's tensors are arrays by name. What an engine makes of these inside is i
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
 from addapt._errors import OptionError
 from addapt.backbones import BackboneInfo
-from addapt.domains import Signature
 from addapt.engines.abilities import Abilities
+from addapt.engines.recogniser import (
+    Answers,
+    Distances,
+    Features,
+    Images,
+    Labels,
+    Logits,
+    Probabilities,
+    Recogniser,
+    State,
+)
 from addapt.gates import GateConfig
 from addapt.memory import ProcessPeak, measure_process_peak, rss_bytes
 from addapt.methods import Method
 
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
-Logits = npt.NDArray[np.float32]
-Probabilities = npt.NDArray[np.float32]
-Features = npt.NDArray[np.float32]
-Distances = npt.NDArray[np.float32]
-State = dict[str, npt.NDArray[Any]]
+__all__ = [
+    "Answers",
+    "Distances",
+    "Engine",
+    "Features",
+    "Form",
+    "Images",
+    "Labels",
+    "Logits",
+    "Model",
+    "ModelGates",
+    "Probabilities",
+    "Recogniser",
+    "State",
+    "StepSettings",
+]
+
 Form = tuple[str, tuple[int, ...]]  # numpy's name of a type, and a shape
 
 
@@ -39,13 +57,6 @@ class StepSettings:
     backbone_lr: float = 0.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
-
-
-class Answers(NamedTuple):
-    """What a model says of images: logits (n, classes), and the features (n, f) its head read."""
-
-    logits: Logits
-    features: Features
 
 
 class ModelGates(ABC):
@@ -81,64 +92,6 @@ class ModelGates(ABC):
     @abstractmethod
     def open_shares(self, batches: Iterable[Images]) -> tuple[tuple[float, ...], ...]:
         """Return which share of the images each gate closes and opens; see `GateReport`."""
-
-
-class Recogniser(ABC):
-    """What tells of images which class they are: a model, or several that take turns."""
-
-    @abstractmethod
-    def logits(self, images: Images) -> Logits:
-        """Compute (n, classes) of images (n, px, px, 3), all in memory at once."""
-
-    @abstractmethod
-    def answers(self, images: Images) -> Answers:
-        """Compute logits, as `logits` does, and adapted features; of a model not being trained."""
-
-    @abstractmethod
-    def multiply_adds(self, images: Images) -> int:
-        """Return the multiply-adds of recognising these images, with gates as they are."""
-
-    @abstractmethod
-    def use_gates(self, on: bool) -> None:
-        """Let gates decide, or keep all of them open; without any nothing changes."""
-
-    @abstractmethod
-    def open_shares(self, batches: Iterable[Images]) -> tuple[tuple[float, ...], ...]:
-        """Return which share of the images each gate closes and opens; see `GateReport`."""
-
-    @abstractmethod
-    def state(self) -> State:
-        """Return copies of all that belongs to the domain."""
-
-    @property
-    @abstractmethod
-    def trained(self) -> frozenset[str]:
-        """The names in `state` that learning changes by gradients."""
-
-    def write_onnx(
-        self,
-        file: Path,
-        image_px: int,
-        description: str,
-        texts: Mapping[str, str],
-        signature: Signature | None,
-    ) -> Callable[[Images], tuple[Probabilities, Distances | None]]:
-        """Write one ONNX file that holds all; return what computes with that very file.
-
-        It maps `images`, bytes (n, image_px, image_px, 3) of RGB, to `probabilities` (n, classes),
-        and with a signature to `distance` (n,), as `Signature.relative` says.
-
-        Args:
-            file: which is not there yet.
-            image_px: side of the images.
-            description: of the model, in words.
-            texts: other things that the file says, by name.
-            signature: of the domain, if it has one.
-
-        Raises:
-            OSError: the disk refused.
-        """
-        raise NotImplementedError("only models of engines that export have it")
 
 
 class Model(Recogniser):
