@@ -84,12 +84,6 @@ class _Looked:
     looks: npt.NDArray[np.float64]
     answers: list[_Answer] = field(default_factory=list)
 
-    def candidates(self) -> npt.NDArray[np.int64]:
-        """Return the numbers of the domains to ask, the nearest first."""
-        order = np.argsort(self.looks, kind="stable")[:MOST_ASKED]
-        near: npt.NDArray[np.int64] = order[self.looks[order] <= NEARLY * self.looks[order[0]]]
-        return near
-
 
 class Recognising:
     """Recognises images of several domains.
@@ -170,7 +164,7 @@ class Recognising:
         """Ask each domain about all images that may be of it."""
         images_of: dict[int, list[_Looked]] = {}
         for image in looked:
-            for number in image.candidates().tolist():
+            for number in candidates(image.looks).tolist():
                 images_of.setdefault(number, []).append(image)
         for number, images in images_of.items():
             domain = self._known.domains[number]
@@ -242,3 +236,15 @@ class Recognising:
             looks=dict(zip(names, image.looks.tolist(), strict=True)) if several else {},
             gated=best.gated,
         )
+
+
+def candidates(
+    looks: npt.NDArray[np.float64], nearly: float = NEARLY, most: int = MOST_ASKED
+) -> npt.NDArray[np.int64]:
+    """Return which domains to ask, the nearest first, of how far (domains,) an image is from each.
+
+    They are `most` at most, and `nearly` times as far as the nearest.
+    """
+    order = np.argsort(looks, kind="stable")[:most]
+    near: npt.NDArray[np.int64] = order[looks[order] <= nearly * looks[order[0]]]
+    return near
