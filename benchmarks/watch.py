@@ -32,7 +32,7 @@ from addapt.bench.surroundings import versions
 from addapt.images import Given
 from addapt.learning import Learner
 from addapt.memory import rss_bytes
-from addapt.watching import Watching, watch_frames
+from addapt.watching import Sight, Watching, watch_frames
 from addapt.watching.frames import Frame
 from addapt.watching.pace import Clock
 from addapt.watching.video import video_frames
@@ -207,7 +207,8 @@ def soak(learner: Learner, clip: Path, count: int) -> dict[str, object]:
         return np.array([by_label[label] for label in info.classes], np.float32)
 
     recognised = 0
-    for answer in watch_frames(again(), info.classes, recognise, Watching(), Clock(), print):
+    sights = [Sight(DOMAIN, label) for label in info.classes]
+    for answer in watch_frames(again(), sights, recognise, Watching(), Clock(), print):
         recognised += answer.recognised
         if (answer.frame + 1) % (count // 10) == 0:
             held.append(rss_bytes())

@@ -227,10 +227,10 @@ def table(result: Row) -> str:
             lines.append(
                 f"Time{words}: {min(ratios):.2f}x to {max(ratios):.2f}x of the domain named."
             )
-    shares = [row["index_s"] / row["learn_s"] for row in result["learned"] if "index_s" in row]
-    if shares:
+    parts = [row["index_s"] / row["learn_s"] for row in result["learned"] if "index_s" in row]
+    if parts:
         lines.append(
-            f"`addapt index` takes {min(shares):.1%} to {max(shares):.1%} of what learning takes; "
+            f"`addapt index` takes {min(parts):.1%} to {max(parts):.1%} of what learning takes; "
             "its signature is made likewise, from images that are decoded already."
         )
     return "\n".join(lines)

@@ -98,7 +98,7 @@ def test_a_named_domain_refuses_too(learned: Path) -> None:
 def test_wrong_words(learned: Path, tmp_path: Path) -> None:
     given = (learned / "foreign.png", "--store", learned / "store")
     for share in ("0", "1", "95", "-1", "nan"):
-        assert "`accept` is" in refused("predict", *given, "--accept", share)
+        assert "--accept is" in refused("predict", *given, "--accept", share)
     assert "There is no domain in" in refused("predict", given[0], "--store", tmp_path)
     assert "Unknown domain 'x'" in refused("index", "x", learned / "colours", *given[1:])
     assert "does not exist" in refused("index", "colours", tmp_path / "no", *given[1:])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from addapt.watching import Clock
 from tests.cli.conftest import LABELS, refused, run, said
@@ -95,6 +96,30 @@ def test_a_folder_until_ctrl_c(learned: Path, where: tuple[object, ...], tmp_pat
     assert nothing.stdout.count("\t(nothing sure)\t") == 2
 
 
+@pytest.mark.usefixtures("interrupted")
+def test_none_of_these(learned: Path, where: tuple[object, ...], tmp_path: Path) -> None:
+    cross = np.full((40, 40, 3), 255, np.uint8)
+    cross[8:30, 15:18] = cross[20:23, 5:35] = 0
+    Image.fromarray(cross).save(tmp_path / "cross.png")
+    shutil.copy(learned / "images" / "red" / "0.png", tmp_path / "own.png")
+    words = ("watch", tmp_path, "--every-frame", "--above", "0.4")
+    for chosen in (where, where[2:]):  # named, and the only one there is
+        result = run(*words, *chosen, "--json")
+        *rows, summary = map(json.loads, result.stdout.splitlines())
+        by_name = {Path(row["file"]).stem: row for row in rows}
+        assert by_name["own"]["label"] == "red" and by_name["own"]["domain"] == "colours"
+        assert not by_name["own"]["refused"] and by_name["cross"]["refused"]
+        fields = ("domain", "label", "probability")
+        assert [by_name["cross"][field] for field in fields] == [None] * 3
+        assert summary["summary"]["changes"] == 1
+    heading, *lines = run(*words, *where[2:]).stdout.splitlines()
+    assert heading == "time\tdomain\tclass\tprobability\tfile"
+    cells = {line.split("\t")[2]: line.split("\t")[1:4] for line in lines}
+    assert cells["none of these"] == ["", "none of these", ""]
+    assert cells["red"][0] == "colours"
+    assert "none of these" not in run(*words, *where, "--no-refuse").stdout
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 def test_a_real_ctrl_c(learned: Path, where: tuple[object, ...]) -> None:
     words = ["watch", learned / "images", *where, "--json"]
@@ -134,6 +159,7 @@ def test_one_changing_line_in_a_terminal(clip: Path, where: tuple[object, ...]) 
         ((".", "--above", "2"), "--above is 2.0: give a probability, from 0 to 1"),
         ((".", "--smooth", "soon"), "--smooth is 'soon': give a time such as 5s"),
         ((".", "--at-least-every", "5m"), "--at-least-every is '5m': give a time such as 5s"),
+        ((".", "--accept", "1"), "--accept is 1.0: give the share of a domain's own images"),
         (("0", "--every-frame"), "--every-frame is for videos and folders"),
     ],
 )
@@ -147,9 +173,17 @@ def test_a_domain_that_is_unknown_and_a_folder_without_images(
     assert "hold no images" in refused("watch", tmp_path, *where)
     unknown = ("--domain", "colour", "--store", learned / "store")
     assert "Did you mean 'colours'?" in refused("watch", tmp_path, *unknown)
+    assert "There is no domain in" in refused("watch", ".", "--store", tmp_path)
 
 
 def test_what_it_offers() -> None:
     told = said("watch", "--help")
-    for option in ("--at-least-every", "--smooth", "--above", "--every-frame", "--gates"):
+    for option in (
+        "--at-least-every",
+        "--smooth",
+        "--above",
+        "--every-frame",
+        "--gates",
+        "--accept",
+    ):
         assert option in told

@@ -14,6 +14,7 @@ from addapt._errors import DataError, DomainError, OptionError, UnknownNameError
 from addapt.domains import SCHEMA, DomainFile, Signature
 from addapt.engines.base import Features, Images
 from addapt.learning import Controls, Learner, LearningStopped
+from addapt.watching import Watching
 from tests.fake_engine import FakeEngine
 
 # A colour for each quarter of an image. Classes of a domain differ in the last quarter.
@@ -274,6 +275,45 @@ def test_nothing_to_choose(copied: Callable[..., Learner], tmp_path: Path) -> No
         learner.store.save(name, replace(info, signature={}), tensors)
     with pytest.raises(DomainError, match="No domain can be chosen .*'cold' has no signature"):
         learner.recognise(images("warm"))
+
+
+def test_watching_finds_the_domain_of_each_frame_or_none(learner: Learner) -> None:
+    kinds = ("warm", "warm", "foreign", "cold")
+    frames = [draw(kind, "bright", 100 + number) for number, kind in enumerate(kinds)]
+    each = Watching(smooth_s=0, above=0.4)
+    found = list(learner.watch(iter(frames), watching=each))
+    assert [answer.domain for answer in found] == ["warm", "warm", None, "cold"]
+    assert [answer.label for answer in found] == ["bright", "bright", None, "bright"]
+    assert [answer.refused for answer in found] == [False, False, True, False]
+    named = list(learner.watch(iter(frames), "cold", watching=each))
+    assert [answer.refused for answer in named] == [True, True, True, False]
+    everything = list(learner.watch(iter(frames), "cold", accept=None, watching=each))
+    assert {answer.domain for answer in everything} == {"cold"}
+    assert not any(answer.refused for answer in everything)
+    with pytest.raises(OptionError, match="`accept` is"):
+        learner.watch(iter(frames), accept=2)
+    with pytest.raises(UnknownNameError, match="Unknown domain 'hot'"):
+        learner.watch(iter(frames), "hot")
+
+
+def test_watching_tells_what_is_left_out(copied: Callable[..., Learner]) -> None:
+    learner, told = copied(without="cold", signature={}), list[str]()
+    bad = np.zeros((2, 2, 3))  # no bytes
+    frames: list[Any] = [draw("warm", "dark", 100), bad, draw("cold", "dark", 100)]
+    each = Watching(smooth_s=0)
+    found = list(learner.watch(iter(frames), watching=each, on_notice=told.append))
+    assert [answer.frame for answer in found] == [0, 2] and found[1].refused
+    assert "'cold' has no signature" in told[0] and "Image number 1" in told[1]
+
+
+def test_a_domain_that_is_changed_meanwhile(copied: Callable[..., Learner]) -> None:
+    learner = copied()
+    answers = learner.recognise_each(iter(images("warm", "cold")))
+    assert next(answers).nearest == "warm"
+    info, tensors = learner.store.read("cold")
+    learner.store.save("cold", replace(info, seed=7), tensors)
+    with pytest.raises(DomainError, match="'cold' was changed while"):
+        list(answers)
 
 
 def test_evaluation_tells_acceptance_and_calibration(learner: Learner, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from addapt._errors import DataError, OptionError
 from addapt.images import Given
 from addapt.memory import rss_bytes
-from addapt.watching import Answer, Summary, Watching, watch_frames
+from addapt.watching import NONE, Answer, Sight, Summary, Watching, watch_frames
 from addapt.watching.frames import Frame
 from addapt.watching.pace import as_live
 from addapt.watching.smoothing import Probabilities
@@ -18,7 +18,7 @@ from tests.watching.scenes import RATE, Camera, FakeClock, drawn, frames_of, wit
 
 SCENE = drawn(1) * 0.8
 THING = with_thing(SCENE)
-CLASSES = ("nothing", "thing")
+SIGHTS = (Sight("scenes", "nothing"), Sight("scenes", "thing"), NONE)
 
 
 class Network:
@@ -51,7 +51,7 @@ def watch(
 ) -> list[Answer]:
     clock = clock or FakeClock()
     network = network or Network(clock)
-    return list(watch_frames(frames, CLASSES, network, watching or Watching(), clock, told))
+    return list(watch_frames(frames, SIGHTS, network, watching or Watching(), clock, told))
 
 
 def scenes(*parts: tuple[int, bool]) -> list[np.ndarray]:
@@ -92,6 +92,24 @@ def test_what_is_not_sure_is_not_told() -> None:
     assert watch(frames_of(scenes((5, True))), Watching(above=0.65), network=network)[0].label
 
 
+def test_what_is_refused_is_an_answer_of_its_own() -> None:
+    seen = {"in": [0.9, 0.1, 0], "out": [0, 0, 1], "between": [0.5, 0.5, 0]}
+
+    def recognise(image: Given, number: int) -> Probabilities:
+        return np.array(seen[str(image)], np.float32)
+
+    names = ("in", "out", "out", "between", "out")
+    frames = [
+        Frame(i, i / 100, lambda path=Path(name): path, file=Path(name))  # type: ignore[misc]
+        for i, name in enumerate(names)
+    ]
+    answers = list(watch_frames(frames, SIGHTS, recognise, Watching(), FakeClock(), print))
+    assert [answer.refused for answer in answers] == [False, True, True, False, True]
+    assert [answer.domain for answer in answers] == ["scenes", None, None, None, None]
+    assert [answer.label for answer in answers] == ["nothing", None, None, None, None]
+    assert [answer.changed for answer in answers] == [True, True, False, True, True]
+
+
 def test_a_slow_machine_drops_frames_and_is_never_late() -> None:
     clock = FakeClock()
     recorded = frames_of(scenes((100, False), (100, True)))
@@ -99,7 +117,7 @@ def test_a_slow_machine_drops_frames_and_is_never_late() -> None:
     answers = []
     live = as_live(recorded, clock)
     summary = Summary(clock)
-    for answer in watch_frames(live, CLASSES, network, Watching(), clock, print):
+    for answer in watch_frames(live, SIGHTS, network, Watching(), clock, print):
         assert clock.now() - 1000 - answer.time_s <= 0.2 + 1.1 / RATE
         summary.add(answer)
         answers.append(answer)
@@ -148,7 +166,7 @@ def held_at_quarters(frames: int, held_bytes: Callable[[], int]) -> list[int]:
     images = (some[i % 60] if i // 1000 % 2 else some[i % 40] for i in range(frames))
     clock = FakeClock()
     network, summary, held = Network(clock), Summary(clock), list[int]()
-    for answer in watch_frames(frames_of(images), CLASSES, network, Watching(), clock, print):
+    for answer in watch_frames(frames_of(images), SIGHTS, network, Watching(), clock, print):
         network.asked.clear()
         summary.add(answer)
         if summary.answered % (frames // 4) == 0:

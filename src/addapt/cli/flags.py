@@ -14,7 +14,7 @@ RENAMED = {
     "smooth_s": "--smooth",
 }
 SAME = (
-    "above balance batch codes compute debug device engine epochs every_frame extend flip "
+    "above accept balance batch codes compute debug device engine epochs every_frame extend flip "
     "gate_kind gate_unit gates image_px lose lr method methods micro_batch overwrite repair "
     "restart rounds seed store threads val_fraction weights"
 )

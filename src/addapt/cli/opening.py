@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from addapt.cli import options
-from addapt.cli.output import say
+from addapt.cli.output import say, warn
 
 if TYPE_CHECKING:
     from addapt.domains import DomainInfo
@@ -121,3 +121,14 @@ def say_gates(info: "DomainInfo", *, used: bool, wanted: bool | None) -> None:
         say("Gates were not used: on this device they are not faster.")
     else:
         say("Gates were not used, as you asked.")
+
+
+def warn_unsigned(domain: str, info: "DomainInfo") -> None:
+    """Warn that images of other things are not refused, where that is so."""
+    if not info.signature:
+        warn(
+            [
+                f"The domain {domain!r} has no signature, so no image is refused: `addapt index "
+                f"{domain} FOLDER` gives it one."
+            ]
+        )

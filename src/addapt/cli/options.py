@@ -57,6 +57,14 @@ UseGates = Annotated[
     ),
 ]
 
+Accept = Annotated[
+    float, typer.Option(help="The share of a domain's own images that is not refused.")
+]
+NoRefuse = Annotated[
+    bool, typer.Option("--no-refuse", help="Give every image a class, however foreign it is.")
+]
+USUAL_ACCEPTED = 0.95
+
 DEFAULT_STORE = Path("domains")
 DEFAULT_BACKBONE = "efficientnet_lite0"
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from addapt.learning import OnProgress, Progress
 
 INTERRUPTED = 130  # what a shell reports for SIGINT
+NONE = "none of these"  # domains, of an image that is refused
 LOG_EVERY_S = 30.0  # between two lines about progress, where no bar can be drawn
 
 

@@ -11,8 +11,9 @@ import typer
 
 from addapt._errors import DataError, OptionError
 from addapt.cli import options
-from addapt.cli.opening import open_learner, open_store_learner, say_gates
+from addapt.cli.opening import open_learner, open_store_learner, say_gates, warn_unsigned
 from addapt.cli.output import (
+    NONE,
     Table,
     add_row,
     begin_table,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 FEW_IMAGES = 20  # are done before one would look at a bar
 LOOKED_AT = 100  # names, for how wide their column should be
 USUAL_NAME = Path("x" * 32)
-NONE = "none of these"
 
 
 def predict(
@@ -49,12 +49,8 @@ def predict(
         str | None,
         typer.Option(help="The only domain that they may be of; else any of the store's."),
     ] = None,
-    accept: Annotated[
-        float, typer.Option(help="The share of a domain's own images that is not refused.")
-    ] = 0.95,
-    no_refuse: Annotated[
-        bool, typer.Option("--no-refuse", help="Give every image a class, however foreign it is.")
-    ] = False,
+    accept: options.Accept = options.USUAL_ACCEPTED,
+    no_refuse: options.NoRefuse = False,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     null: Annotated[
         bool,
@@ -88,6 +84,8 @@ def predict(
         else:
             info, learner = open_learner(store, domain, weights, engine, device, threads)
             infos = {domain: info}
+            if not no_refuse:
+                warn_unsigned(domain, info)
         print_one: Callable[[Recognition], None] | None = None
         left_out, gated = 0, dict[str, bool]()
         with _counting(named) as count:
@@ -108,8 +106,6 @@ def predict(
                 on_left_out=lambda message: warn([message]),
             ):
                 if print_one is None:
-                    if domain is not None and not no_refuse and found.distance is None:
-                        warn([_unsigned(domain)])
                     if as_json:
                         print_one = _print_object
                     elif as_csv:
@@ -131,13 +127,6 @@ def predict(
                 say_gates(infos.get(name) or learner.store.info(name), used=used, wanted=gates)
         if left_out:
             raise typer.Exit(DataError.exit_code)
-
-
-def _unsigned(domain: str) -> str:
-    return (
-        f"The domain {domain!r} has no signature, so no image is refused: `addapt index {domain} "
-        "FOLDER` gives it one."
-    )
 
 
 def _print_object(found: "Recognition") -> None:

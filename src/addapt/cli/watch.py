@@ -1,4 +1,4 @@
-"""`addapt watch SOURCE --domain NAME`: what a camera, a video or a folder shows now."""
+"""`addapt watch SOURCE`: what a camera, a video or a folder shows now."""
 
 import sys
 import time
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from addapt.cli import options
-from addapt.cli.opening import open_learner
-from addapt.cli.output import begin_table, command, make_table, print_json, say
+from addapt.cli.opening import open_learner, open_store_learner, warn_unsigned
+from addapt.cli.output import NONE, begin_table, command, make_table, print_json, say
 from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ def watch(
             "that fills up with images.",
         ),
     ],
-    domain: Annotated[str, typer.Option(help="The domain that is recognised.")],
+    domain: Annotated[
+        str | None,
+        typer.Option(help="The only domain that is recognised; else any of the store's."),
+    ] = None,
+    accept: options.Accept = options.USUAL_ACCEPTED,
+    no_refuse: options.NoRefuse = False,
     at_least_every: Annotated[
         str,
         typer.Option(
@@ -71,15 +76,27 @@ def watch(
             above,
             every_frame,
         )
-        _, learner = open_learner(store, domain, weights, engine, device, threads)
+        if domain is None:
+            learner = open_store_learner(store, weights, engine, device, threads)
+        else:
+            info, learner = open_learner(store, domain, weights, engine, device, threads)
+            if not no_refuse:
+                warn_unsigned(domain, info)
 
         def tell(message: str) -> None:
             say(message, err=True)
 
-        answers = learner.watch(source, domain, gates=gates, watching=watching, on_notice=tell)
+        answers = learner.watch(
+            source,
+            domain,
+            accept=None if no_refuse else accept,
+            gates=gates,
+            watching=watching,
+            on_notice=tell,
+        )
         summary = Summary(Clock())
         # To be interrupted is how this usually ends, and no failure.
-        with StopOnSignal(), suppress(KeyboardInterrupt), _showing(domain, as_json) as show:
+        with StopOnSignal(), suppress(KeyboardInterrupt), _showing(domain is None, as_json) as show:
             for answer in answers:
                 summary.add(answer)
                 show(answer, summary)
@@ -90,10 +107,10 @@ def watch(
 
 
 @contextmanager
-def _showing(domain: str, as_json: bool) -> "Iterator[Callable[[Answer, Summary], None]]":
+def _showing(any_domain: bool, as_json: bool) -> "Iterator[Callable[[Answer, Summary], None]]":
     """Yield what shows an answer: JSON, one changing line, or a line whenever it changes."""
     if as_json:
-        yield lambda answer, _: print_json(_fields(answer, domain))
+        yield lambda answer, _: print_json(_fields(answer))
     elif sys.stdout.isatty():
         from addapt.cli.terminal import changing_line
 
@@ -105,7 +122,7 @@ def _showing(domain: str, as_json: bool) -> "Iterator[Callable[[Answer, Summary]
                 if answer.changed or time.monotonic() - drawn_s >= DRAW_EVERY_S:
                     drawn_s = time.monotonic()
                     counts = f"{summary.recognised:,} of {summary.seen:,} frames recognised"
-                    show_line("  ".join((*_cells(answer), counts)))
+                    show_line("  ".join((*_cells(answer, any_domain), counts)))
 
             yield draw
     else:
@@ -115,17 +132,21 @@ def _showing(domain: str, as_json: bool) -> "Iterator[Callable[[Answer, Summary]
             nonlocal print_row
             files = () if answer.file is None else (answer.file,)
             if print_row is None:
-                columns = ("time", "class", ">probability", *("file" for _ in files))
+                domain = ("domain",) if any_domain else ()
+                columns = ("time", *domain, "class", ">probability", *("file" for _ in files))
                 print_row = begin_table(make_table(None, *columns))
             if answer.changed or files:
-                print_row(*_cells(answer), *files)
+                print_row(*_cells(answer, any_domain), *files)
 
         yield print_change
 
 
-def _cells(answer: "Answer") -> tuple[str, str, str]:
-    label = NOTHING_SURE if answer.label is None else answer.label
-    return _moment(answer.time_s), label, f"{answer.probability:.1%}"
+def _cells(answer: "Answer", any_domain: bool) -> list[str]:
+    label, probability = answer.label or NOTHING_SURE, f"{answer.probability:.1%}"
+    if answer.refused:
+        label, probability = NONE, ""
+    domain = [answer.domain or ""] if any_domain else []
+    return [_moment(answer.time_s), *domain, label, probability]
 
 
 def _moment(time_s: float) -> str:
@@ -135,13 +156,14 @@ def _moment(time_s: float) -> str:
     return datetime.fromtimestamp(time_s).isoformat(" ", "seconds")
 
 
-def _fields(answer: "Answer", domain: str) -> dict[str, Any]:
+def _fields(answer: "Answer") -> dict[str, Any]:
     return {
         "frame": answer.frame,
         "time_s": round(answer.time_s, 3),
-        "domain": domain,
+        "domain": answer.domain,
         "label": answer.label,
-        "probability": answer.probability,
+        "probability": None if answer.refused else answer.probability,
+        "refused": answer.refused,
         "recognised": answer.recognised,
         "changed": answer.changed,
         "ms": round(answer.recognise_s * 1000, 3),

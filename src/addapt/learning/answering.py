@@ -1,7 +1,6 @@
 """What a learned domain says of images, with its gates or without."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -32,7 +31,6 @@ from addapt.learning.gating import decide
 from addapt.learning.image_scores import ImageScores
 from addapt.learning.known_domains import KnownDomain
 from addapt.learning.reports import ClassScore, Evaluation, Prediction
-from addapt.watching import Answer, Clock, Source, Watching, open_source, watch_frames
 
 Loaded = tuple[Engine, DomainInfo, Recogniser]
 
@@ -87,19 +85,6 @@ class Answering:
                 for name, row in zip(names, probabilities, strict=True):
                     ranked = ranked_classes(row, self.info.classes, top)
                     yield Prediction(name, *ranked[0], ranked, self.gated)
-
-    def probabilities(self, image: Given, number: int) -> npt.NDArray[np.float32]:
-        """Return the probabilities of all classes for one image, (classes,).
-
-        Raises:
-            DataError: it cannot be read; an image that is no file is told by its number.
-        """
-        (pixels,) = self._decode([image], number)
-        if isinstance(pixels, DataError):
-            raise pixels
-        self.model.use_gates(self.gated)
-        found: npt.NDArray[np.float32] = softmax(self.model.logits(pixels[None]))[0]
-        return found
 
     def _decode(self, images: Sequence[Given], first: int) -> list[Pixels | DataError]:
         return decode_given(
@@ -220,36 +205,11 @@ def first_alone(groups: Iterable[Sequence[Given]]) -> Iterator[Sequence[Given]]:
 
 
 def ranked_classes(
-    probabilities: npt.NDArray[np.float32], classes: Sequence[str], top: int
+    probabilities: npt.NDArray[np.float32], classes: Sequence[str], top: int | None
 ) -> tuple[tuple[str, float], ...]:
-    """Return the most probable classes of one image (classes,), best first."""
+    """Return the `top` most probable classes of one image (classes,), or all, best first."""
     best = np.argsort(-probabilities, kind="stable")[:top]
     return tuple((classes[i], float(probabilities[i])) for i in best)
-
-
-def watch_source(
-    domain: str,
-    loaded: Loaded,
-    source: Source,
-    gates: bool | None,
-    watching: Watching,
-    on_notice: Callable[[str], None],
-) -> Iterator[Answer]:
-    """Open a source, and yield what is seen; arguments as of `Learner.watch`."""
-    clock, classes = Clock(), loaded[1].classes
-    frames = open_source(source, clock, on_notice, every_frame=watching.every_frame)
-    asked: Answering | None = None
-
-    def recognise(image: Given, number: int) -> npt.NDArray[np.float32]:
-        nonlocal asked
-        asked = asked or Answering.of(domain, loaded, [image], gates)
-        return asked.probabilities(image, number)
-
-    def answers() -> Iterator[Answer]:
-        with closing(frames):
-            yield from watch_frames(frames, classes, recognise, watching, clock, on_notice)
-
-    return answers()
 
 
 def evaluate_folder(

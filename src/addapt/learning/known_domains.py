@@ -1,5 +1,6 @@
 """The domains of a store that an image may belong to: those with a signature for this backbone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from addapt._errors import AddaptError, DomainError
@@ -61,6 +62,18 @@ class SignatureReader:
                 kept = file.stamp, KnownDomain(name, file.info, file.signature())
                 self._read[name] = kept
         return kept[1]
+
+    def among(self, name: str | None, engine: Engine, tell: Callable[[str], None]) -> KnownDomains:
+        """Return the domain of this name or, without one, all that can be chosen.
+
+        `tell` is told why others cannot. Errors are as of `domain` and `all`.
+        """
+        if name is not None:
+            return KnownDomains((self.domain(name),), None, ())
+        known = self.all(engine)
+        for message in known.left_out:
+            tell(message)
+        return known
 
     def all(self, engine: Engine) -> KnownDomains:
         """Return all domains that can be chosen.

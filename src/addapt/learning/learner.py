@@ -8,16 +8,16 @@ from typing_extensions import Unpack
 
 from addapt._errors import OptionError
 from addapt._paths import expanded
-from addapt.domains import DomainInfo, Store
+from addapt.domains import USUAL_ACCEPTED, DomainInfo, Store
 from addapt.engines import Engines
 from addapt.engines.base import Engine, Recogniser
 from addapt.images import Given
-from addapt.learning.answering import evaluate_folder, recognise_each, watch_source
+from addapt.learning.answering import evaluate_folder, recognise_each
 from addapt.learning.controls import Controls
 from addapt.learning.exporting import check_exportable, check_place, export_domain
 from addapt.learning.indexing import index_domain
 from addapt.learning.job import Asked
-from addapt.learning.known_domains import KnownDomains, SignatureReader
+from addapt.learning.known_domains import SignatureReader
 from addapt.learning.loading import DomainLoader, asked_by
 from addapt.learning.recognising import Recognising, Wanted
 from addapt.learning.reports import (
@@ -29,6 +29,7 @@ from addapt.learning.reports import (
     Recognition,
 )
 from addapt.learning.teaching import teach
+from addapt.learning.watched import watch_source
 from addapt.watching import Answer, Source, Watching
 
 
@@ -168,23 +169,30 @@ class Learner:
     def watch(
         self,
         source: Source,
-        domain: str,
+        domain: str | None = None,
         *,
+        accept: float | None = USUAL_ACCEPTED,
         gates: bool | None = None,
         watching: Watching | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> Iterator[Answer]:
         """Watch a camera (its number or path), a video or a folder, and yield what is seen.
 
-        Images from an iterator of one's own are watched likewise. `watching` says how; `on_notice`
-        is told that the camera is away, and what cannot be read.
+        Images from an iterator of one's own are watched likewise. `domain`, `accept` and `gates`
+        are as of `recognise_each`. `watching` says how; `on_notice` is told that the camera is
+        away, what cannot be read, and which domains of the store are not among those to choose.
 
         Raises:
             DataError: there is no such source.
-            OptionError, UnknownNameError, DomainError, MissingPackageError: as `predict_each`.
+            OptionError, UnknownNameError, DomainError, MissingPackageError: as `recognise_each`.
         """
         how, tell = watching or Watching(), on_notice or (lambda _: None)
-        return watch_source(domain, self._load(domain), source, gates, how, tell)
+        wanted = Wanted(top=None, accept=accept, gates=gates)
+        known = self._signatures.among(domain, self.engine, tell)
+        if domain is not None:
+            self._load(domain)  # what is wrong with it is told before a camera is opened
+        recognising = Recognising(self.engine, known, self._load, wanted)
+        return watch_source(recognising, source, how, tell)
 
     def recognise(
         self,
@@ -222,12 +230,7 @@ class Learner:
                 that can be chosen.
         """
         asked = Wanted(**wanted)
-        if domain is None:
-            known = self._signatures.all(self.engine)
-            for message in known.left_out:
-                on_left_out(message)
-        else:
-            known = KnownDomains((self._signatures.domain(domain),), None, ())
+        known = self._signatures.among(domain, self.engine, on_left_out)
         return Recognising(self.engine, known, self._load, asked).recognise(images)
 
     def evaluate(

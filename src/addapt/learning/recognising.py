@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from addapt._errors import DataError, OptionError
+from addapt._errors import DataError, DomainError, OptionError
 from addapt.domains import LOOK_PX, USUAL_ACCEPTED
 from addapt.engines.base import Engine
 from addapt.gates import ungated_px
@@ -42,20 +42,20 @@ class Wanted:
     """What is to be told of each image.
 
     Args:
-        top: how many classes.
+        top: how many classes; None: all of them.
         accept: the share of a domain's own images to accept; None refuses none.
         gates: as of `Learner.predict_each`.
         on_unreadable: told about images that cannot be read; by default that is an error.
     """
 
-    top: int = 3
+    top: int | None = 3
     accept: float | None = USUAL_ACCEPTED
     gates: bool | None = None
     on_unreadable: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if self.top < 1:
+        if self.top is not None and self.top < 1:
             raise OptionError(f"The top {self.top} classes were asked for: ask for at least 1.")
         if self.accept is not None and not LEAST_ACCEPTED <= self.accept < 1:
             raise OptionError(
@@ -109,9 +109,17 @@ class Recognising:
         self._px = sizes.pop() if len(sizes) == 1 else LOOK_PX
         self._range = known.domains[0].info.value_range
 
-    def recognise(self, images: Given | Iterable[Given]) -> Iterator[Recognition]:
-        """Yield what each image is, as soon as it is known; see `Learner.recognise_each`."""
-        number = 0
+    @property
+    def domains(self) -> tuple[KnownDomain, ...]:
+        """Those among which it chooses."""
+        return self._known.domains
+
+    def recognise(self, images: Given | Iterable[Given], first: int = 0) -> Iterator[Recognition]:
+        """Yield what each image is, as soon as it is known; see `Learner.recognise_each`.
+
+        Images that are no files are called by their numbers, from `first` on.
+        """
+        number = first
         for group in first_alone(in_groups(images, EVALUATION_BATCH)):
             looked = self._decoded(group, number)
             number += len(group)
@@ -169,6 +177,11 @@ class Recognising:
         for number, images in images_of.items():
             domain = self._known.domains[number]
             asked = self._answering(domain, images)
+            if asked.info != domain.info:
+                raise DomainError(
+                    f"The domain {domain.name!r} was changed while images were recognised: begin "
+                    "again."
+                )
             answers = asked.model_answers(self._pixels_for(domain, asked.px, images))
             distances: Sequence[float | None] = [None] * len(images)
             if domain.signature is not None:

@@ -6,12 +6,14 @@ It knows no engine: what recognises an image is given to it.
 from addapt.watching.pace import Clock
 from addapt.watching.sources import Source, open_source
 from addapt.watching.summary import Summary
-from addapt.watching.watch import Answer, Recognise, Watching, watch_frames
+from addapt.watching.watch import NONE, Answer, Recognise, Sight, Watching, watch_frames
 
 __all__ = [
+    "NONE",
     "Answer",
     "Clock",
     "Recognise",
+    "Sight",
     "Source",
     "Summary",
     "Watching",

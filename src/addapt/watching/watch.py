@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,15 @@ from addapt.watching.gate import FrameGate
 from addapt.watching.pace import Clock
 from addapt.watching.smoothing import Probabilities, Smoothing, judge
 
+
+class Sight(NamedTuple):
+    """What may be seen: a class of a domain, or `NONE` of them."""
+
+    domain: str | None
+    label: str | None
+
+
+NONE = Sight(None, None)
 # Given an image and its number; raises DataError if it cannot be read.
 Recognise: TypeAlias = Callable[[Given, int], Probabilities]
 
@@ -25,8 +34,11 @@ class Answer:
     Args:
         frame: the frame's number, from 0 on; frames that were dropped count.
         time_s: when it was taken, in seconds: of a video since its beginning, else since 1970.
-        label: the class; None where no class is probable enough.
-        probability: that of the class or, without one, of the most probable.
+        domain: that of the class; None without one.
+        label: the class; None where no class is probable enough, and of what is refused.
+        probability: that of the class or, without one, of the most probable; of what is refused
+            the share of the frames that are.
+        refused: whether it is none of what was learned.
         recognised: whether this frame was; else what was said of earlier ones still holds.
         changed: whether the label is another one than before.
         recognise_s: the time that recognising took; 0 if the frame was not.
@@ -35,8 +47,10 @@ class Answer:
 
     frame: int
     time_s: float
+    domain: str | None
     label: str | None
     probability: float
+    refused: bool
     recognised: bool
     changed: bool
     recognise_s: float
@@ -73,7 +87,7 @@ class Watching:
 
 def watch_frames(
     frames: Iterable[Frame],
-    classes: Sequence[str],
+    sights: Sequence[Sight],
     recognise: Recognise,
     watching: Watching,
     clock: Clock,
@@ -82,12 +96,13 @@ def watch_frames(
     """Yield an answer for each frame; those that cannot be read are told and passed over.
 
     Frames of a scene go through the gate, and answers are averaged; a frame that stands alone, such
-    as an image in a folder, is recognised for itself.
+    as an image in a folder, is recognised for itself. How probable each of the `sights` is,
+    `recognise` says.
     """
     gate = FrameGate(watching.at_least_every_s)
     smoothing = Smoothing(watching.smooth_s, watching.above)
     said: Probabilities = np.empty(0, np.float32)
-    before: tuple[str | None, ...] = ()  # the label that was told last
+    before: tuple[Sight | None, ...] = ()  # what was told last; None where nothing was sure
     for frame in frames:
         small = None if frame.small is None else frame.small()
         recognise_s = 0.0
@@ -103,15 +118,18 @@ def watch_frames(
             if small is not None:
                 gate.recognised(small, frame.at_s)
         found = judge(said, watching.above) if small is None else smoothing.judge(said, frame.at_s)
-        label = None if found.label is None else classes[found.label]
+        seen = None if found.label is None else sights[found.label]
+        domain, label = seen or NONE
         yield Answer(
             frame.number,
             frame.at_s,
+            domain,
             label,
             found.probability,
+            refused=seen == NONE,
             recognised=opened,
-            changed=(label,) != before,
+            changed=(seen,) != before,
             recognise_s=recognise_s,
             file=frame.file,
         )
-        before = (label,)
+        before = (seen,)
