@@ -32,7 +32,6 @@ from typing import Any
 
 import domains
 import numpy as np
-from foreign_images import FOREIGN, Pixels, drawn
 from result_rows import RESULTS, Row, append_row, commit, parse_share, read_rows, surroundings
 from which_domain_figures import (
     MANY,
@@ -46,6 +45,7 @@ from which_domain_figures import (
     write_said,
 )
 
+from addapt.demo.foreign import FOREIGN, Pixels, drawn
 from addapt.domains import Signature, Store
 from addapt.engines import open_engine
 from addapt.engines.base import Engine

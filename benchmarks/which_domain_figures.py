@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from foreign_images import FOREIGN
 
 from addapt._disk import write_atomically
+from addapt.demo.foreign import FOREIGN
 from addapt.learning.recognising import MOST_ASKED, NEARLY, candidates
 
 WHOLE, PARTS = "whole", "parts"

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import domains
-import foreign_images
 import numpy as np
 import pytest
 import which_domain
@@ -12,6 +11,7 @@ import which_domain_figures as figures
 from which_domain import Lesson, Work
 from which_domain_figures import PARTS, WHOLE, Heard, Said
 
+from addapt.demo import foreign
 from tests.conftest import write_images
 from tests.fake_engine import FakeEngine
 
@@ -26,9 +26,9 @@ def test_figures_by_hand() -> None:
     assert figures.accepted_at_95(own, [50, 94, 95, 200]) == 0.5
 
 
-@pytest.mark.parametrize("kind", foreign_images.FOREIGN)
+@pytest.mark.parametrize("kind", foreign.FOREIGN)
 def test_foreign_images_are_drawn_alike_each_time(kind: str) -> None:
-    first, again = (foreign_images.drawn(kind, 5) for _ in range(2))
+    first, again = (foreign.drawn(kind, 5) for _ in range(2))
     assert np.array_equal(first, again)
     assert first[0].shape == (96, 96, 3) and first[0].dtype == np.uint8
     assert len({image.tobytes() for image in first}) == 5
@@ -125,7 +125,7 @@ def test_a_small_run_and_its_tables(work: Work, capsys: pytest.CaptureFixture[st
     result = which_domain.measure(NAMES, work)
     assert result["domains"] == 2 and result["part_domains"] == 3
     assert [row["images"] for row in (*result[WHOLE], *result[PARTS])] == [4] * 4
-    assert [row["foreign"] for row in result["foreign"]] == [*NAMES, *foreign_images.FOREIGN]
+    assert [row["foreign"] for row in result["foreign"]] == [*NAMES, *foreign.FOREIGN]
     assert [row["domain"] for row in rows] == list(NAMES)
     assert all("index_s" in row for row in result["learned"] if row["store"] == WHOLE)
     written = figures.table({**result, "time": {"rows": rows}})

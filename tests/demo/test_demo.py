@@ -9,11 +9,12 @@ import torch
 
 from addapt.demo import run as demo_run
 from addapt.demo.images import ImageSource
+from addapt.demo.mixed import Row, Sorted, went_where
 from addapt.demo.report import write_report
-from addapt.demo.run import run_demo, summary
+from addapt.demo.run import run_demo, run_mixed, summary
 from addapt.engines import engine_of
 from addapt.engines.torch.backbones import Backbone
-from addapt.learning import Learner
+from addapt.learning import Learner, Recognition
 from addapt.methods import DA3, Head, Recipe
 from tests.conftest import MakeFolder
 
@@ -49,7 +50,8 @@ def test_summary_and_a_self_contained_report(
 ) -> None:
     engine = engine_of(tiny_backbone)
     domains = run_demo(engine, tmp_path / "demo", tmp_path / "demo" / "domains")
-    fields = json.loads(json.dumps(summary(domains, 1)))
+    mixed = run_mixed(engine, domains, tmp_path / "demo", tmp_path / "demo" / "domains")
+    fields = json.loads(json.dumps(summary(domains, mixed, 1)))
     assert fields["changed_logits"] == 0
     assert [row["name"] for row in fields["domains"]] == ["one", "two"]
     assert [row["classes"] for row in fields["domains"]] == [2, 3]
@@ -63,8 +65,12 @@ def test_summary_and_a_self_contained_report(
     assert domains[0].later_accuracy == [domains[0].da3_accuracy]
     assert domains[1].later_accuracy == []
 
+    assert [row["name"] for row in fields["mixed"]] == ["one", "two", "foreign"]
+    for row in fields["mixed"]:
+        assert row["images"] == sum(row["went_to"].values()) + row["none_of_these"] == 12
+
     path = tmp_path / "report.html"
-    write_report(domains, engine, path)
+    write_report(domains, mixed, engine, path)
     page = path.read_text(encoding="utf-8")
     bars = re.findall(r"<span>([^<]*)</span><i><b style=.width: (\d+)%", page)
     assert len(bars) == 5
@@ -77,6 +83,8 @@ def test_summary_and_a_self_contained_report(
     assert all(link.startswith("data:image/") for link in links)
     assert "Nothing." in page
     assert page.count("<td>90.0 to 99.5 %</td>") == 2
+    assert page.count(">foreign<") == 1 and ">none of these<" in page
+    assert page.count("(foreign)") == sum(one.found.domain is not None for one in mixed[24:])
     weakest = domains[0].weakest
     assert f"<td>{weakest.label}, {weakest.correct} of {weakest.images}</td>" in page
     assert r"e&lt;script&gt;\x1b[31m\udce9" in page
@@ -84,8 +92,28 @@ def test_summary_and_a_self_contained_report(
     assert "<script>" not in page
     assert "MIT &lt;tag&gt;" in page
     domains[0].changed_logits = 3
-    write_report(domains, engine, path)
+    write_report(domains, mixed, engine, path)
     assert "This should never happen" in path.read_text(encoding="utf-8")
+
+
+def test_where_mixed_images_went_by_hand() -> None:
+    def one(name: str | None, label: str | None, *taken: str | None) -> Sorted:
+        found = Recognition(0, taken[0], taken[1], None, "a", (), None, None)
+        return Sorted(name, label, found)
+
+    rows = went_where(
+        [
+            one("a", "x", "a", "x"),
+            one("a", "x", "a", "y"),
+            one("a", "x", None, None),
+            one(None, None, None, None),
+            one(None, None, "a", "y"),
+        ]
+    )
+    assert rows == [
+        Row("a", 3, {"a": 2, None: 1}, right=1),
+        Row("foreign", 2, {None: 1, "a": 1}, right=1),
+    ]
 
 
 def test_changed_domain_is_noticed(

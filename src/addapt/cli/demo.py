@@ -1,4 +1,4 @@
-"""`addapt demo`: four real domains, one after another."""
+"""`addapt demo`: four real domains, one after another, and then their images mixed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from addapt._errors import DomainError
 from addapt.cli import options
 from addapt.cli.output import (
+    NONE,
     add_row,
     command,
     make_table,
@@ -34,8 +35,9 @@ def demo(
 ) -> None:
     """Learn four real domains in turn and show that none changes."""
     with command(as_json=as_json, debug=debug), StopOnSignal():
-        from addapt.demo.report import check_packages, write_report
-        from addapt.demo.run import run_demo, summary
+        from addapt.demo.mixed import went_where
+        from addapt.demo.report import check_packages, places_of, write_report
+        from addapt.demo.run import run_demo, run_mixed, summary
         from addapt.engines import open_engine
         from addapt.learning import use_fastest_threads
 
@@ -55,8 +57,10 @@ def demo(
                 announce=lambda text: say(text, err=True),
                 on_progress=show,
             )
-        write_report(domains, opened, folder / "report.html")
-        result = summary(domains, opened.threads)
+        say("a mixed folder: which domain each image is of, or none", err=True)
+        mixed = run_mixed(opened, domains, folder, store or folder / "domains")
+        write_report(domains, mixed, opened, folder / "report.html")
+        result = summary(domains, mixed, opened.threads)
         changed = result["changed_logits"]
         if as_json:
             print_json(result)
@@ -86,6 +90,14 @@ def demo(
             )
         print_table(table)
         say("Expected: DA3's lowest and highest of five runs with different seeds.")
+        places = places_of(domains, mixed)
+        titles = (f">{place or NONE}" for place in places)
+        table = make_table("Mixed: what went where", "images of", *titles, ">right")
+        for row in went_where(mixed):
+            counts = (row.went_to.get(place, 0) for place in places)
+            add_row(table, row.name, *counts, f"{row.right} of {row.images}")
+        print_table(table)
+        say(f"Try it: addapt predict {folder / 'mixed'} --store {store or folder / 'domains'}")
         say(f"Logits of earlier domains that changed: {changed}")
         say(f"Report: {folder / 'report.html'}")
         raise typer.Exit(1 if changed else 0)  # it never should: see the report

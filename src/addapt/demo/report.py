@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from addapt._disk import disk_reason, write_atomically
 from addapt._errors import DataError, MissingPackageError
 from addapt._text import printable
 from addapt.cli.per_class import weakest_first
+from addapt.demo.mixed import Sorted, went_where
 from addapt.engines.base import Engine
 from addapt.images import ImageSet
 from addapt.learning.evaluation import softmax
@@ -36,6 +39,14 @@ class Example:
     probability: float
 
 
+@dataclass(frozen=True)
+class Group:
+    """The images of the mixed folder that went to one domain; None: to none of these."""
+
+    name: str | None
+    images: list[tuple[str, Sorted]]
+
+
 def check_packages() -> None:
     """Refuse before minutes of learning what could not be drawn after them.
 
@@ -50,7 +61,9 @@ def check_packages() -> None:
             )
 
 
-def write_report(domains: "list[DemoDomain]", engine: Engine, path: Path) -> None:
+def write_report(
+    domains: "list[DemoDomain]", mixed: Sequence[Sorted], engine: Engine, path: Path
+) -> None:
     """Write the page, which refers to nothing outside itself; `engine` is what has learned."""
     import jinja2
 
@@ -62,6 +75,9 @@ def write_report(domains: "list[DemoDomain]", engine: Engine, path: Path) -> Non
         curves=_curves(domains),
         per_class={domain.source.name: weakest_first(domain.per_class) for domain in domains},
         examples={domain.source.name: _examples(domain) for domain in domains},
+        went_where=went_where(mixed),
+        places=places_of(domains, mixed),
+        groups=_groups(domains, mixed),
         backbone_bytes=engine.weights_bytes,
         changed_logits=sum(domain.changed_logits for domain in domains),
         checked_logits=sum(domain.logits.size * len(domain.later_accuracy) for domain in domains),
@@ -116,8 +132,36 @@ def _examples(domain: "DemoDomain") -> list[Example]:
     ]
 
 
+def places_of(domains: "list[DemoDomain]", mixed: Sequence[Sorted]) -> list[str | None]:
+    """Return where images may have gone: the demo's domains, others of the store, and none."""
+    names = [domain.source.name for domain in domains]
+    others = {one.found.domain for one in mixed} - {*names, None}
+    return [*names, *sorted(filter(None, others)), None]
+
+
+def _groups(domains: "list[DemoDomain]", mixed: Sequence[Sorted]) -> list[Group]:
+    """Show where images went, the wrong ones first."""
+    groups = []
+    for place in places_of(domains, mixed):
+        there = sorted((one for one in mixed if one.found.domain == place), key=_is_right)
+        groups.append(Group(place, [(_file_thumbnail(one), one) for one in there]))
+    return groups
+
+
+def _is_right(image: Sorted) -> bool:
+    return image.is_right
+
+
+def _file_thumbnail(image: Sorted) -> str:
+    with Image.open(Path(image.found.image)) as opened:  # type: ignore[arg-type]
+        return _png(np.asarray(opened.convert("RGB")))
+
+
 def _thumbnail(images: ImageSet, index: int) -> str:
-    pixels = images.batch([index])[0]
+    return _png(images.batch([index])[0])
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((THUMBNAIL_PX, THUMBNAIL_PX)).save(buffer, format="PNG")
     return _data_uri(buffer.getvalue(), "image/png")

@@ -1,13 +1,14 @@
 """Learn the demo's domains one after another and check that no earlier one has changed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from addapt.demo.images import SOURCES, ImageSource, build_images
+from addapt.demo.mixed import Sorted, sort_mixed, went_where
 from addapt.engines.base import Engine, Logits
 from addapt.images import ImageSet, load_images, scan_classes
 from addapt.learning import ClassScore, Controls, Learner, LearnReport, OnProgress
@@ -19,7 +20,7 @@ FIXED_IMAGES = 64
 
 @dataclass
 class DemoDomain:
-    """One learned domain of the demo.
+    """One learned domain of the demo, of `images`.
 
     Of the test images `balanced_accuracy`, `weakest` and `per_class` are by DA3. `logits` are those
     of `fixed`, computed right after learning; `later_accuracy` is what re-evaluation gave after
@@ -27,6 +28,7 @@ class DemoDomain:
     """
 
     source: ImageSource
+    images: Path
     report: LearnReport
     head_accuracy: float
     da3_accuracy: float
@@ -71,6 +73,7 @@ def run_demo(
         done.append(
             DemoDomain(
                 source=source,
+                images=where,
                 report=report,
                 head_accuracy=head_learner.evaluate(source.name, where).accuracy,
                 da3_accuracy=evaluation.accuracy,
@@ -91,7 +94,7 @@ def run_demo(
     return done
 
 
-def summary(domains: list[DemoDomain], threads: int) -> dict[str, object]:
+def summary(domains: list[DemoDomain], mixed: Sequence[Sorted], threads: int) -> dict[str, object]:
     """Return the result as JSON fields."""
     rows = [
         {
@@ -109,9 +112,25 @@ def summary(domains: list[DemoDomain], threads: int) -> dict[str, object]:
     return {
         "domains": rows,
         "changed_logits": sum(domain.changed_logits for domain in domains),
+        "mixed": [
+            {
+                "name": row.name,
+                "images": row.images,
+                "went_to": {name: n for name, n in row.went_to.items() if name is not None},
+                "none_of_these": row.went_to.get(None, 0),
+                "right": row.right,
+            }
+            for row in went_where(mixed)
+        ],
         "threads": threads,
         "versions": domains[0].versions,
     }
+
+
+def run_mixed(engine: Engine, domains: list[DemoDomain], folder: Path, store: Path) -> list[Sorted]:
+    """Find out of images of all domains and foreign ones, mixed in `folder`, which each is of."""
+    images = {domain.source.name: domain.images for domain in domains}
+    return sort_mixed(Learner(engine, store), folder / "mixed", images)
 
 
 def _fixed_images(engine: Engine, folder: Path, report: LearnReport) -> ImageSet:
