@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from PIL import Image
 
 from addapt._errors import DataError, DomainError, OptionError, UnknownNameError
 from addapt.domains import SCHEMA, DomainFile, Signature
-from addapt.engines.base import Features, Images
-from addapt.learning import Controls, Learner, LearningStopped
+from addapt.engines.base import Engine, Features, Images
+from addapt.learning import Controls, Learner, LearningStopped, signing
 from addapt.watching import Watching
-from tests.fake_engine import FakeEngine
+from tests.fake_engine import FakeEngine, FakeModel
 
 # A colour for each quarter of an image. Classes of a domain differ in the last quarter.
 KINDS = {
@@ -329,6 +330,39 @@ def test_a_file_says_how_probabilities_were_calibrated(learner: Learner) -> None
     assert 0.2 <= info.val_report["temperature"] <= 5
     assert 0 <= info.val_report["calibration_error"] < 0.5
     assert info.signature["look_px"] == 64 and info.signature["spread"]["images"] == info.val_images
+
+
+def test_a_signature_takes_one_network_at_a_time_and_no_image_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, done = write(tmp_path / "images", "warm", 10), list[tuple[str, int]]()
+
+    def note(owner: Any, name: str) -> None:
+        method = getattr(owner, name)
+
+        def noted(self: Any, *given: Any) -> Any:
+            done.append((name, sum(len(images) for images in given)))
+            return method(self, *given)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    note(FakeEngine, "release")
+    note(FakeModel, "answers")
+    looks = signing.shared_look
+
+    def shared_look(engine: Engine, images: Images) -> Features:
+        done.append(("look", len(images)))
+        return looks(engine, images)
+
+    monkeypatch.setattr(signing, "shared_look", shared_look)
+    Learner(FakeEngine(), tmp_path / "store").learn("warm", folder, **QUICK)
+    counts = [
+        (name, sum(count for _, count in group))
+        for name, group in groupby(done, key=lambda one: one[0])
+    ]
+    # Those held out, then both planes of the others.
+    expected = [("answers", 8), ("release", 0), ("look", 12), ("release", 0), ("answers", 12)]
+    assert counts[counts.index(expected[0]) :] == expected
 
 
 def test_what_comes_after_learning_can_be_stopped(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from addapt._disk import write_atomically
 from addapt._errors import DomainError, TrainingError
 from addapt.domains import Store
 from addapt.domains.info import CALIBRATION_ERROR, TEMPERATURES
-from addapt.engines.base import Engine, Model, State
+from addapt.engines.base import Answers, Engine, Model, State
 from addapt.gates import GateConfig, Looks, gates_fields
 from addapt.learning.balance import lifted
-from addapt.learning.calibration import best_temperature, with_temperature
 from addapt.learning.checkpoint import (
     history_lines,
     load_run,
@@ -27,7 +26,7 @@ from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
 from addapt.learning.loop import train
 from addapt.learning.saving import StateSaver
-from addapt.learning.signing import answers_of, sign, some_held_out
+from addapt.learning.signing import Calibrated, calibrate, sign, some_held_out
 from addapt.learning.state import EpochRecord, TrainingState, score_fields
 from addapt.learning.two_looks import (
     first_look_px,
@@ -61,7 +60,8 @@ class _Training:
 class _Outcome:
     """What a domain's file will hold besides its signature, and what it will say.
 
-    `temperatures` are those of the looks, that in full first; most domains have one.
+    `temperatures` are those of the looks, that in full first, and `said` is what the model says of
+    images held out, where that is known.
     """
 
     stored: State
@@ -69,6 +69,7 @@ class _Outcome:
     best: EpochRecord
     gates: dict[str, Any]
     looks: Looks | None = None
+    said: tuple[Answers, ...] | None = None
 
 
 class Run:
@@ -115,15 +116,15 @@ class Run:
             self._save(outcome, state, saver, state, stop)
             return state
         saver.save(state)  # who is stopped from here on goes on with the first look
-        full, temperature = self._calibrated(training, model, state, stop)
-        full = model.stored(full)
+        calibrated = self._calibrated(training, model, state, stop)
+        full = model.stored(calibrated.tensors)
         del model  # makes room
         training = self._first_look(gates)
         model, first_state, saver, stop = self._train(training, controls, watch)
-        first, first_temperature = self._calibrated(training, model, first_state, stop)
-        stored = join_looks(full, model.stored(first))
+        first = self._calibrated(training, model, first_state, stop)
+        stored = join_looks(full, model.stored(first.tensors))
         del model
-        temperatures = temperature, first_temperature
+        temperatures = calibrated.temperature, first.temperature
         px = training.job.image_px
         outcome = self._outcome_of_looks(gates, px, stored, temperatures, state)
         self._save(outcome, state, saver, first_state, stop)
@@ -188,17 +189,15 @@ class Run:
 
     def _calibrated(
         self, training: _Training, model: Model, state: TrainingState, stop: Callable[[], None]
-    ) -> tuple[State, float]:
-        """Return the best state, with calibrated probabilities, and their temperature."""
-        tensors = lifted(state.best, self.job.lift(self.lesson))
-        held_out, job = some_held_out(training.lesson.val), self.job
+    ) -> Calibrated:
+        """Calibrate the probabilities of the best state."""
+        tensors, job = lifted(state.best, self.job.lift(self.lesson)), self.job
         # As whoever loads the domain has it.
         learned = self.engine.load_model(
             job.method, len(self.lesson.classes), model.stored(tensors), job.gates
         )
-        logits = answers_of(learned, held_out, self.evaluation_batch, stop).logits
-        temperature = best_temperature(logits, held_out.labels)
-        return with_temperature(tensors, temperature), temperature
+        held_out = some_held_out(training.lesson.val)
+        return calibrate(learned, tensors, held_out, self.evaluation_batch, stop)
 
     def _outcome(
         self,
@@ -209,9 +208,10 @@ class Run:
     ) -> _Outcome:
         """Settle the gates of a trained model, if it has any."""
         job = self.job
-        tensors, temperature = self._calibrated(training, model, state, stop)
+        tensors, temperature, said = self._calibrated(training, model, state, stop)
         if job.gates is None:
-            return _Outcome(model.stored(tensors), (temperature,), state.best_record, {})
+            stored = model.stored(tensors)
+            return _Outcome(stored, (temperature,), state.best_record, {}, said=(said,))
         model.load_state(tensors)
         sizes = job.image_px, job.full_px
         report, scores = finish_gates(model, self.lesson.val, sizes, self.evaluation_batch)
@@ -262,8 +262,9 @@ class Run:
         """Save the domain; `last` is the state that `saver` keeps if that cannot be."""
         models, held_out = self._models(outcome.stored), some_held_out(self.lesson.val)
         learned = recogniser_of(models, outcome.looks, self.engine.backbone.input.interpolation)
+        images, batch = self.lesson.train, self.evaluation_batch
         signature, error = sign(
-            self.engine, learned, self.lesson.train, held_out, self.evaluation_batch, stop
+            self.engine, learned, images, held_out, batch, stop, said=outcome.said
         )
         epochs = len(state.history)
         info = describe(self.engine, self.job, self.lesson, epochs, outcome.best, outcome.gates)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,9 @@ import numpy.typing as npt
 from addapt._errors import DataError
 from addapt.domains import LOOK_PX, Plane, Signature
 from addapt.domains.plane import Spread
-from addapt.engines.base import Answers, Engine, Features, Images, Recogniser
+from addapt.engines.base import Answers, Engine, Features, Images, Recogniser, State
 from addapt.images import ImageSet, decode_given
-from addapt.learning.calibration import calibration_error
+from addapt.learning.calibration import best_temperature, calibration_error, with_temperature
 from addapt.learning.evaluation import softmax
 from addapt.learning.two_looks import TwoLooks, last_logits
 
@@ -42,6 +43,28 @@ def answers_of(
     return Answers(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
+class Calibrated(NamedTuple):
+    """The state of a calibrated model, its temperature, and what it says of images held out."""
+
+    tensors: State
+    temperature: float
+    said: Answers
+
+
+def calibrate(
+    model: Recogniser,
+    tensors: State,
+    held_out: ImageSet,
+    batch: int,
+    before_batch: Callable[[], None],
+) -> Calibrated:
+    """Calibrate the probabilities of a model with the state `tensors`; the rest is as of `sign`."""
+    said = answers_of(model, held_out, batch, before_batch)
+    temperature = best_temperature(said.logits, held_out.labels)
+    said = said._replace(logits=said.logits / np.float32(temperature))
+    return Calibrated(with_temperature(tensors, temperature), temperature, said)
+
+
 def answers_of_looks(
     engine: Engine,
     model: Recogniser,
@@ -70,6 +93,7 @@ def sign(
     held_out: ImageSet,
     batch: int = BATCH,
     before_batch: Callable[[], None] = lambda: None,
+    said: tuple[Answers, ...] | None = None,
 ) -> tuple[Signature, float]:
     """Make the signature of a domain that has been learned; return it and the calibration error.
 
@@ -83,25 +107,25 @@ def sign(
         held_out: images that it was not learned from.
         batch: images in memory at once.
         before_batch: as of `answers_of`.
+        said: what each look says of the images held out, where that is known already.
     """
-    said = answers_of_looks(engine, model, held_out, batch, before_batch)
+    said = said or answers_of_looks(engine, model, held_out, batch, before_batch)
+    engine.release()  # one network is in memory at once
     looked = [
         shared_look(engine, some)
         for some in _batches(_some(train, LOOK_IMAGES), batch, before_batch)
     ]
+    engine.release()
+    look = Plane.fit(np.concatenate(looked))
     learned_from = _some(train, ANSWER_IMAGES)
     learned = answers_of_looks(engine, model, learned_from, batch, before_batch)
     answer = Plane.fit(_features(learned))
-    spread = Spread.of(answer.distances(_features(said)))
-    signature = Signature(
-        look_px=LOOK_PX,
-        look=Plane.fit(np.concatenate(looked)),
-        answer=answer,
-        spread=replace(spread, images=len(held_out)),  # each counts once, however often looked at
-    )
+    # Each image counts once, however often it was looked at.
+    spread = replace(Spread.of(answer.distances(_features(said))), images=len(held_out))
+    signature = Signature(look_px=LOOK_PX, look=look, answer=answer, spread=spread)
     logits = said[0].logits
     if isinstance(model, TwoLooks):
-        logits = last_logits(logits, said[1].logits, model.looks.threshold)
+        logits = last_logits(said[1].logits, logits, model.looks)
     return signature, calibration_error(softmax(logits), held_out.labels)
 
 
