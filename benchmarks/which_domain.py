@@ -148,16 +148,22 @@ def learn(lesson: Lesson, engine: Engine, work: Work, **asked: Any) -> None:
     )
 
 
+def opened(store: str, engine: Engine, work: Work) -> Learner:
+    """Return a learner with one of the stores, which must hold something."""
+    learner = Learner(engine, work.store(store))
+    if not learner.store.names():
+        raise SystemExit(f"The store {learner.store.folder} is empty: run `learn` first.")
+    return learner
+
+
 def stamp_of(store: Store) -> str:
     return " ".join(f"{name}:{store.info(name).signature['sha256'][:8]}" for name in store.names())
 
 
 def look(engine: Engine, store: str, shown: str, work: Work) -> None:
     """Have the product recognise images, and each of the nearest domains asked by its name."""
-    learner, path = Learner(engine, work.store(store)), work.said(store, shown)
+    learner, path = opened(store, engine, work), work.said(store, shown)
     images, names, stamp = work.images(shown), learner.store.names(), stamp_of(learner.store)
-    if not names:
-        raise SystemExit(f"The store {learner.store.folder} is empty: run `learn` first.")
     if read_said(path, stamp) is not None:
         return
     most_asked = len(names) if store == WHOLE else ASKED
@@ -204,7 +210,7 @@ def make_many(engine: Engine, store: Store, folder: Path, count: int) -> Learner
 
 def measure_time(names: Sequence[str], engine: Engine, work: Work, many: int = MANY) -> list[Row]:
     """Return the medians of seconds for the same images, with the domain named and without."""
-    learner, rows = Learner(engine, work.store(WHOLE)), []
+    learner, rows = opened(WHOLE, engine, work), []
     with tempfile.TemporaryDirectory(prefix="which_domain_") as folder:
         of_many = make_many(engine, learner.store, Path(folder), many)
         started = time.perf_counter()

@@ -119,6 +119,10 @@ def test_a_small_run_and_its_tables(work: Work, capsys: pytest.CaptureFixture[st
 
     with pytest.raises(SystemExit, match="run `learn` first"):
         which_domain.look(engine, WHOLE, "noise", work)
+    with pytest.raises(SystemExit, match="run `learn` first"):
+        which_domain.measure_time(NAMES, engine, work)
+    with pytest.raises(SystemExit, match="run `look` first"):
+        which_domain.measure(NAMES, work)
     assert len(make()) == 5 + 7
     assert make() == []  # nothing is done twice
     rows = which_domain.measure_time(NAMES, engine, work, many=7)
