@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from addapt import Learner
 from addapt._errors import TrainingError
-from addapt.engines.base import Images, Logits
+from addapt.engines.base import Images
 from addapt.images import load_images, scan_folder
 from addapt.learning import Asked, Controls, LearningStopped, Progress
 from tests.fake_engine import FakeEngine, FakeModel
@@ -37,13 +38,18 @@ def folder(tmp_path: Path) -> Path:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Images]:
     """Return what models are asked about."""
     images: list[Images] = []
-    logits = FakeModel.logits
 
-    def watch(self: FakeModel, some: Images) -> Logits:
-        images.extend(some)
-        return logits(self, some)
+    def watch(name: str) -> None:
+        method = getattr(FakeModel, name)
 
-    monkeypatch.setattr(FakeModel, "logits", watch)
+        def watched(self: FakeModel, some: Images) -> Any:
+            images.extend(some)
+            return method(self, some)
+
+        monkeypatch.setattr(FakeModel, name, watched)
+
+    watch("logits")
+    watch("answers")
     return images
 
 

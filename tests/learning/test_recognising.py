@@ -158,6 +158,13 @@ def test_each_file_is_read_once(learner: Learner, monkeypatch: pytest.MonkeyPatc
     learner.recognise(images("warm"))
     learner.recognise(images("cold"))
     assert sorted(reads) == ["cold", "grey", "warm"]
+    info, tensors = learner.store.read("cold")
+    try:
+        learner.store.save("cold", replace(info, seed=3), tensors)
+        learner.recognise(images("cold"))
+        assert sorted(reads) == ["cold", "cold", "grey", "warm"]
+    finally:
+        learner.store.save("cold", info, tensors)
 
 
 def test_images_of_an_iterator_are_answered_one_by_one(learner: Learner) -> None:

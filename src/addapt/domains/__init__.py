@@ -1,6 +1,13 @@
 """Domains on disk: one file each, and the folder that keeps them."""
 
-from addapt.domains.file import DomainFile, open_domain, read_domain, read_info, write_domain
+from addapt.domains.file import (
+    DomainFile,
+    open_domain,
+    read_domain,
+    read_info,
+    read_stamp,
+    write_domain,
+)
 from addapt.domains.header import TensorPlace
 from addapt.domains.info import SCHEMA, DomainInfo, check_backbone, check_classes
 from addapt.domains.layout import check_name, temporary_prefix
@@ -26,6 +33,7 @@ __all__ = [
     "open_domain",
     "read_domain",
     "read_info",
+    "read_stamp",
     "temporary_prefix",
     "write_domain",
     "writing",

@@ -43,8 +43,7 @@ class DomainFile:
     @property
     def stamp(self) -> tuple[int, int, int]:
         """What tells this version of the file from a later one: number, size, time of change."""
-        status = os.fstat(self._file.fileno())
-        return status.st_ino, status.st_size, status.st_mtime_ns
+        return _stamp(os.fstat(self._file.fileno()))
 
     def read(self) -> dict[str, NDArray[Any]]:
         """Read all tensors, the signature's too; those of type bfloat16 become float32.
@@ -104,6 +103,14 @@ def open_domain(path: Path) -> Iterator[DomainFile]:
         yield opened
 
 
+def read_stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return the stamp of a domain's file without opening it; None where it is not to be had."""
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None
+
+
 def read_info(path: Path) -> DomainInfo:
     """Read a domain's description from the head of its file, and nothing else."""
     with open_domain(path) as file:
@@ -135,6 +142,10 @@ def write_domain(path: Path, info: DomainInfo, tensors: Mapping[str, NDArray[Any
         write_atomically(path, *parts)
     except OSError as error:
         raise DomainError(f"{path} could not be written because {disk_reason(error)}") from error
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _info(header: Header, path: Path) -> DomainInfo:

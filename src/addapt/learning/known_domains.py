@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from addapt._errors import AddaptError, DomainError
 from addapt.domains import (
@@ -11,6 +12,8 @@ from addapt.domains import (
     Signature,
     Store,
     check_backbone,
+    open_domain,
+    read_stamp,
 )
 from addapt.engines.base import Engine
 
@@ -56,11 +59,14 @@ class SignatureReader:
             UnknownNameError: there is no such domain.
             DomainError: its file is damaged.
         """
-        with self._store.open(name) as file:
-            kept = self._read.get(name)
-            if kept is None or kept[0] != file.stamp:
+        return self._domain(name, self._store.require(name))
+
+    def _domain(self, name: str, path: Path) -> KnownDomain:
+        kept = self._read.get(name)
+        if kept is None or kept[0] != read_stamp(path):
+            with open_domain(path) as file:
                 kept = file.stamp, KnownDomain(name, file.info, file.signature())
-                self._read[name] = kept
+            self._read[name] = kept
         return kept[1]
 
     def among(self, name: str | None, engine: Engine, tell: Callable[[str], None]) -> KnownDomains:
@@ -92,13 +98,10 @@ class SignatureReader:
         known, left_out, others = list[KnownDomain](), list[str](), list[KnownDomain]()
         for name in names:
             try:
-                domain = self.domain(name)
-                check_backbone(
-                    domain.info,
-                    engine.backbone.name,
-                    engine.backbone.weights_sha256,
-                    self._store.path(name),
-                )
+                path = self._store.path(name)
+                domain = self._domain(name, path)
+                own = engine.backbone
+                check_backbone(domain.info, own.name, own.weights_sha256, path)
             except AddaptError as error:  # one damaged file must not hide the others
                 left_out.append(str(error))
                 continue
