@@ -86,7 +86,7 @@ def relu_seen_by_others(x: Tensor) -> Tensor:
     ("network", "name", "reason", "remedy"),
     [
         (
-            nn.Sequential(nn.LeakyReLU()),
+            nn.Sequential(nn.LogSigmoid()),
             *("0", "not known to addapt: left as it is", ""),
         ),
         (

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from addapt.engines.torch.ops import activation, affine, conv, grid, masked_conv, pool
+from addapt.engines.torch.ops import activation, affine, conv, grid, masked_conv, pool, two_slopes
 from addapt.engines.torch.ops.bits import bits_bytes
 
 Shapes = Sequence[tuple[int, ...]]
@@ -26,7 +26,7 @@ NON_FINITE = (math.inf, -math.inf, math.nan)
 # depending on whether the element falls into a full vector register.
 INFINITIES = (math.inf, -math.inf)
 # All curves go the same way; test_activation.py looks at each.
-SMOOTH: tuple[activation.Smooth, ...] = ("gelu_tanh", "hardswish", "sigmoid")
+SMOOTH: tuple[activation.Smooth, ...] = ("gelu_tanh", "hardswish", "selu", "sigmoid")
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,48 @@ def activation_cases() -> list[OpCase]:
                 one_map,
                 lambda count: count,
                 derivative_error=a.smooth_8bit_error(name),
-                spoilers=INFINITIES if name.startswith("hard") else NON_FINITE,
+                spoilers=INFINITIES if name in ("hardswish", "selu") else NON_FINITE,
             )
             for name in SMOOTH
+        ),
+    ]
+
+
+def two_slopes_cases() -> list[OpCase]:
+    def by_channel(channels: int) -> Callable[[int, int, int], Shapes]:
+        return lambda n, h, w: [(n, 6, h, w), (channels,)]
+
+    one_a_map = [
+        ("leaky_relu", two_slopes.leaky_relu, F.leaky_relu, NON_FINITE),
+        (
+            "leaky_relu-falling",
+            partial(two_slopes.leaky_relu, slope=-0.5),
+            partial(F.leaky_relu, negative_slope=-0.5),
+            NON_FINITE,
+        ),
+        (
+            "hardtanh",
+            partial(two_slopes.hardtanh, low=-2.0, high=3.0),
+            partial(F.hardtanh, min_val=-2.0, max_val=3.0),
+            INFINITIES,
+        ),
+        ("hardsigmoid", two_slopes.hardsigmoid, F.hardsigmoid, NON_FINITE),
+    ]
+    return [
+        *(
+            OpCase(name, op, reference, one_map, bits_bytes, spoilers=spoilers)
+            for name, op, reference, spoilers in one_a_map
+        ),
+        *(
+            OpCase(
+                f"prelu-{channels}",
+                two_slopes.prelu,
+                F.prelu,
+                by_channel(channels),
+                bits_bytes,
+                frozen=frozenset({1}),
+            )
+            for channels in (1, 6)
         ),
     ]
 
@@ -358,6 +397,7 @@ CASES = [
     *conv_cases(),
     *masked_conv_cases(),
     *activation_cases(),
+    *two_slopes_cases(),
     *pool_cases(),
     *grid_cases(),
     *affine_cases(),

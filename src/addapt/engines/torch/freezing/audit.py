@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -18,11 +19,13 @@ from addapt.engines.torch.freezing.patterns import (
     geometry_of,
     module_of,
     name_of,
+    path_of,
 )
 from addapt.engines.torch.freezing.replace import lean_call, smooth_name
 from addapt.engines.torch.freezing.trace import trace
 from addapt.engines.torch.ops.activation import relu, relu6, smooth_8bit
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
 FREEZE = "freeze the network"
 ONE_BIT = "1 bit an element"
@@ -31,6 +34,10 @@ FROZEN: dict[Any, str] = {
     FrozenAffine: ONE_BIT,
     relu: ONE_BIT,
     relu6: ONE_BIT,
+    leaky_relu: ONE_BIT,
+    prelu: ONE_BIT,
+    hardtanh: ONE_BIT,
+    hardsigmoid: ONE_BIT,
     max_pool2d: "1 byte an output element",
     smooth_8bit: "1 byte an element",
 }
@@ -66,7 +73,7 @@ def audit(module: nn.Module, example: Float[Tensor, "n c h w"]) -> tuple[AuditRo
         FreezeError: the network cannot be recorded, or a batch norm is in training mode.
     """
     refuse_unfoldable(module)
-    auditor = _Auditor(module if isinstance(module, fx.GraphModule) else trace(module))
+    auditor = _Auditor(module if isinstance(module, fx.GraphModule) else trace(module, example))
     with torch.enable_grad():
         # Its clone may be changed in place, as a map inside a network may.
         auditor.run(example.detach().requires_grad_().clone())
@@ -137,8 +144,12 @@ def _explain(node: fx.Node, saved: int) -> tuple[str, str]:
     smooth = smooth_name(node)
     if smooth is not None:
         return f"needs its {'result' if smooth in KEEP_THEIR_RESULT else 'input'}", 'codes="8bit"'
-    if (pooling := lean_call(node, None)) is not None:
-        return POOLING[pooling[0]], FREEZE
+    if (lean := lean_call(node, None)) is not None:
+        return POOLING.get(lean[0], "its input, of which 1 bit an element would do"), FREEZE
+    if node.target is F.batch_norm:
+        return "its input, although its statistics may be fixed", FREEZE
+    if node.target is F.conv2d:
+        return "its input, for a weight that is computed or trained", FREEZE
     if node.target in TIMES:
         return ("both factors" if saved > 1 else "one of its factors"), ""
     if called is not None and any(p.requires_grad for p in called.parameters()):
@@ -157,8 +168,8 @@ def _name(node: fx.Node) -> str:
     """Return the layer's path, or the path of the module that calls the function."""
     if node.op == "call_module":
         return str(node.target)
-    stack = node.meta.get("nn_module_stack")
-    return f"{next(reversed(stack.values()))[0]}.{node.name}" if stack else node.name
+    path = path_of(node)
+    return f"{path}.{node.name}" if path else node.name
 
 
 def _key(x: Tensor) -> int:

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from addapt._errors import FreezeError
@@ -21,12 +22,17 @@ from addapt.engines.torch.freezing.patterns import (
     summand_of,
 )
 from addapt.engines.torch.freezing.replace import Codes, check_codes, lean_call
+from addapt.engines.torch.freezing.simplify import simplify
 from addapt.engines.torch.freezing.trace import FrozenNetwork, trace
 from addapt.engines.torch.ops.activation import Activation
 
 
 def freeze(
-    module: nn.Module, *, codes: Codes | None = None, consume: bool = False
+    module: nn.Module,
+    *,
+    example: Float[Tensor, "n c h w"] | None = None,
+    codes: Codes | None = None,
+    consume: bool = False,
 ) -> FrozenNetwork:
     """Return a frozen network that computes the same and keeps almost nothing for backward.
 
@@ -37,6 +43,8 @@ def freeze(
 
     Args:
         module: any network of plain PyTorch that torch.fx can record, in evaluation mode.
+        example: an input, needed where the network's code decides by the sizes of maps, as "SAME"
+            padding does; the frozen network then takes images of that size alone, any number.
         codes: "8bit" lets SiLU, GELU, sigmoid and their like keep one byte an element, a code of
             their derivative, instead of their input; by default they stay exact.
         consume: fold within the memory of `module`, which makes it unusable; by default it
@@ -50,7 +58,8 @@ def freeze(
     check_codes(codes)
     _refuse_broken_weights(module)
     refuse_unfoldable(module)
-    graph_module = _with_own_layers(trace(module), share_buffers=consume)
+    graph_module = _with_own_layers(trace(module, example), share_buffers=consume)
+    simplify(graph_module)
     uses = _count_uses(graph_module)
     for node in list(graph_module.graph.nodes):
         conv = module_of(node, nn.Conv2d)

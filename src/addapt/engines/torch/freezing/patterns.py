@@ -1,7 +1,7 @@
 """Recognising, in a graph, the operations that a frozen network knows lean forms of."""
 
 import operator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -63,11 +63,41 @@ def activation_of(node: fx.Node) -> Activation | None:
     return None
 
 
+def settings_of(
+    node: fx.Node, kind: type[nn.Module], function: object, defaults: dict[str, Any]
+) -> tuple[Any, ...] | None:
+    """Return the settings with which `node` calls a layer or its function, if it calls either.
+
+    Names of settings are as torch has them, in layers and functions alike, in the function's order.
+    """
+    layer = module_of(node, kind)
+    if layer is not None:
+        given = vars(layer)
+    elif node.op == "call_function" and node.target is function:
+        given = dict(zip(defaults, node.args[1:], strict=False)) | dict(node.kwargs)
+    else:
+        return None
+    if given.get("return_indices"):
+        return None
+    return tuple(given.get(name, default) for name, default in defaults.items())
+
+
+def is_parameter(node: object) -> bool:
+    """Say whether something is a parameter or buffer of the network."""
+    return isinstance(node, fx.Node) and node.op == "get_attr"
+
+
 def name_of(node: fx.Node) -> str:
     """Return the class of the layer, or the name of the function or method, that `node` calls."""
     if node.op == "call_module":
         return type(called_module(node)).__name__
     return str(getattr(node.target, "__name__", node.target))
+
+
+def path_of(node: fx.Node) -> str:
+    """Return the path of the module whose code calls `node`."""
+    stack = node.meta.get("nn_module_stack")
+    return str(next(reversed(stack.values()))[0]) if stack else ""
 
 
 def changes_its_input(node: fx.Node) -> bool:

@@ -8,33 +8,53 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from addapt._errors import OptionError
-from addapt.engines.torch.freezing.patterns import activation_of, module_of
+from addapt.engines.torch.freezing.patterns import (
+    activation_of,
+    is_parameter,
+    module_of,
+    settings_of,
+)
 from addapt.engines.torch.ops.activation import LEAN_ACTIVATIONS, smooth_8bit
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
 Codes = Literal["8bit"]
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 SMOOTH_MODULES: dict[type[nn.Module], str] = {
-    nn.SiLU: "silu",
     nn.Hardswish: "hardswish",
+    nn.Mish: "mish",
+    nn.SELU: "selu",
     nn.Sigmoid: "sigmoid",
-    nn.Hardsigmoid: "hardsigmoid",
+    nn.SiLU: "silu",
     nn.Tanh: "tanh",
 }
 SMOOTH_FUNCTIONS: dict[Any, str] = {
-    F.silu: "silu",
     F.hardswish: "hardswish",
+    F.mish: "mish",
+    F.selu: "selu",
+    torch.selu: "selu",
     F.sigmoid: "sigmoid",
     torch.sigmoid: "sigmoid",
-    F.hardsigmoid: "hardsigmoid",
+    F.silu: "silu",
     F.tanh: "tanh",
     torch.tanh: "tanh",
 }
 SMOOTH_METHODS = {"sigmoid": "sigmoid", "tanh": "tanh"}
+# Layer, function, the settings of both with their defaults, and which of them have a name.
+SMOOTH_WITH_SETTINGS: tuple[
+    tuple[type[nn.Module], Any, dict[str, Any], dict[tuple[Any, ...], str]], ...
+] = (
+    (nn.ELU, F.elu, {"alpha": 1.0}, {(1.0,): "elu"}),
+    (nn.GELU, F.gelu, {"approximate": "none"}, {("none",): "gelu", ("tanh",): "gelu_tanh"}),
+    (nn.Softplus, F.softplus, {"beta": 1.0, "threshold": 20.0}, {(1.0, 20.0): "softplus"}),
+)
 WINDOW = {"kernel_size": None, "stride": None, "padding": 0}
 # Layer, function, lean form, and the settings of all three with their defaults.
-POOLING: tuple[tuple[type[nn.Module], Any, Callable[..., Any], dict[str, Any]], ...] = (
+EXACT: tuple[tuple[type[nn.Module], Any, Callable[..., Any], dict[str, Any]], ...] = (
+    (nn.LeakyReLU, F.leaky_relu, leaky_relu, {"negative_slope": 0.01}),
+    (nn.Hardtanh, F.hardtanh, hardtanh, {"min_val": -1.0, "max_val": 1.0}),
+    (nn.Hardsigmoid, F.hardsigmoid, hardsigmoid, {}),
     (
         *(nn.MaxPool2d, F.max_pool2d, max_pool2d),
         {**WINDOW, "dilation": 1, "ceil_mode": False},
@@ -64,35 +84,21 @@ def lean_call(node: fx.Node, codes: Codes | None) -> Call | None:
     smooth = smooth_name(node)
     if smooth is not None:
         return (smooth_8bit, (source, smooth)) if codes == "8bit" else None
-    return _pooling(node, source)
+    if node.target is torch.prelu and len(node.args) == 2 and is_parameter(node.args[1]):
+        return prelu, node.args
+    for kind, function, lean, defaults in EXACT:
+        if (given := settings_of(node, kind, function, defaults)) is not None:
+            return lean, (source, *given)
+    return None
 
 
 def smooth_name(node: fx.Node) -> str | None:
     """Return the name of the smooth activation that `node` computes, if it is one."""
+    for kind, function, defaults, names in SMOOTH_WITH_SETTINGS:
+        if (given := settings_of(node, kind, function, defaults)) is not None:
+            return names.get(given)
     if node.op == "call_module":
-        gelu = module_of(node, nn.GELU)
-        if gelu is not None:
-            return "gelu_tanh" if gelu.approximate == "tanh" else "gelu"
         return next((name for kind, name in SMOOTH_MODULES.items() if module_of(node, kind)), None)
     if node.op == "call_method":
         return SMOOTH_METHODS.get(str(node.target))
-    if node.target is F.gelu:
-        approximate = node.kwargs.get("approximate", node.args[1] if len(node.args) > 1 else "none")
-        return "gelu_tanh" if approximate == "tanh" else "gelu"
     return SMOOTH_FUNCTIONS.get(node.target)
-
-
-def _pooling(node: fx.Node, source: fx.Node) -> Call | None:
-    """Recognise pooling; names of settings are as torch has them, in layers and functions alike."""
-    for kind, function, lean, defaults in POOLING:
-        layer = module_of(node, kind)
-        if layer is not None:
-            given = vars(layer)
-        elif node.target is function:
-            given = dict(zip(defaults, node.args[1:], strict=False)) | dict(node.kwargs)
-        else:
-            continue
-        if given.get("return_indices"):
-            return None
-        return lean, (source, *(given.get(name, default) for name, default in defaults.items()))
-    return None

@@ -7,20 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from addapt._errors import FreezeError
 from addapt.engines.torch.freezing.layers import FrozenAffine, FrozenConv2d
+from addapt.engines.torch.freezing.sized import SizedProxy, SizedTracer, only_for
 from addapt.engines.torch.ops.activation import relu, relu6, smooth_8bit
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
-LEAN_FUNCTIONS = (relu, relu6, smooth_8bit, max_pool2d, avg_pool2d, adaptive_avg_pool2d)
+LEAN_FUNCTIONS = (
+    *(relu, relu6, leaky_relu, prelu, hardtanh, hardsigmoid, smooth_8bit),
+    *(max_pool2d, avg_pool2d, adaptive_avg_pool2d, only_for),
+)
 IN_PLACE_OPERATORS = (
     *(operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv),
     *(operator.imod, operator.ipow, operator.iand, operator.ior, operator.ixor),
 )
 TORCH = Path(torch.__file__).parent
-HERE = Path(__file__)
+HERE = Path(__file__).parent
 
 
 class _Proxy(fx.Proxy):
@@ -42,14 +47,35 @@ class _Tracer(fx.Tracer):
     """Takes what a frozen network is made of as a whole, so that one can be recorded again."""
 
     def __init__(self) -> None:
-        super().__init__(autowrap_functions=LEAN_FUNCTIONS)
+        super().__init__(autowrap_functions=LEAN_FUNCTIONS, param_shapes_constant=True)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        frozen = isinstance(m, (FrozenConv2d, FrozenAffine))
-        return frozen or super().is_leaf_module(m, module_qualified_name)
+        return is_whole(m) or super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
+
+
+class _SizedProxy(SizedProxy, _Proxy):
+    """Records changes in place, and knows its value."""
+
+
+class _SizedTracer(SizedTracer):
+    """The same, knowing sizes from an example."""
+
+    def __init__(self, example: Tensor) -> None:
+        super().__init__(example, autowrap_functions=LEAN_FUNCTIONS)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return is_whole(m) or super().is_leaf_module(m, module_qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _SizedProxy(node, self)
+
+
+def is_whole(module: nn.Module) -> bool:
+    """Say whether a module is a frozen layer, of which a graph does not see the inside."""
+    return isinstance(module, (FrozenConv2d, FrozenAffine))
 
 
 class FrozenNetwork(fx.GraphModule):
@@ -70,39 +96,61 @@ def _read_frozen(read: Callable[..., fx.GraphModule], args: tuple[Any, ...]) -> 
     return FrozenNetwork(graph_module, graph_module.graph, type(graph_module).__name__)
 
 
-def trace(module: nn.Module) -> FrozenNetwork:
+def trace(module: nn.Module, example: Tensor | None = None) -> FrozenNetwork:
     """Record what `module` does to its input in evaluation mode; parameters are shared, not copied.
 
+    Args:
+        module: the network.
+        example: an input. Where the code decides by the sizes of maps they are known from it, and
+            the graph takes no others; the number of images stays open.
+
     Raises:
-        FreezeError: its code decides by the values of tensors, which a graph cannot.
+        FreezeError: its code decides by the values of tensors, which a graph cannot, or by sizes,
+            and there is no example.
     """
-    tracer = _Tracer()
+    tracer: fx.Tracer = _Tracer()
     if tracer.is_leaf_module(module, ""):  # a lone layer: recorded by name, not from the inside
         module = nn.Sequential(module)
     modes = {layer: layer.training for layer in module.modules()}
     try:
         for layer in modes:
             layer.training = False  # code like F.dropout(x, training=self.training) asks for it
-        graph = tracer.trace(module)
+        try:
+            graph = tracer.trace(module)
+        except Exception:
+            if example is None:
+                raise
+            graph = _only_for(_SizedTracer(example).trace(module), tuple(example.shape[1:]))
     except Exception as error:  # tracing runs foreign code: anything may come out of it
-        raise FreezeError(_explanation(module, error)) from error
+        raise FreezeError(_explanation(module, error, sized=example is not None)) from error
     finally:
         for layer, mode in modes.items():
             layer.training = mode
     return FrozenNetwork(module, graph, type(module).__name__)
 
 
-def _explanation(module: nn.Module, error: Exception) -> str:
+def _only_for(recorded: fx.Graph, sizes: tuple[int, ...]) -> fx.Graph:
+    """Return a graph that refuses an input of other sizes than it was recorded for."""
+    graph = fx.Graph(tracer_cls=_Tracer)  # by which a file brings it back, without an example
+    graph.output(graph.graph_copy(recorded, {}))
+    image = next(node for node in graph.nodes if node.op == "placeholder")
+    with graph.inserting_after(image):
+        graph.call_function(only_for, (image, sizes))
+    return graph
+
+
+def _explanation(module: nn.Module, error: Exception, *, sized: bool) -> str:
     where = "its code"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if path.exists() and not path.is_relative_to(TORCH) and path != HERE:
+        if path.exists() and not path.is_relative_to(TORCH) and path.parent != HERE:
             where = f'line {frame.lineno} of {path}, "{frame.line}",'
             break
     reason = str(error).split("\n", 1)[0].rstrip(".")
+    by_size = "" if sized else "If it decides by the size of a map, give an `example` input. Else "
     return (
         f"{type(module).__name__} cannot be frozen as a whole: {where} cannot be recorded by "
-        f"torch.fx ({reason}). Move that line into a function of its own at the top level of its "
-        "file with the decorator @torch.fx.wrap, which is then left as it is, or freeze the "
-        "parts around it one by one."
+        f"torch.fx ({reason}). {by_size}{'move' if by_size else 'Move'} that line into a function "
+        "of its own at the top level of its file with the decorator @torch.fx.wrap, which is then "
+        "left as it is, or freeze the parts around it one by one."
     )

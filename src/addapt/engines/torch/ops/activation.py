@@ -14,7 +14,18 @@ from addapt.engines.torch.ops.bits import in_memory_order, pack_bits, pass_where
 from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
 
 Activation = Literal["none", "relu", "relu6"]
-Smooth = Literal["gelu", "gelu_tanh", "hardsigmoid", "hardswish", "sigmoid", "silu", "tanh"]
+Smooth = Literal[
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "hardswish",
+    "mish",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "tanh",
+]
 
 NAN_CODE = -128  # a derivative that is not a number stays so: divergence is not to be hidden
 aten = torch.ops.aten
@@ -93,8 +104,8 @@ def smooth_8bit(x: Float[Tensor, "..."], name: Smooth) -> Float[Tensor, "..."]:
 
     derivative = (code - zero) / steps: a derivative of 0 stays exactly 0, and one of 1
     exactly 1. The largest error of the derivative is half a step, `smooth_8bit_error(name)`:
-    gelu and gelu_tanh .0025, hardsigmoid .0004, hardswish .0040, sigmoid .0005, silu .0024,
-    tanh .0020. Types shorter than 32 bits add their own rounding.
+    elu, softplus and tanh .0020, gelu and gelu_tanh .0025, hardswish .0040, mish .0024, selu .0035,
+    sigmoid .0005, silu .0024. Types shorter than 32 bits add their own rounding.
 
     *Memory:* count bytes; torch's own keeps a whole float.
     """
@@ -120,7 +131,7 @@ class _Curve:
 
     forward: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor]
-    steps: int
+    steps: float
     zero: int
 
 
@@ -128,21 +139,33 @@ def _one(x: Tensor) -> Tensor:
     return x.new_ones(()).expand_as(x)
 
 
+def _elu_derivative(x: Tensor) -> Tensor:
+    return x.clamp(max=0).exp_()
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
 _CURVES = {
+    "elu": _Curve(F.elu, _elu_derivative, 254, -127),
     "gelu": _Curve(F.gelu, lambda x: aten.gelu_backward(_one(x), x), 201, -101),
     "gelu_tanh": _Curve(
         lambda x: F.gelu(x, approximate="tanh"),
         lambda x: aten.gelu_backward(_one(x), x, approximate="tanh"),
         *(201, -101),
     ),
-    "hardsigmoid": _Curve(
-        F.hardsigmoid, lambda x: aten.hardsigmoid_backward(_one(x), x), 1200, -127
-    ),
     "hardswish": _Curve(F.hardswish, lambda x: aten.hardswish_backward(_one(x), x), 126, -64),
+    "mish": _Curve(F.mish, lambda x: aten.mish_backward(_one(x), x), 211, -103),
+    "selu": _Curve(
+        F.selu,
+        lambda x: _elu_derivative(x).mul_(torch.where(x > 0, SELU_SCALE, SELU_SCALE * SELU_ALPHA)),
+        151 / SELU_SCALE,  # such that the slope of its line has a code, too
+        -127,
+    ),
     "sigmoid": _Curve(
         torch.sigmoid, lambda x: aten.sigmoid_backward(_one(x), x.sigmoid()), 1016, -127
     ),
     "silu": _Curve(F.silu, lambda x: aten.silu_backward(_one(x), x), 210, -106),
+    "softplus": _Curve(F.softplus, torch.sigmoid, 254, -127),
     "tanh": _Curve(torch.tanh, lambda x: aten.tanh_backward(_one(x), x.tanh()), 254, -127),
 }
 

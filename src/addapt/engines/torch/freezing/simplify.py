@@ -1,0 +1,282 @@
+"""A recorded graph, simplified: constants computed, layers made of functions, no-ops left out.
+
+Libraries write the same network in several ways; what comes after knows the plainest of them.
+"""
+
+from operator import attrgetter
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from addapt.engines.torch.freezing.patterns import (
+    VIEWS,
+    changes_its_input,
+    is_parameter,
+    module_of,
+    name_of,
+    path_of,
+)
+
+CALLS = ("call_module", "call_function", "call_method")
+NO_OPS = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
+RANDOM = ("dropout", "rand", "bernoulli", "normal", "uniform", "multinomial")
+OF_SIZES = {"shape", "ndim", "dtype", "device"}
+SIZE_METHODS = {"size", "dim", "numel", "type"}
+
+
+def simplify(graph_module: fx.GraphModule) -> None:
+    """Bring a graph into the plainest form that computes the same in evaluation mode.
+
+    Left out are checks of sizes by `torch._assert`, and layers that do nothing. Tensors that are
+    computed from parameters alone become parameters; functions that are given parameters become
+    layers.
+    """
+    _leave_out(graph_module)
+    _fold_constants(graph_module)
+    _make_layers(graph_module)
+
+
+def _leave_out(graph_module: fx.GraphModule) -> None:
+    """Erase checks of sizes, and what passes its input on."""
+    for node in list(graph_module.graph.nodes):
+        checks = node.target is torch._assert and _is_of_sizes(node.args[0])
+        if checks or (node.op in CALLS and not node.users and _is_of_sizes(node)):
+            _erase_unused(node)
+        elif any(module_of(node, kind) for kind in NO_OPS) or (
+            node.target in DROPOUT and not _trains(node)
+        ):
+            source = node.args[0] if node.args else None
+            if isinstance(source, fx.Node):
+                node.replace_all_uses_with(source)
+                graph_module.graph.erase_node(node)
+
+
+def _trains(node: fx.Node) -> bool:
+    return bool(node.kwargs.get("training", node.args[2] if len(node.args) > 2 else True))
+
+
+def _is_of_sizes(value: object) -> bool:
+    """Say whether a value depends on shapes and types alone."""
+    if not isinstance(value, fx.Node):
+        return True
+    if value.op == "call_method" and value.target in SIZE_METHODS:
+        return True
+    if value.target is getattr and value.args[1] in OF_SIZES:
+        return True
+    inputs = value.all_input_nodes
+    return value.op == "call_function" and bool(inputs) and all(map(_is_of_sizes, inputs))
+
+
+def _erase_unused(node: fx.Node) -> None:
+    """Erase a node that nobody uses, and those that were only there for it."""
+    if node.users or node.op == "placeholder" or changes_its_input(node):
+        return
+    inputs = node.all_input_nodes
+    node.graph.erase_node(node)
+    for source in inputs:
+        _erase_unused(source)
+
+
+def _fold_constants(graph_module: fx.GraphModule) -> None:
+    """Compute what depends on parameters alone, such as standardised weights, once and for all."""
+    changed = _changed_in_place(graph_module)
+    values: dict[fx.Node, Any] = {}
+
+    def value_of(argument: Any) -> Any:
+        return fx.node.map_arg(argument, values.__getitem__)
+
+    for node in graph_module.graph.nodes:
+        if node.op == "get_attr":
+            value = attrgetter(str(node.target))(graph_module)
+            if isinstance(value, Tensor):
+                values[node] = value.detach()
+        elif (
+            node.op in CALLS
+            and node.all_input_nodes
+            and all(source in values for source in node.all_input_nodes)
+            and node not in changed
+            and not any(word in name_of(node).lower() for word in RANDOM)
+        ):
+            run = getattr(fx.Interpreter(graph_module), node.op)
+            with torch.no_grad():
+                values[node] = run(node.target, value_of(node.args), value_of(node.kwargs))
+    for node, value in values.items():
+        if node.op == "get_attr" or all(user in values for user in node.users):
+            continue
+        if isinstance(value, Tensor):
+            name = _free_name(graph_module, f"constant_{node.name}")
+            graph_module.register_buffer(name, value)
+            with graph_module.graph.inserting_before(node):
+                constant = graph_module.graph.get_attr(name)
+            constant.meta = dict(node.meta)
+            node.replace_all_uses_with(constant)
+        else:
+            for user in list(node.users):
+                _put_in(user, node, value)
+    for node in reversed(list(values)):
+        if not node.users:
+            graph_module.graph.erase_node(node)
+
+
+def _changed_in_place(graph_module: fx.GraphModule) -> set[fx.Node]:
+    """Return what is changed in place, and the maps that it is a view of."""
+    changed: set[fx.Node] = set()
+    for node in graph_module.graph.nodes:
+        if node.op in CALLS and changes_its_input(node):
+            front = [node, *node.all_input_nodes]
+            while front:
+                changed.add(found := front.pop())
+                if name_of(found) in VIEWS:
+                    front += found.all_input_nodes
+    return changed
+
+
+def _put_in(user: fx.Node, node: fx.Node, value: Any) -> None:
+    """Write a number, or a size, in the place of a node among a user's arguments."""
+
+    def swap(other: fx.Node) -> Any:
+        return value if other is node else other
+
+    user.args = fx.node.map_arg(user.args, swap)
+    user.kwargs = fx.node.map_arg(user.kwargs, swap)
+
+
+def _make_layers(graph_module: fx.GraphModule) -> None:
+    """Turn functions that are given parameters into layers, and a PReLU into its function."""
+    for node in list(graph_module.graph.nodes):
+        if node.op == "call_function" and node.target is F.batch_norm:
+            layer: nn.Module | None = _batch_norm(graph_module, node)
+        elif node.op == "call_function" and node.target is F.conv2d:
+            layer = _convolution(graph_module, node)
+        elif module_of(node, nn.PReLU):
+            _call_prelu(node)
+            continue
+        else:
+            continue
+        if layer is not None:
+            _put_layer(graph_module, node, layer.eval())
+    for name, _ in list(graph_module.named_buffers(recurse=False)):
+        if not any(node.target == name for node in graph_module.graph.nodes):
+            delattr(graph_module, name)
+
+
+CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+BATCH_NORM = (
+    *("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+)
+
+
+def _convolution(graph_module: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
+    """Return the layer that does what a call of `F.conv2d` does, if its weight is a parameter."""
+    given = dict(zip(CONV, node.args, strict=False)) | node.kwargs
+    tensors = _tensors(graph_module, given, ("weight", "bias"))
+    settings = [
+        given.get(name, default) for name, default in zip(CONV[3:], (1, 0, 1, 1), strict=True)
+    ]
+    if tensors is None or tensors["weight"] is None or _has_nodes(settings):
+        return None
+    weight, bias = tensors["weight"], tensors["bias"]
+    stride, padding, dilation, groups = settings
+    with torch.device("meta"):
+        conv = nn.Conv2d(
+            *(weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:])),
+            stride=_pair(stride),
+            padding=padding if isinstance(padding, str) else _pair(padding),
+            dilation=_pair(dilation),
+            groups=groups,
+            bias=bias is not None,
+        )
+    conv.weight = _parameter(weight)
+    if bias is not None:
+        conv.bias = _parameter(bias)
+    return conv
+
+
+def _batch_norm(graph_module: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d | None:
+    """Return the layer that does what a call of `F.batch_norm` does, if it is a frozen one."""
+    given = dict(zip(BATCH_NORM, node.args, strict=False)) | node.kwargs
+    tensors = _tensors(graph_module, given, BATCH_NORM[1:5])
+    training, eps = given.get("training", False), given.get("eps", 1e-5)
+    if tensors is None or _has_nodes((training, eps)) or training:
+        return None
+    mean, variance = tensors["running_mean"], tensors["running_var"]
+    if mean is None or variance is None:
+        return None
+    with torch.device("meta"):
+        bn = nn.BatchNorm2d(len(mean), eps=eps, affine=False)
+    bn.running_mean, bn.running_var = mean, variance
+    for name in ("weight", "bias"):
+        if (tensor := tensors[name]) is not None:
+            setattr(bn, name, _parameter(tensor))
+    return bn
+
+
+def _tensors(
+    graph_module: fx.GraphModule, given: dict[str, Any], names: tuple[str, ...]
+) -> dict[str, Tensor | None] | None:
+    """Return parameters among a function's arguments by name; None if one is something else."""
+    tensors: dict[str, Tensor | None] = {}
+    for name in names:
+        argument = given.get(name)
+        if argument is not None and not is_parameter(argument):
+            return None
+        tensors[name] = None if argument is None else attrgetter(str(argument.target))(graph_module)
+    return tensors
+
+
+def _has_nodes(settings: Any) -> bool:
+    found: list[fx.Node] = []
+    fx.node.map_arg(settings, lambda node: found.append(node))
+    return bool(found)
+
+
+def _parameter(tensor: Tensor) -> nn.Parameter:
+    return tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, requires_grad=False)
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return value[0], value[-1]
+
+
+def _put_layer(graph_module: fx.GraphModule, node: fx.Node, layer: nn.Module) -> None:
+    """Call a layer in the place of a function, by the path of the module that called it."""
+    source, owner = node.args[0] if node.args else node.kwargs["input"], path_of(node)
+    own_parameters = {n for n in node.all_input_nodes if is_parameter(n)}
+    asked = (
+        str(other.target)
+        for other in graph_module.graph.nodes
+        if other.op == "call_module" or (other.op == "get_attr" and other not in own_parameters)
+    )
+    if not owner or any(path == owner or path.startswith(f"{owner}.") for path in asked):
+        owner = _free_name(graph_module, f"{owner}.{node.name}" if owner else node.name)
+    graph_module.add_submodule(owner, layer)
+    with graph_module.graph.inserting_before(node):
+        call = graph_module.graph.call_module(owner, (source,))
+    call.meta = dict(node.meta)
+    node.replace_all_uses_with(call)
+    _erase_unused(node)
+
+
+def _call_prelu(node: fx.Node) -> None:
+    """Call the function with the layer's slopes, so that they can be handed on."""
+    with node.graph.inserting_before(node):
+        slopes = node.graph.get_attr(f"{node.target}.weight")
+        call = node.graph.call_function(torch.prelu, (node.args[0], slopes))
+    call.meta = dict(node.meta)
+    node.replace_all_uses_with(call)
+    node.graph.erase_node(node)
+
+
+def _free_name(graph_module: fx.GraphModule, wanted: str) -> str:
+    """Return a path that nothing in the network has yet."""
+    taken = dict(graph_module.named_modules()) | dict(graph_module.named_buffers())
+    name, count = wanted, 0
+    while name in taken or hasattr(graph_module, name):
+        count += 1
+        name = f"{wanted}_{count}"
+    return name

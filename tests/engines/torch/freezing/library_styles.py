@@ -1,0 +1,124 @@
+"""Small networks written as libraries write theirs: functions, subclasses, sizes, own weights."""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.engines.torch.freezing.networks import seeded
+
+
+class BatchNormAct(nn.BatchNorm2d):
+    """A batch norm with its activation, which checks shapes and calls the function."""
+
+    def __init__(self, channels: int, act: nn.Module | None = None) -> None:
+        super().__init__(channels)
+        self.drop = nn.Identity()
+        self.act = nn.Identity() if act is None else act
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch._assert(x.ndim == 4, f"expected 4D input (got {x.ndim}D input)")
+        bn_training = self.training or self.running_mean is None
+        statistics = self.running_mean, self.running_var
+        x = F.batch_norm(x, *statistics, self.weight, self.bias, bn_training, 0.1, self.eps)
+        y: Tensor = self.act(self.drop(x))
+        return y
+
+
+class ConvNormAct(nn.Module):
+    def __init__(
+        self, conv: nn.Module, channels: int, act: nn.Module | None = None, calls: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv, self.bn, self.calls = conv, BatchNormAct(channels, act), calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.calls):
+            x = self.bn(self.conv(x))
+        return x
+
+
+class ConvSame(nn.Conv2d):
+    """Pads as TensorFlow does, by the size of the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (
+            max((math.ceil(side / s) - 1) * s + k - side, 0)
+            for side, k, s in zip(x.size()[-2:], self.weight.shape[-2:], self.stride, strict=True)
+        )
+        x = F.pad(x, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class StandardConv(nn.Conv2d):
+    """A convolution whose weight is standardised in each call."""
+
+    def __init__(self, *args: int) -> None:
+        super().__init__(*args)
+        self.gain = nn.Parameter(torch.rand(self.out_channels, 1, 1, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = self.weight.reshape(1, self.out_channels, -1)
+        gain = (self.gain * 0.7).view(-1)
+        flat = F.batch_norm(flat, None, None, weight=gain, training=True, momentum=0.0)
+        weight = flat.reshape_as(self.weight)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class CheckedNorm(nn.BatchNorm2d):
+    """A subclass whose forward calls that of PyTorch, which decides by the dimensions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+class Shuffle(nn.Module):
+    """Reshapes by sizes, of which the number of images must stay open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.same = ConvSame(3, 4, 3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.same(x))
+        n, c, h, w = x.shape
+        if h * w > 3:
+            x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, -1, h, w)
+        first, second = x.chunk(2, dim=1)
+        return torch.cat([second, first * 2], 1).mean((2, 3))
+
+
+STYLES: dict[str, Callable[[], nn.Module]] = {
+    "norm_act": seeded(
+        lambda: nn.Sequential(
+            ConvNormAct(nn.Conv2d(3, 8, 3, 2, 1, bias=False), 8, nn.ReLU()),
+            ConvNormAct(nn.Conv2d(8, 8, 3, 1, 1, groups=8, bias=False), 8, nn.ReLU6(inplace=True)),
+            ConvNormAct(nn.Conv2d(8, 8, 1), 8),
+        )
+    ),
+    "shared_norm_act": seeded(lambda: ConvNormAct(nn.Conv2d(3, 3, 3, 1, 1), 3, nn.ReLU(), calls=2)),
+    "standardised": seeded(
+        lambda: nn.Sequential(StandardConv(3, 8, 3, 2, 1), nn.ReLU(), StandardConv(8, 4, 1))
+    ),
+    "prelu": seeded(
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.Conv2d(8, 4, 1), nn.PReLU())
+    ),
+    "hard": seeded(
+        lambda: nn.Sequential(
+            *(nn.Conv2d(3, 8, 3), nn.Hardsigmoid(), nn.Conv2d(8, 4, 1), nn.LeakyReLU(0.2, True)),
+            *(nn.Conv2d(4, 4, 1), nn.Hardtanh(-0.5, 0.25), nn.Dropout(0.4)),
+        )
+    ),
+}
+SIZED: dict[str, Callable[[], nn.Module]] = {
+    "same": seeded(
+        lambda: nn.Sequential(
+            ConvNormAct(ConvSame(3, 8, 3, 2, bias=False), 8, nn.ReLU()),
+            ConvNormAct(ConvSame(8, 8, 5, 2, groups=2), 8, nn.ReLU6()),
+        )
+    ),
+    "checked": seeded(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), CheckedNorm(4), nn.ReLU())),
+    "shuffle": seeded(Shuffle),
+}
