@@ -90,6 +90,27 @@ class Shuffle(nn.Module):
         return torch.cat([second, first * 2], 1).mean((2, 3))
 
 
+class Excite(nn.Module):
+    """Squeeze-and-excitation of a smooth map that is computed in place, in three orders."""
+
+    def __init__(self, act: type[nn.Module]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(c, 8, 3, bias=False) for c in (3, 8, 8))
+        self.bns = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(3))
+        self.gates = nn.ModuleList(nn.Conv2d(8, 8, 1) for _ in range(3))
+        self.act = act(inplace=act is not nn.ELU)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for place, gate in enumerate(self.gates):
+            conv, bn = self.convs[place], self.bns[place]
+            x = self.act(bn(conv(x)))
+            g = gate(x.mean((2, 3), keepdim=True)).sigmoid()
+            if place < 2:
+                x = g.mul(x) if place else x * g
+        x += 0.5  # what the last gate multiplies is no longer what the activation gave
+        return x * g
+
+
 STYLES: dict[str, Callable[[], nn.Module]] = {
     "norm_act": seeded(
         lambda: nn.Sequential(
@@ -111,6 +132,10 @@ STYLES: dict[str, Callable[[], nn.Module]] = {
             *(nn.Conv2d(4, 4, 1), nn.Hardtanh(-0.5, 0.25), nn.Dropout(0.4)),
         )
     ),
+}
+EXCITED: dict[str, Callable[[], nn.Module]] = {
+    name: seeded(lambda act=act: Excite(act))  # type: ignore[misc]
+    for name, act in (("silu", nn.SiLU), ("hardswish", nn.Hardswish), ("elu", nn.ELU))
 }
 SIZED: dict[str, Callable[[], nn.Module]] = {
     "same": seeded(

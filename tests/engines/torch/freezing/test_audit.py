@@ -101,7 +101,7 @@ def relu_seen_by_others(x: Tensor) -> Tensor:
             network_of(relu_seen_by_others),
             *("relu", "works in place on a map that others use", "let it work out of place"),
         ),
-        (network_of(lambda x: x * x.mean()), "mul", "both factors", ""),
+        (network_of(lambda x: x * x.mean()), "mul", "both factors", 'codes="8bit"'),
         (network_of(lambda x: x + x * 2), "mul", "nothing", ""),
     ],
 )

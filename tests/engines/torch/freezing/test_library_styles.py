@@ -11,6 +11,7 @@ from addapt._errors import FreezeError, OptionError
 from addapt.engines.torch.freezing import FrozenConv2d, audit, freeze
 from addapt.engines.torch.freezing.layers import FrozenAffine
 from tests.engines.torch.freezing.library_styles import (
+    EXCITED,
     SIZED,
     STYLES,
     BatchNormAct,
@@ -49,6 +50,22 @@ def test_once_more(name: str) -> None:
     assert kept_bytes(freeze(first), x) == kept_bytes(first, x)
     assert all(torch.equal(tensor, before[key]) for key, tensor in plain.state_dict().items())
     assert torch.equal(freeze(plain, example=x, consume=True)(x), expected)
+
+
+@pytest.mark.parametrize("name", EXCITED)
+def test_gated_maps_are_kept_once_or_rounded(name: str) -> None:
+    plain, x = EXCITED[name]().double(), make_input()
+    exact, rounded = freeze(plain), freeze(plain, codes="8bit")
+    expected, got, coded = (step(network, x, {}) for network in (plain, exact, rounded))
+    assert relative_error(got.y, expected.y) <= 1e-12
+    assert relative_error(got.input_gradient, expected.input_gradient) <= 1e-9
+    assert torch.equal(coded.y, got.y)
+    assert 0 < relative_error(coded.input_gradient, expected.input_gradient) < 0.02
+    maps = 8 * 8 * 2 * (9 * 9 + 7 * 7 + 5 * 5 + 5 * 5)  # the last is changed after its activation
+    small = 8 * 8 * 2 * 3
+    assert kept_bytes(exact, x) <= maps + 3 * small
+    # A code of the derivative and one of the map, of a byte each.
+    assert kept_bytes(rounded, x) <= 2 * maps / 8 + 5 * small
 
 
 def layers_of(frozen: nn.Module) -> dict[str, str]:

@@ -14,7 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from addapt.engines.torch.ops import activation, affine, conv, grid, masked_conv, pool, two_slopes
+from addapt.engines.torch.ops import (
+    activation,
+    affine,
+    conv,
+    gated,
+    grid,
+    masked_conv,
+    pool,
+    two_slopes,
+)
 from addapt.engines.torch.ops.bits import bits_bytes
 
 Shapes = Sequence[tuple[int, ...]]
@@ -114,7 +123,7 @@ def activation_cases() -> list[OpCase]:
             OpCase(
                 f"smooth_8bit-{name}",
                 partial(a.smooth_8bit, name=name),
-                partial(a.smooth_8bit_reference, name=name),
+                partial(a.smooth, name=name),
                 one_map,
                 lambda count: count,
                 derivative_error=a.smooth_8bit_error(name),
@@ -162,6 +171,22 @@ def two_slopes_cases() -> list[OpCase]:
             for channels in (1, 6)
         ),
     ]
+
+
+def gated_case() -> OpCase:
+    def run(u: Tensor, gate: Tensor) -> Tensor:
+        u, gate = u * 1, gate * 1  # only dense ones are easily weighed
+        x = activation.smooth(u, "silu")
+        return gated.gated(x, gate, (u, "silu"))
+
+    return OpCase(
+        "gated-silu",
+        run,
+        lambda u, gate: gated.gated_reference(activation.smooth(u, "silu"), gate),
+        lambda n, h, w: [(n, 6, h, w), (1, 6, 1, 1)],
+        lambda count: 4 * (count + 6),
+        smallest=2,  # else both factors may have the same shape
+    )
 
 
 def max_pool_case(name: str, kernel: pool.Pair, *options: Any, smallest: int = 1) -> OpCase:
@@ -398,6 +423,7 @@ CASES = [
     *masked_conv_cases(),
     *activation_cases(),
     *two_slopes_cases(),
+    gated_case(),
     *pool_cases(),
     *grid_cases(),
     *affine_cases(),

@@ -13,9 +13,9 @@ from addapt.engines.torch.ops.activation import (
     activation_bits,
     relu,
     relu6,
+    smooth,
     smooth_8bit,
     smooth_8bit_error,
-    smooth_8bit_reference,
 )
 from addapt.engines.torch.ops.bits import unpack_bits
 
@@ -58,7 +58,7 @@ def test_activate_in_place(activation: Activation) -> None:
 def test_error_of_the_derivative_is_the_one_stated(name: Smooth) -> None:
     x = torch.linspace(-30, 30, 60_001, dtype=torch.float64, requires_grad=True)
     approximate, exact = (
-        torch.autograd.grad(op(x, name).sum(), x)[0] for op in (smooth_8bit, smooth_8bit_reference)
+        torch.autograd.grad(op(x, name).sum(), x)[0] for op in (smooth_8bit, smooth)
     )
     error = (approximate - exact).abs().max().item()
     assert error <= smooth_8bit_error(name) + 1e-12

@@ -1,6 +1,5 @@
 """What a network keeps for backward, operation by operation, and why."""
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +12,26 @@ from torch.autograd.graph import saved_tensors_hooks
 from addapt.engines.torch.freezing.fold import refuse_unfoldable
 from addapt.engines.torch.freezing.layers import FrozenAffine, FrozenConv2d
 from addapt.engines.torch.freezing.patterns import (
+    MULTIPLY,
+    MULTIPLY_METHODS,
     activation_of,
     called_module,
     changes_what_others_see,
+    factors_of,
     geometry_of,
     module_of,
     name_of,
     path_of,
 )
-from addapt.engines.torch.freezing.replace import lean_call, smooth_name
+from addapt.engines.torch.freezing.replace import KEEP_THEIR_RESULT, lean_call, smooth_name
 from addapt.engines.torch.freezing.trace import trace
 from addapt.engines.torch.ops.activation import relu, relu6, smooth_8bit
+from addapt.engines.torch.ops.gated import gated, gated_8bit
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
 FREEZE = "freeze the network"
+CODES = 'codes="8bit"'
 ONE_BIT = "1 bit an element"
 FROZEN: dict[Any, str] = {
     FrozenConv2d: ONE_BIT,
@@ -40,9 +44,9 @@ FROZEN: dict[Any, str] = {
     hardsigmoid: ONE_BIT,
     max_pool2d: "1 byte an output element",
     smooth_8bit: "1 byte an element",
+    gated: "the gate, and what the map was computed from",
+    gated_8bit: "1 byte an element of the map, and the gate",
 }
-TIMES = {operator.mul, operator.imul, torch.mul, "mul", "mul_", "__mul__", "__imul__"}
-KEEP_THEIR_RESULT = {"sigmoid", "tanh"}
 
 
 @dataclass(frozen=True)
@@ -143,14 +147,17 @@ def _explain(node: fx.Node, saved: int) -> tuple[str, str]:
         return "its result, of which 1 bit an element would do", FREEZE
     smooth = smooth_name(node)
     if smooth is not None:
-        return f"needs its {'result' if smooth in KEEP_THEIR_RESULT else 'input'}", 'codes="8bit"'
+        return f"needs its {'result' if smooth in KEEP_THEIR_RESULT else 'input'}", CODES
+    if factors_of(node) is not None and (coded := lean_call(node, "8bit")) is not None:
+        lean = lean_call(node, None) or coded
+        return "both factors", FREEZE if lean[0] is gated else CODES
     if (lean := lean_call(node, None)) is not None:
         return POOLING.get(lean[0], "its input, of which 1 bit an element would do"), FREEZE
     if node.target is F.batch_norm:
         return "its input, although its statistics may be fixed", FREEZE
     if node.target is F.conv2d:
         return "its input, for a weight that is computed or trained", FREEZE
-    if node.target in TIMES:
+    if node.target in MULTIPLY | MULTIPLY_METHODS:
         return ("both factors" if saved > 1 else "one of its factors"), ""
     if called is not None and any(p.requires_grad for p in called.parameters()):
         return "its input, for its weight", FREEZE

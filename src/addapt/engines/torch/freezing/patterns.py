@@ -21,6 +21,8 @@ VIEWS = {
     *("transpose", "unbind", "unflatten", "unsqueeze", "view", "dropout", "dropout2d"),
     *("Dropout", "Dropout2d", "Flatten", "Identity", "Unflatten"),
 }
+MULTIPLY = {operator.mul, operator.imul, torch.mul}
+MULTIPLY_METHODS = {"mul", "mul_", "__mul__", "__imul__"}
 ADD = {operator.add, operator.iadd, torch.add}
 ADD_METHODS = {"add", "add_", "__add__", "__iadd__"}
 
@@ -82,6 +84,18 @@ def settings_of(
     return tuple(given.get(name, default) for name, default in defaults.items())
 
 
+def factors_of(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """Return the two tensors that `node` multiplies, if it does that and nothing else."""
+    multiplies = (node.op == "call_function" and node.target in MULTIPLY) or (
+        node.op == "call_method" and node.target in MULTIPLY_METHODS
+    )
+    if not multiplies or node.kwargs or len(node.args) != 2:
+        return None
+    first, second = node.args
+    both = isinstance(first, fx.Node) and isinstance(second, fx.Node)
+    return (first, second) if both and first is not second else None  # type: ignore[return-value]
+
+
 def is_parameter(node: object) -> bool:
     """Say whether something is a parameter or buffer of the network."""
     return isinstance(node, fx.Node) and node.op == "get_attr"
@@ -120,6 +134,14 @@ def _seen_by_others(node: fx.Node) -> bool:
     if len(node.users) > 1:
         return True
     return name_of(node) in VIEWS and any(map(_seen_by_others, node.all_input_nodes))
+
+
+def is_changed_later(node: fx.Node) -> bool:
+    """Say whether something works in place on the result of `node`, or on a view of it."""
+    return any(
+        changes_its_input(user) or (name_of(user) in VIEWS and is_changed_later(user))
+        for user in node.users
+    )
 
 
 def next_in_chain(chain: list[fx.Node]) -> fx.Node | None:

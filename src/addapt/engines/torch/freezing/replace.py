@@ -10,11 +10,15 @@ from torch import fx, nn
 from addapt._errors import OptionError
 from addapt.engines.torch.freezing.patterns import (
     activation_of,
+    changes_its_input,
+    factors_of,
+    is_changed_later,
     is_parameter,
     module_of,
     settings_of,
 )
-from addapt.engines.torch.ops.activation import LEAN_ACTIVATIONS, smooth_8bit
+from addapt.engines.torch.ops.activation import LEAN_ACTIVATIONS, smooth, smooth_8bit
+from addapt.engines.torch.ops.gated import gated, gated_8bit
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
@@ -49,6 +53,7 @@ SMOOTH_WITH_SETTINGS: tuple[
     (nn.GELU, F.gelu, {"approximate": "none"}, {("none",): "gelu", ("tanh",): "gelu_tanh"}),
     (nn.Softplus, F.softplus, {"beta": 1.0, "threshold": 20.0}, {(1.0, 20.0): "softplus"}),
 )
+KEEP_THEIR_RESULT = {"sigmoid", "tanh"}
 WINDOW = {"kernel_size": None, "stride": None, "padding": 0}
 # Layer, function, lean form, and the settings of all three with their defaults.
 EXACT: tuple[tuple[type[nn.Module], Any, Callable[..., Any], dict[str, Any]], ...] = (
@@ -81,15 +86,36 @@ def lean_call(node: fx.Node, codes: Codes | None) -> Call | None:
     activation = activation_of(node)
     if activation is not None:
         return LEAN_ACTIVATIONS[activation], (source,)
-    smooth = smooth_name(node)
-    if smooth is not None:
-        return (smooth_8bit, (source, smooth)) if codes == "8bit" else None
+    name = smooth_name(node)
+    if name is not None:
+        if codes == "8bit":
+            return smooth_8bit, (source, name)
+        # In place it would keep a copy of its input; ELU and SELU keep their result then.
+        copies = changes_its_input(node) and name not in ("elu", "selu")
+        return (smooth, (source, name)) if copies else None
     if node.target is torch.prelu and len(node.args) == 2 and is_parameter(node.args[1]):
         return prelu, node.args
+    factors = factors_of(node)
+    if factors is not None and not any(map(is_parameter, factors)):
+        if codes == "8bit":
+            return gated_8bit, factors
+        sources = tuple(map(source_of, factors))
+        return (gated, (*factors, *sources)) if any(sources) else None
     for kind, function, lean, defaults in EXACT:
         if (given := settings_of(node, kind, function, defaults)) is not None:
             return lean, (source, *given)
     return None
+
+
+def source_of(factor: fx.Node) -> tuple[fx.Node, str] | None:
+    """Return what a smooth activation that keeps its input was given, and the activation's name."""
+    name = smooth_name(factor)
+    source = factor.args[0] if factor.args else None
+    if name is None or name in KEEP_THEIR_RESULT or not isinstance(source, fx.Node):
+        return None
+    if changes_its_input(factor) or is_changed_later(factor):
+        return None
+    return source, name
 
 
 def smooth_name(node: fx.Node) -> str | None:
@@ -101,4 +127,6 @@ def smooth_name(node: fx.Node) -> str | None:
         return next((name for kind, name in SMOOTH_MODULES.items() if module_of(node, kind)), None)
     if node.op == "call_method":
         return SMOOTH_METHODS.get(str(node.target))
+    if node.target is smooth:
+        return str(node.args[1])
     return SMOOTH_FUNCTIONS.get(node.target)

@@ -115,8 +115,8 @@ def smooth_8bit(x: Float[Tensor, "..."], name: Smooth) -> Float[Tensor, "..."]:
     return _CURVES[name].forward(x)
 
 
-def smooth_8bit_reference(x: Float[Tensor, "..."], name: Smooth) -> Float[Tensor, "..."]:
-    """Compute with plain torch what `smooth_8bit` approximates in backward."""
+def smooth(x: Float[Tensor, "..."], name: Smooth) -> Float[Tensor, "..."]:
+    """Apply a smooth activation with torch's own operation, which `smooth_8bit` approximates."""
     return _CURVES[name].forward(x)
 
 

@@ -1,0 +1,112 @@
+"""A map times a gate, as squeeze-and-excitation has it: what the gate's gradient needs of the map.
+
+That gradient is the sum of gradient times map, so that the map must be kept: as what it was
+computed from, where that is kept anyhow, or rounded.
+"""
+
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+
+from addapt.engines.torch.ops.activation import Smooth, smooth
+from addapt.engines.torch.ops.differentiate import only_once
+
+Source = tuple[Tensor, Smooth]  # what a map was computed from, and by which activation
+CODES = 127
+
+
+def gated(
+    x: Float[Tensor, "n c h w"],
+    gate: Float[Tensor, "n c 1 1"],
+    of_x: Source | None = None,
+    of_gate: Source | None = None,
+) -> Float[Tensor, "n c h w"]:
+    """Return x * gate, the factors in any order.
+
+    Args:
+        x: the map, or the gate.
+        gate: the gate, of any shape that is spread over the map's, or the map.
+        of_x: from which activation's input the first factor was computed, which is computed again
+            in backward.
+        of_gate: likewise of the second.
+
+    *Memory:* the gate, and the activation's input, which its own backward keeps, too; without it,
+    or where both factors have the same shape, both factors.
+    """
+    if x.numel() < gate.numel():
+        x, gate, of_x = gate, x, of_gate
+    asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
+    if of_x is None or not asks or not _spreads(gate, x) or of_x[0].shape != x.shape:
+        return x * gate
+    source, name = of_x
+    return cast(Tensor, _Gated.apply(x, gate, source.detach(), name))  # type: ignore[no-untyped-call]
+
+
+def gated_8bit(
+    x: Float[Tensor, "n c h w"], gate: Float[Tensor, "n c 1 1"]
+) -> Float[Tensor, "n c h w"]:
+    """Return x * gate exactly, the factors in any order, but keep the map rounded to 8 bits.
+
+    Each map of a channel has steps of a 127th of its largest magnitude, so that the gradient of
+    its gate is wrong by a 254th of it, times the sum of the magnitudes of the map's gradient, at
+    most, and mostly by far less. The map's own gradient is exact.
+
+    *Memory:* n c (h w + 4) bytes and the gate; both factors where they have the same shape.
+    """
+    if x.numel() < gate.numel():
+        x, gate = gate, x
+    asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
+    if not asks or not _spreads(gate, x):
+        return x * gate
+    return cast(Tensor, _Gated8Bit.apply(x, gate))  # type: ignore[no-untyped-call]
+
+
+def gated_reference(
+    x: Float[Tensor, "n c h w"], gate: Float[Tensor, "n c 1 1"]
+) -> Float[Tensor, "n c h w"]:
+    """Compute the same with plain torch."""
+    return x * gate
+
+
+def _spreads(gate: Tensor, x: Tensor) -> bool:
+    """Say whether a gate has one number for several places of a map with channels."""
+    if x.dim() != 4 or gate.numel() >= x.numel() or gate.dtype != x.dtype:
+        return False
+    return torch.broadcast_shapes(gate.shape, x.shape) == x.shape
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate: Tensor, source: Tensor, name: Smooth) -> Tensor:
+        ctx.name = name
+        ctx.save_for_backward(gate, source)
+        return x * gate
+
+    @staticmethod
+    @only_once
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gate, source = ctx.saved_tensors
+        wants_x, wants_gate, _, _ = ctx.needs_input_grad
+        grad_gate = (grad * smooth(source, ctx.name)).sum_to_size(gate.shape)
+        return grad * gate if wants_x else None, grad_gate if wants_gate else None, None, None
+
+
+class _Gated8Bit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate: Tensor) -> Tensor:
+        largest = x.abs().amax((2, 3), keepdim=True) if x.numel() else x.new_ones(1)
+        step = (largest / CODES).clamp_(min=torch.finfo(x.dtype).tiny)
+        codes: Int8[Tensor, "n c h w"] = (x / step).round_().clamp_(-CODES, CODES).to(torch.int8)
+        # What is no number is not hidden: then the step is none, either.
+        ctx.save_for_backward(codes, step, gate)
+        return x * gate
+
+    @staticmethod
+    @only_once
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        codes, step, gate = ctx.saved_tensors
+        wants_x, wants_gate = ctx.needs_input_grad
+        grad_gate = (grad * codes * step).sum_to_size(gate.shape) if wants_gate else None
+        return grad * gate if wants_x else None, grad_gate
