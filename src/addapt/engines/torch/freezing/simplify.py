@@ -200,13 +200,13 @@ def _batch_norm(graph_module: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d |
     given = dict(zip(BATCH_NORM, node.args, strict=False)) | node.kwargs
     tensors = _tensors(graph_module, given, BATCH_NORM[1:5])
     training, eps = given.get("training", False), given.get("eps", 1e-5)
-    if tensors is None or _has_nodes((training, eps)) or training:
+    momentum = given.get("momentum", 0.1)
+    if tensors is None or _has_nodes((training, eps, momentum)) or training:
         return None
     mean, variance = tensors["running_mean"], tensors["running_var"]
     if mean is None or variance is None:
         return None
-    with torch.device("meta"):
-        bn = nn.BatchNorm2d(len(mean), eps=eps, affine=False)
+    bn = nn.BatchNorm2d(len(mean), eps, momentum, affine=False, device=mean.device)
     bn.running_mean, bn.running_var = mean, variance
     for name in ("weight", "bias"):
         if (tensor := tensors[name]) is not None:

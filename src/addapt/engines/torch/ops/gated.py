@@ -18,11 +18,11 @@ CODES = 127
 
 
 def gated(
-    x: Float[Tensor, "n c h w"],
-    gate: Float[Tensor, "n c 1 1"],
+    x: Float[Tensor, "*n c h w"],
+    gate: Float[Tensor, "*n c 1 1"],
     of_x: Source | None = None,
     of_gate: Source | None = None,
-) -> Float[Tensor, "n c h w"]:
+) -> Float[Tensor, "*n c h w"]:
     """Return x * gate, the factors in any order.
 
     Args:
@@ -35,18 +35,18 @@ def gated(
     *Memory:* the gate, and the activation's input, which its own backward keeps, too; without it,
     or where both factors have the same shape, both factors.
     """
-    if x.numel() < gate.numel():
+    if not _in_order(x, gate):
         x, gate, of_x = gate, x, of_gate
     asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
-    if of_x is None or not asks or not _spreads(gate, x) or of_x[0].shape != x.shape:
+    if of_x is None or not asks or not _gates(gate, x) or of_x[0].shape != x.shape:
         return x * gate
     source, name = of_x
     return cast(Tensor, _Gated.apply(x, gate, source.detach(), name))  # type: ignore[no-untyped-call]
 
 
 def gated_8bit(
-    x: Float[Tensor, "n c h w"], gate: Float[Tensor, "n c 1 1"]
-) -> Float[Tensor, "n c h w"]:
+    x: Float[Tensor, "*n c h w"], gate: Float[Tensor, "*n c 1 1"]
+) -> Float[Tensor, "*n c h w"]:
     """Return x * gate exactly, the factors in any order, but keep the map rounded to 8 bits.
 
     Each map of a channel has steps of a 127th of its largest magnitude, so that the gradient of
@@ -55,26 +55,39 @@ def gated_8bit(
 
     *Memory:* n c (h w + 4) bytes and the gate; both factors where they have the same shape.
     """
-    if x.numel() < gate.numel():
+    if not _in_order(x, gate):
         x, gate = gate, x
     asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
-    if not asks or not _spreads(gate, x):
+    if not asks or not _gates(gate, x):
         return x * gate
     return cast(Tensor, _Gated8Bit.apply(x, gate))  # type: ignore[no-untyped-call]
 
 
 def gated_reference(
-    x: Float[Tensor, "n c h w"], gate: Float[Tensor, "n c 1 1"]
-) -> Float[Tensor, "n c h w"]:
+    x: Float[Tensor, "*n c h w"], gate: Float[Tensor, "*n c 1 1"]
+) -> Float[Tensor, "*n c h w"]:
     """Compute the same with plain torch."""
     return x * gate
 
 
-def _spreads(gate: Tensor, x: Tensor) -> bool:
+def _in_order(first: Tensor, second: Tensor) -> bool:
+    """Say whether the first factor is the map: the larger one, or the one that is not spread."""
+    if first.numel() != second.numel():
+        return first.numel() > second.numel()
+    return not _is_spread(first)
+
+
+def _is_spread(x: Tensor) -> bool:
+    """Say whether a tensor repeats its numbers, as `expand` lets it."""
+    return any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True))
+
+
+def _gates(gate: Tensor, x: Tensor) -> bool:
     """Say whether a gate has one number for several places of a map with channels."""
-    if x.dim() != 4 or gate.numel() >= x.numel() or gate.dtype != x.dtype:
+    if x.dim() < 4 or gate.dtype != x.dtype:
         return False
-    return torch.broadcast_shapes(gate.shape, x.shape) == x.shape
+    smaller = gate.numel() < x.numel() or (_is_spread(gate) and not _is_spread(x))
+    return smaller and torch.broadcast_shapes(gate.shape, x.shape) == x.shape
 
 
 class _Gated(torch.autograd.Function):
@@ -96,9 +109,9 @@ class _Gated(torch.autograd.Function):
 class _Gated8Bit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor) -> Tensor:
-        largest = x.abs().amax((2, 3), keepdim=True) if x.numel() else x.new_ones(1)
+        largest = x.abs().amax((-2, -1), keepdim=True) if x.numel() else x.new_ones(1)
         step = (largest / CODES).clamp_(min=torch.finfo(x.dtype).tiny)
-        codes: Int8[Tensor, "n c h w"] = (x / step).round_().clamp_(-CODES, CODES).to(torch.int8)
+        codes: Int8[Tensor, "*n c h w"] = (x / step).round_().clamp_(-CODES, CODES).to(torch.int8)
         # What is no number is not hidden: then the step is none, either.
         ctx.save_for_backward(codes, step, gate)
         return x * gate

@@ -1,0 +1,254 @@
+"""Networks of timm and torchvision made lean: is the result the same, and how much does it keep?
+
+    python benchmarks/zoo.py run [NAME ...] [--out FILE]
+    python benchmarks/zoo.py table
+
+Needs timm and torchvision beside PyTorch; random weights, statistics of batch norms drawn, too.
+Each network runs forward and backward on two images, as PyTorch has it and frozen with an
+example of one image. Goes on where it was broken off: networks that have a row are left out.
+Writes `results/zoo.jsonl`; `table` prints what is there.
+"""
+
+import argparse
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from result_rows import RESULTS, append_row, latest, read_rows, surroundings
+from torch import Tensor, nn
+
+from addapt import AddaptError, audit, freeze
+from addapt.engines.torch.memory import kept_bytes
+
+FILE = RESULTS / "zoo.jsonl"
+BATCH, PX, MOST_PX = 2, 64, 288
+LEAN, MIDDLING = 0.06, 0.3
+OUTPUT_ERROR, GRADIENT_ERROR = 1e-5, 1e-4  # in float32; in float64 1e-9
+EXACT = 1e-9
+TORCHVISION = (
+    *("alexnet", "vgg11_bn", "squeezenet1_1", "googlenet", "mnasnet0_5", "mobilenet_v2"),
+    *("mobilenet_v3_small", "mobilenet_v3_large", "shufflenet_v2_x1_0", "densenet121"),
+    *("efficientnet_b0", "efficientnet_v2_s", "regnet_x_400mf", "regnet_y_400mf", "resnet18"),
+    *("resnet50", "resnext50_32x4d", "wide_resnet50_2", "convnext_tiny", "inception_v3"),
+)
+TIMM = (
+    *("resnet10t", "resnet18", "resnet26d", "resnet50", "seresnet50", "ecaresnet26t", "skresnet18"),
+    *("res2net50_14w_8s", "resnest14d", "resnetv2_50", "resnetv2_50x1_bit", "resnetblur50"),
+    *("resnetrs50", "resnet50_gn", "seresnext26t_32x4d", "regnetx_002", "regnetx_004"),
+    *("regnety_002", "regnetz_b16", "gernet_s", "repvgg_a0", "mobileone_s0", "eca_resnext26ts"),
+    *("eca_botnext26ts_256", "lambda_resnet26t", "halonet26t", "bat_resnext26ts", "gcresnext26ts"),
+    *(
+        "densenet121",
+        "dla34",
+        "dla46x_c",
+        "dpn68b",
+        "vovnet39a",
+        "ese_vovnet19b_dw",
+        "hrnet_w18_small",
+    ),
+    *("hgnet_tiny", "hgnetv2_b0", "cspresnet50", "cs3darknet_s", "darknet53", "selecsls42b"),
+    *("tresnet_m", "legacy_xception", "xception41", "inception_v3", "inception_v4", "nf_resnet50"),
+    *("dm_nfnet_f0", "eca_nfnet_l0", "rexnet_100", "ghostnet_100", "ghostnetv2_100"),
+    *("repghostnet_100", "mobilenetv2_100", "mobilenetv3_small_050", "mobilenetv3_large_100"),
+    *("tf_mobilenetv3_small_100", "mobilenetv4_conv_small", "mobilenetv4_hybrid_medium"),
+    *("lcnet_050", "fbnetc_100", "fbnetv3_b", "hardcorenas_a", "mnasnet_small", "spnasnet_100"),
+    *("semnasnet_075", "tinynet_e", "mixnet_s", "efficientnet_b0", "efficientnet_b0_gn"),
+    *("efficientnet_es", "efficientnet_lite0", "tf_efficientnet_lite0", "tf_efficientnet_b0"),
+    *("tf_efficientnetv2_b0", "efficientnetv2_rw_t", "gc_efficientnetv2_rw_t", "convnext_atto"),
+    *("convnextv2_atto", "convnext_atto_ols", "inception_next_atto", "convmixer_768_32"),
+    *("fasternet_t0", "starnet_s1", "edgenext_xx_small", "repvit_m0_9", "mambaout_femto"),
+    *(
+        "fastvit_t8",
+        "efficientvit_b0",
+        "efficientformerv2_s0",
+        "poolformer_s12",
+        "focalnet_tiny_srf",
+    ),
+    *("levit_conv_128s", "mobilevit_xxs", "mobilevitv2_050", "coatnet_nano_rw_224"),
+    *("vit_tiny_patch16_224", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224"),
+    *("tiny_vit_5m_224", "mixer_s32_224"),
+)
+
+Row = dict[str, Any]
+_library: Any = None
+
+
+def names() -> list[str]:
+    return [*(f"timm:{name}" for name in TIMM), *(f"torchvision:{name}" for name in TORCHVISION)]
+
+
+def build(name: str) -> nn.Module:
+    """Make a network of a library with random weights, and statistics that do something."""
+    library, _, model = name.partition(":")
+    torch.manual_seed(0)
+    _declare_operators()
+    if library == "timm":
+        import timm
+
+        network: nn.Module = timm.create_model(model)
+    else:
+        import torchvision
+
+        options = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
+        network = torchvision.models.get_model(model, **options)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
+            assert layer.running_var is not None
+            layer.running_mean.normal_(0, 0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+    return network.eval().requires_grad_(True)
+
+
+def _declare_operators() -> None:
+    """Let torchvision be imported beside a PyTorch that it was not built for."""
+    global _library
+    if _library is None:
+        _library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            if not hasattr(torch.ops.torchvision, operator):
+                _library.define(f"{operator}(Tensor dets, Tensor scores, float t) -> Tensor")
+
+
+def side_of(network: nn.Module) -> int:
+    """Return the side of an image: small, or the one that the network insists on."""
+    given = getattr(network, "default_cfg", {})
+    fixed = given.get("fixed_input_size") or not hasattr(network, "default_cfg")
+    px = int(given.get("input_size", (3, 96, 96))[1])
+    return min(px, MOST_PX) if fixed else PX
+
+
+def step(network: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return output, and the input's gradient for a random cotangent."""
+    x = x.clone().requires_grad_()
+    y = network(x)
+    cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad(y, x, cotangent.to(y.dtype))
+    return y.detach(), gradient
+
+
+def error_of(value: Tensor, reference: Tensor) -> float:
+    return float((value - reference).norm() / reference.norm())
+
+
+def make_row(name: str) -> Row:
+    started = time.perf_counter()
+    row: Row = {"name": name}
+    try:
+        network = build(name)
+        px = row["px"] = side_of(network)
+        if name == "torchvision:inception_v3":
+            px = row["px"] = 96
+        x = torch.randn(BATCH, 3, px, px, generator=torch.Generator().manual_seed(0))
+        expected = step(network, x)
+        tensors = [*network.parameters(), *network.buffers()]
+        row["eager_bytes"] = kept_bytes(lambda: network(x.requires_grad_()), tensors)
+    except Exception as error:  # foreign code: what cannot be run plainly is not ours to freeze
+        return row | {"failed": f"{type(error).__name__}: {error}".split("\n", 1)[0]}
+    try:
+        freezing = time.perf_counter()
+        frozen = freeze(network, example=x[:1])
+        row["freeze_s"] = round(time.perf_counter() - freezing, 2)
+    except AddaptError as error:
+        return row | {"refused": str(error)}
+    try:
+        row["errors"] = errors = [
+            error_of(*pair) for pair in zip(step(frozen, x), expected, strict=True)
+        ]
+        if errors[0] > OUTPUT_ERROR or errors[1] > GRADIENT_ERROR:
+            frozen, network, x = frozen.double(), network.double(), x.detach().double()
+            twice = zip(step(frozen, x), step(network, x), strict=True)
+            row["errors_float64"] = [error_of(*pair) for pair in twice]
+            frozen, network, x = frozen.float(), network.float(), x.float()
+        row["kept_bytes"] = kept_of(frozen, x)
+        coded = freeze(network, example=x[:1], codes="8bit")
+        row["kept_bytes_8bit"] = kept_of(coded, x)
+        row["most_kept"] = most_kept(coded, x, row["eager_bytes"])
+    except Exception as error:
+        row["wrong"] = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+    return row | {"wall_s": round(time.perf_counter() - started, 1)}
+
+
+def kept_of(network: nn.Module, x: Tensor) -> int:
+    tensors = [*network.parameters(), *network.buffers()]
+    x = x.detach().requires_grad_()
+    return kept_bytes(lambda: network(x), tensors)
+
+
+def most_kept(network: nn.Module, x: Tensor, eager_bytes: int) -> list[tuple[str, str, float]]:
+    """Return what keeps most in a network with codes, as shares of what PyTorch keeps."""
+    shares: dict[tuple[str, str], int] = {}
+    for audited in audit(network, x.detach()):
+        key = audited.kind, audited.reason.split(" (")[0]
+        shares[key] = shares.get(key, 0) + audited.kept_bytes
+    most = sorted(shares.items(), key=lambda item: -item[1])[:3]
+    return [(*key, round(kept / eager_bytes, 4)) for key, kept in most if kept]
+
+
+def is_right(row: Row) -> bool:
+    """Say whether a frozen network computes the same, and has the same gradient."""
+    if "wrong" in row or "errors" not in row:
+        return False
+    if "errors_float64" in row:
+        return max(row["errors_float64"]) <= EXACT
+    return True
+
+
+def table(rows: list[Row]) -> str:
+    lines = [
+        "| network | px | kept, % | with codes, % | what it keeps |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        if "kept_bytes" not in row:
+            why = row.get("refused") or row.get("failed") or row.get("wrong", "")
+            lines.append(f"| {row['name']} | {row.get('px', '')} | – | – | {why[:150]} |")
+            continue
+        kept, coded = (100 * row[k] / row["eager_bytes"] for k in ("kept_bytes", "kept_bytes_8bit"))
+        most = ", ".join(f"{kind} {100 * share:.1f}" for kind, _, share in row["most_kept"][:2])
+        mark = "" if is_right(row) else "WRONG: "
+        lines.append(f"| {row['name']} | {row['px']} | {kept:.1f} | {coded:.1f} | {mark}{most} |")
+    return "\n".join(lines)
+
+
+def counts(rows: list[Row]) -> str:
+    ran = [row for row in rows if "failed" not in row]
+    right = [row for row in ran if is_right(row)]
+
+    def below(share: float, key: str) -> int:
+        return sum(row[key] < share * row["eager_bytes"] for row in right)
+
+    return (
+        f"{len(ran)} networks: {sum('refused' in row for row in ran)} refused, {len(right)} right; "
+        f"of these below {LEAN:.0%}: {below(LEAN, 'kept_bytes')}, with codes "
+        f"{below(LEAN, 'kept_bytes_8bit')}; below {MIDDLING:.0%}: {below(MIDDLING, 'kept_bytes')}, "
+        f"with codes {below(MIDDLING, 'kept_bytes_8bit')}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("action", choices=("run", "table"))
+    parser.add_argument("name", nargs="*", help="as timm:resnet18 or torchvision:resnet18")
+    parser.add_argument("--out", type=Path, default=FILE)
+    arguments = parser.parse_args()
+    logging.disable(logging.ERROR)
+    warnings.simplefilter("ignore")
+    there = latest(read_rows(arguments.out), "name")
+    if arguments.action == "run":
+        for name in arguments.name or [name for name in names() if (name,) not in there]:
+            row = make_row(name) | surroundings(f"python benchmarks/zoo.py run {name}")
+            append_row(arguments.out, row)
+            print(table([row]).splitlines()[-1], f"{row.get('wall_s', 0)} s", flush=True)
+        there = latest(read_rows(arguments.out), "name")
+    rows = [row for name in names() if (row := there.get((name,))) is not None]
+    if arguments.action == "table":
+        print(table(rows))
+    print(counts(rows))
+
+
+if __name__ == "__main__":
+    main()
