@@ -21,7 +21,7 @@ import torch
 from result_rows import RESULTS, append_row, latest, read_rows, surroundings
 from torch import Tensor, nn
 
-from addapt import AddaptError, audit, freeze
+from addapt import DA3, AddaptError, Backbone, attach, audit, freeze
 from addapt.engines.torch.memory import kept_bytes
 
 FILE = RESULTS / "zoo.jsonl"
@@ -29,6 +29,8 @@ BATCH, PX, MOST_PX = 2, 64, 288
 LEAN, MIDDLING = 0.06, 0.3
 OUTPUT_ERROR, GRADIENT_ERROR = 1e-5, 1e-4  # in float32; in float64 1e-9
 EXACT = 1e-9
+CLASSES = 1000
+STEPS = 3
 TORCHVISION = (
     *("alexnet", "vgg11_bn", "squeezenet1_1", "googlenet", "mnasnet0_5", "mobilenet_v2"),
     *("mobilenet_v3_small", "mobilenet_v3_large", "shufflenet_v2_x1_0", "densenet121"),
@@ -87,11 +89,11 @@ def build(name: str) -> nn.Module:
     torch.manual_seed(0)
     _declare_operators()
     if library == "timm":
-        import timm
+        import timm  # type: ignore[import-not-found]
 
         network: nn.Module = timm.create_model(model)
     else:
-        import torchvision
+        import torchvision  # type: ignore[import-not-found]
 
         options = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
         network = torchvision.models.get_model(model, **options)
@@ -107,7 +109,7 @@ def _declare_operators() -> None:
     """Let torchvision be imported beside a PyTorch that it was not built for."""
     global _library
     if _library is None:
-        _library = torch.library.Library("torchvision", "FRAGMENT")
+        _library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for operator in ("nms", "qnms"):
             if not hasattr(torch.ops.torchvision, operator):
                 _library.define(f"{operator}(Tensor dets, Tensor scores, float t) -> Tensor")
@@ -169,7 +171,41 @@ def make_row(name: str) -> Row:
         row["most_kept"] = most_kept(coded, x, row["eager_bytes"])
     except Exception as error:
         row["wrong"] = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+    try:
+        row |= cut_row(name, network, x.detach())
+    except AddaptError as error:
+        row["uncut"] = str(error)
+    except Exception as error:
+        row["wrong"] = f"Backbone.of: {type(error).__name__}: {error}".split("\n", 1)[0]
     return row | {"wall_s": round(time.perf_counter() - started, 1)}
+
+
+def cut_row(name: str, network: nn.Module, x: Tensor) -> Row:
+    """Cut a network into blocks, compare with it frozen, and make three steps of DA3."""
+    backbone = Backbone.of(network, x[:1], name=name)
+    linears = [path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    features = freeze(network, example=x[:1])
+    if linears and backbone.info.features != CLASSES:
+        network.set_submodule(linears[-1], nn.Identity())
+        features = freeze(network, example=x[:1])
+    with torch.no_grad():
+        same = torch.equal(backbone(x), features(x))
+    model = attach(backbone, DA3(), 2).train()
+    optimiser = torch.optim.AdamW(model.domain_parameters(), lr=1e-3)
+    losses = []
+    for _ in range(STEPS + 1):
+        loss = nn.functional.cross_entropy(model(x), torch.arange(BATCH))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return {
+        "blocks": len(backbone.blocks),
+        "gated_blocks": sum(block.identity_shortcut for block in backbone.info.blocks),
+        "same_features": same,
+        "losses": losses,
+        "da3_kept_bytes": kept_of(model, x),
+    }
 
 
 def kept_of(network: nn.Module, x: Tensor) -> int:
@@ -193,24 +229,27 @@ def is_right(row: Row) -> bool:
     if "wrong" in row or "errors" not in row:
         return False
     if "errors_float64" in row:
-        return max(row["errors_float64"]) <= EXACT
+        return bool(max(row["errors_float64"]) <= EXACT)
     return True
 
 
 def table(rows: list[Row]) -> str:
     lines = [
-        "| network | px | kept, % | with codes, % | what it keeps |",
-        "|---|---:|---:|---:|---|",
+        "| network | px | kept, % | with codes, % | blocks | what it keeps |",
+        "|---|---:|---:|---:|---:|---|",
     ]
     for row in rows:
-        if "kept_bytes" not in row:
+        if "kept_bytes_8bit" not in row:
             why = row.get("refused") or row.get("failed") or row.get("wrong", "")
-            lines.append(f"| {row['name']} | {row.get('px', '')} | – | – | {why[:150]} |")
+            lines.append(f"| {row['name']} | {row.get('px', '')} | – | – | – | {why[:150]} |")
             continue
         kept, coded = (100 * row[k] / row["eager_bytes"] for k in ("kept_bytes", "kept_bytes_8bit"))
         most = ", ".join(f"{kind} {100 * share:.1f}" for kind, _, share in row["most_kept"][:2])
+        cuts = row.get("blocks", "–")
         mark = "" if is_right(row) else "WRONG: "
-        lines.append(f"| {row['name']} | {row['px']} | {kept:.1f} | {coded:.1f} | {mark}{most} |")
+        lines.append(
+            f"| {row['name']} | {row['px']} | {kept:.1f} | {coded:.1f} | {cuts} | {mark}{most} |"
+        )
     return "\n".join(lines)
 
 
@@ -225,7 +264,10 @@ def counts(rows: list[Row]) -> str:
         f"{len(ran)} networks: {sum('refused' in row for row in ran)} refused, {len(right)} right; "
         f"of these below {LEAN:.0%}: {below(LEAN, 'kept_bytes')}, with codes "
         f"{below(LEAN, 'kept_bytes_8bit')}; below {MIDDLING:.0%}: {below(MIDDLING, 'kept_bytes')}, "
-        f"with codes {below(MIDDLING, 'kept_bytes_8bit')}"
+        f"with codes {below(MIDDLING, 'kept_bytes_8bit')}; cut into blocks "
+        f"{sum('blocks' in row for row in right)}, of which the same features "
+        f"{sum(row.get('same_features', False) for row in right)}, DA3's loss falls in "
+        f"{sum(row['losses'][-1] < row['losses'][0] for row in right if 'blocks' in row)}"
     )
 
 
@@ -244,7 +286,7 @@ def main() -> None:
             append_row(arguments.out, row)
             print(table([row]).splitlines()[-1], f"{row.get('wall_s', 0)} s", flush=True)
         there = latest(read_rows(arguments.out), "name")
-    rows = [row for name in names() if (row := there.get((name,))) is not None]
+    rows = [there[name,] for name in names() if (name,) in there]
     if arguments.action == "table":
         print(table(rows))
     print(counts(rows))

@@ -19,7 +19,7 @@ class BatchNormAct(nn.BatchNorm2d):
         self.act = nn.Identity() if act is None else act
 
     def forward(self, x: Tensor) -> Tensor:
-        torch._assert(x.ndim == 4, f"expected 4D input (got {x.ndim}D input)")
+        torch._assert(x.ndim == 4, f"expected 4D input (got {x.ndim}D input)")  # type: ignore[no-untyped-call]
         bn_training = self.training or self.running_mean is None
         statistics = self.running_mean, self.running_var
         x = F.batch_norm(x, *statistics, self.weight, self.bias, bn_training, 0.1, self.eps)
@@ -56,7 +56,7 @@ class StandardConv(nn.Conv2d):
     """A convolution whose weight is standardised in each call."""
 
     def __init__(self, *args: int) -> None:
-        super().__init__(*args)
+        super().__init__(*args)  # type: ignore[arg-type]
         self.gain = nn.Parameter(torch.rand(self.out_channels, 1, 1, 1) + 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,7 +108,8 @@ class Excite(nn.Module):
             if place < 2:
                 x = g.mul(x) if place else x * g
         x += 0.5  # what the last gate multiplies is no longer what the activation gave
-        return x * g
+        y: Tensor = x * g
+        return y
 
 
 STYLES: dict[str, Callable[[], nn.Module]] = {

@@ -128,7 +128,7 @@ class Changes(nn.Module):
         self.weight = nn.Parameter(torch.rand(3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        torch._assert(x.isfinite().all(), "not finite")
+        torch._assert(x.isfinite().all(), "not finite")  # type: ignore[no-untyped-call]
         shift = (self.weight * 2).view(3, 1, 1)
         shift += x.mean()
         noise = nn.functional.dropout(self.weight, 0.0, training=True)

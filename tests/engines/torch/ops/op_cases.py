@@ -138,7 +138,7 @@ def two_slopes_cases() -> list[OpCase]:
     def by_channel(channels: int) -> Callable[[int, int, int], Shapes]:
         return lambda n, h, w: [(n, 6, h, w), (channels,)]
 
-    one_a_map = [
+    one_a_map: list[tuple[str, Any, Any, tuple[float, ...]]] = [
         ("leaky_relu", two_slopes.leaky_relu, F.leaky_relu, NON_FINITE),
         (
             "leaky_relu-falling",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from addapt.engines.torch.ops.activation import smooth
-from addapt.engines.torch.ops.gated import gated, gated_8bit, gated_reference
+from addapt.engines.torch.ops.gated import Source, gated, gated_8bit, gated_reference
 from tests.engines.torch.ops.kept import run_and_weigh
 
 GATES = [(2, 6, 1, 1), (2, 1, 7, 5), (1, 6, 1, 1), (2, 6, 7, 5), ()]
@@ -33,7 +33,8 @@ def test_gates_of_all_shapes(shape: tuple[int, ...], turned: bool) -> None:
     expected = gradients(gated_reference, x, gate)
 
     def exact(x: Tensor, gate: Tensor) -> Tensor:
-        source = x.detach().clone(), "mish"  # of which `x` is not made: a trap for equal shapes
+        # Of this `x` is not made: a trap for equal shapes.
+        source: Source = x.detach().clone(), "mish"
         return gated(gate, x, None, None) if turned else gated(x, gate, None, source)
 
     def rounded(x: Tensor, gate: Tensor) -> Tensor:
@@ -96,6 +97,13 @@ def test_kept_bytes() -> None:
         return gated(gate, smooth(u, "silu"), None, (u, "silu"))
 
     assert run_and_weigh(of_silu, [x, gate], frozenset())[1] == 4 * (count + channels)
+
+
+@pytest.mark.parametrize("op", [gated, gated_8bit])
+def test_a_factor_may_be_a_number(op: Callable[..., Tensor]) -> None:
+    x, _ = factors((2, 6, 1, 1))
+    for y in (op(x, 3), op(0.5, x)):
+        assert torch.equal(y, x * 3) or torch.equal(y, x * 0.5)
 
 
 def test_nan_is_not_hidden() -> None:

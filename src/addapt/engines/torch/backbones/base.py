@@ -2,16 +2,20 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from addapt._errors import OptionError
-from addapt.backbones import BackboneInfo
+from addapt.backbones import BackboneInfo, InputInfo
+from addapt.backbones.catalogue import IMAGENET_INPUT
 from addapt.engines.torch.backbones.block_check import check_description
-from addapt.engines.torch.freezing import FrozenConv2d, freeze
+from addapt.engines.torch.backbones.cutting import cut
+from addapt.engines.torch.freezing import FrozenConv2d, freeze, record
+from addapt.engines.torch.freezing.replace import Codes
 
 
 class Backbone(nn.Module):
@@ -47,11 +51,75 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.tail = tail
         self.info = info
+        self.paths: tuple[str, ...] = ()
         self.load_plain: Callable[[], Backbone] | None = None
         self.requires_grad_(False)
         self.eval()
         if check:
             check_description(self.stem, list(self.blocks), self.tail, info)
+
+    @classmethod
+    def of(
+        cls,
+        network: nn.Module,
+        example: Float[Tensor, "1 3 px px"] | None = None,
+        *,
+        blocks: Sequence[str] | None = None,
+        name: str | None = None,
+        input: InputInfo | None = None,
+        codes: Codes | None = None,
+        plain: bool = False,
+    ) -> "Backbone":
+        """Make a backbone of any convolutional network: its blocks are found, and it is made lean.
+
+        A block is a module with a sum inside (or a concatenation, or a product) whose one input and
+        one output are maps, and what looks like it; what comes before is the stem, and what comes
+        after the tail, but for a linear layer at the end, the classifier. `explain` shows them.
+
+        Args:
+            network: in evaluation mode; stays as it is, and shares no tensor that is changed.
+            example: an image of the size to be used, any values; by default of the side that the
+                network's `pretrained_cfg` names, as timm's do, or 224 px.
+            blocks: paths of the modules that are to be the blocks.
+            name: what domains know it by; by default the network's class.
+            input: how images are to be prepared; by default as `pretrained_cfg` says, or as most
+                networks of ImageNet.
+            codes: see `freeze`.
+            plain: leave batch norms apart from convolutions, which fine-tuning needs.
+
+        Raises:
+            FreezeError: the network cannot be recorded.
+            OptionError: it cannot be cut into blocks.
+        """
+        name = name or type(network).__name__
+        input = input or _input_of(network)
+        if example is None:
+            like = next(network.parameters(), torch.empty(0))
+            example = like.detach().new_zeros(1, 3, input.px, input.px)
+        input = replace(input, px=example.shape[-1])
+        parts = cut(record(network, example), example, name, blocks)
+        info = BackboneInfo(name, input, parts.features, parts.infos, weights="your own")
+        backbone = cls(parts.stem, parts.blocks, parts.tail, info)
+        backbone.paths = parts.paths
+        return backbone if plain else backbone.lean(codes=codes)
+
+    def explain(self) -> str:
+        """Say what the blocks are, one a line: module, channels, stride, shortcut, inner layers."""
+        size = self.info.input.px
+        rows = [("block", "module", "channels", "stride", "shortcut", "inner layers")]
+        paths = self.paths or tuple(f"blocks.{i}" for i in range(len(self.blocks)))
+        for i, (path, block) in enumerate(zip(paths, self.info.blocks, strict=True)):
+            channels = f"{block.in_channels} > {block.out_channels}"
+            shortcut = "as it is" if block.identity_shortcut else "-"
+            inner = ", ".join(block.inner_layers) or "-"
+            rows.append((str(i), path, channels, str(block.stride), shortcut, inner))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        of = f"{self.info.name}: images of {size} x {size}, {self.info.features} features"
+        return "\n".join((of, *lines))
 
     @property
     def is_lean(self) -> bool:
@@ -83,17 +151,18 @@ class Backbone(nn.Module):
                 raise OptionError(
                     f"The backbone {self.info.name} has its batch norms folded into its "
                     "convolutions, and what is asked for trains them. Make the model of the "
-                    "backbone as it was before lean()."
+                    "backbone as it was before lean(), or of Backbone.of(..., plain=True)."
                 )
             return self.load_plain()
         return copy.deepcopy(self)
 
-    def lean(self, *, consume: bool = False) -> "Backbone":
+    def lean(self, *, consume: bool = False, codes: Codes | None = None) -> "Backbone":
         """Return the same network made of operations that keep almost nothing for backward.
 
         Args:
             consume: use this one's memory for it, which makes this one unusable; by default
                 this one stays as it is, and the lean one has weights of its own.
+            codes: see `freeze`.
 
         Raises:
             FreezeError: a weight is not a number.
@@ -101,9 +170,11 @@ class Backbone(nn.Module):
         info = self.info
         if not info.weights_sha256 and not any(tensor.is_meta for tensor in self.parameters()):
             info = replace(info, weights_sha256=weights_sha256(self))  # that of the plain network
-        stem, *blocks, tail = (freeze(part, consume=consume) for _, part in self.named_parts())
+        stem, *blocks, tail = (
+            freeze(part, consume=consume, codes=codes) for _, part in self.named_parts()
+        )
         lean = Backbone(stem, blocks, tail, info, check=False)
-        lean.load_plain = self.load_plain
+        lean.load_plain, lean.paths = self.load_plain, self.paths
         return lean
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,6 +184,19 @@ class Backbone(nn.Module):
             x = block(x)
         features: Tensor = self.tail(x)
         return features
+
+
+def _input_of(network: nn.Module) -> InputInfo:
+    """Return how images are prepared for a network of timm, which says so; else as for most."""
+    config = getattr(network, "pretrained_cfg", None)
+    if not isinstance(config, dict) or "input_size" not in config:
+        return IMAGENET_INPUT
+    return InputInfo(
+        px=int(config["input_size"][-1]),
+        mean=tuple(config.get("mean", IMAGENET_INPUT.mean)),
+        std=tuple(config.get("std", IMAGENET_INPUT.std)),
+        interpolation="bicubic" if config.get("interpolation") == "bicubic" else "bilinear",
+    )
 
 
 def weights_sha256(module: nn.Module) -> str:

@@ -149,8 +149,8 @@ def _explain(node: fx.Node, saved: int) -> tuple[str, str]:
     if smooth is not None:
         return f"needs its {'result' if smooth in KEEP_THEIR_RESULT else 'input'}", CODES
     if factors_of(node) is not None and (coded := lean_call(node, "8bit")) is not None:
-        lean = lean_call(node, None) or coded
-        return "both factors", FREEZE if lean[0] is gated else CODES
+        exact = lean_call(node, None) or coded
+        return "both factors", FREEZE if exact[0] is gated else CODES
     if (lean := lean_call(node, None)) is not None:
         return POOLING.get(lean[0], "its input, of which 1 bit an element would do"), FREEZE
     if node.target is F.batch_norm:

@@ -56,10 +56,7 @@ def freeze(
         OptionError: there are no such codes.
     """
     check_codes(codes)
-    _refuse_broken_weights(module)
-    refuse_unfoldable(module)
-    graph_module = _with_own_layers(trace(module, example), share_buffers=consume)
-    simplify(graph_module)
+    graph_module = record(module, example, share_buffers=consume)
     uses = _count_uses(graph_module)
     for node in list(graph_module.graph.nodes):
         conv = module_of(node, nn.Conv2d)
@@ -77,6 +74,24 @@ def freeze(
     graph_module.graph.lint()
     graph_module.recompile()
     return graph_module.requires_grad_(False).eval()
+
+
+def record(
+    module: nn.Module,
+    example: Float[Tensor, "n c h w"] | None = None,
+    *,
+    share_buffers: bool = False,
+) -> FrozenNetwork:
+    """Record a network in its plainest form: with layers of its own, and its parameters' memory.
+
+    Raises:
+        FreezeError: as `freeze`.
+    """
+    _refuse_broken_weights(module)
+    refuse_unfoldable(module)
+    graph_module = _with_own_layers(trace(module, example), share_buffers=share_buffers)
+    simplify(graph_module)
+    return graph_module
 
 
 def _freeze_conv(

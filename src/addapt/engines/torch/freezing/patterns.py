@@ -13,6 +13,7 @@ from addapt.engines.torch.ops.conv import ConvGeometry
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
+CALLS = ("call_module", "call_function", "call_method")
 RELU = {F.relu, F.relu_, torch.relu, torch.relu_}
 RELU_METHODS = {"relu", "relu_"}
 VIEWS = {

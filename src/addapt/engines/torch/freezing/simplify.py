@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from addapt.engines.torch.freezing.patterns import (
+    CALLS,
     VIEWS,
     changes_its_input,
     is_parameter,
@@ -19,7 +20,6 @@ from addapt.engines.torch.freezing.patterns import (
     path_of,
 )
 
-CALLS = ("call_module", "call_function", "call_method")
 NO_OPS = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
 RANDOM = ("dropout", "rand", "bernoulli", "normal", "uniform", "multinomial")
@@ -171,7 +171,7 @@ BATCH_NORM = (
 
 def _convolution(graph_module: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
     """Return the layer that does what a call of `F.conv2d` does, if its weight is a parameter."""
-    given = dict(zip(CONV, node.args, strict=False)) | node.kwargs
+    given: dict[str, Any] = dict(zip(CONV, node.args, strict=False)) | node.kwargs
     tensors = _tensors(graph_module, given, ("weight", "bias"))
     settings = [
         given.get(name, default) for name, default in zip(CONV[3:], (1, 0, 1, 1), strict=True)
@@ -182,7 +182,9 @@ def _convolution(graph_module: fx.GraphModule, node: fx.Node) -> nn.Conv2d | Non
     stride, padding, dilation, groups = settings
     with torch.device("meta"):
         conv = nn.Conv2d(
-            *(weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:])),
+            weight.shape[1] * groups,
+            weight.shape[0],
+            (weight.shape[2], weight.shape[3]),
             stride=_pair(stride),
             padding=padding if isinstance(padding, str) else _pair(padding),
             dilation=_pair(dilation),
@@ -197,7 +199,7 @@ def _convolution(graph_module: fx.GraphModule, node: fx.Node) -> nn.Conv2d | Non
 
 def _batch_norm(graph_module: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d | None:
     """Return the layer that does what a call of `F.batch_norm` does, if it is a frozen one."""
-    given = dict(zip(BATCH_NORM, node.args, strict=False)) | node.kwargs
+    given: dict[str, Any] = dict(zip(BATCH_NORM, node.args, strict=False)) | node.kwargs
     tensors = _tensors(graph_module, given, BATCH_NORM[1:5])
     training, eps = given.get("training", False), given.get("eps", 1e-5)
     momentum = given.get("momentum", 0.1)

@@ -119,7 +119,9 @@ class SizedTracer(fx.Tracer):
                 sizes = sizes_of(args[0])
                 place = (*args[1:], *kwargs.values())
                 return sizes[place[0]] if place else sizes
-        proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr, proxy_factory_fn)
+        proxy: Any = super().create_proxy(
+            kind, target, args, kwargs, name, type_expr, proxy_factory_fn
+        )
         with torch.no_grad(), _as_without_tracer():
             proxy.value = self._run(kind, target, known_args, known_kwargs)
         return proxy
@@ -128,8 +130,7 @@ class SizedTracer(fx.Tracer):
         if kind == "placeholder":
             if args:
                 return args[0]
-            example, self._example = self._example, None
-            return example.clone()
+            return self._example.clone()
         if kind == "get_attr":
             return attrgetter(target)(self.root)
         if kind == "call_module":
@@ -147,5 +148,5 @@ class SizedTracer(fx.Tracer):
         """Go through what is known to be several."""
         value = value_of(obj)
         if isinstance(value, (tuple, list)):
-            return iter([obj[place] for place in range(len(value))])
+            return iter([obj[place] for place in range(len(value))])  # type: ignore[index]
         return super().iter(obj)

@@ -18,15 +18,15 @@ CODES = 127
 
 
 def gated(
-    x: Float[Tensor, "*n c h w"],
-    gate: Float[Tensor, "*n c 1 1"],
+    x: Float[Tensor, "*n c h w"] | float,
+    gate: Float[Tensor, "*n c 1 1"] | float,
     of_x: Source | None = None,
     of_gate: Source | None = None,
 ) -> Float[Tensor, "*n c h w"]:
     """Return x * gate, the factors in any order.
 
     Args:
-        x: the map, or the gate.
+        x: the map, or the gate. A graph does not tell tensors from numbers, which may be either.
         gate: the gate, of any shape that is spread over the map's, or the map.
         of_x: from which activation's input the first factor was computed, which is computed again
             in backward.
@@ -35,6 +35,8 @@ def gated(
     *Memory:* the gate, and the activation's input, which its own backward keeps, too; without it,
     or where both factors have the same shape, both factors.
     """
+    if not isinstance(x, Tensor) or not isinstance(gate, Tensor):
+        return x * gate
     if not _in_order(x, gate):
         x, gate, of_x = gate, x, of_gate
     asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
@@ -45,7 +47,7 @@ def gated(
 
 
 def gated_8bit(
-    x: Float[Tensor, "*n c h w"], gate: Float[Tensor, "*n c 1 1"]
+    x: Float[Tensor, "*n c h w"] | float, gate: Float[Tensor, "*n c 1 1"] | float
 ) -> Float[Tensor, "*n c h w"]:
     """Return x * gate exactly, the factors in any order, but keep the map rounded to 8 bits.
 
@@ -55,6 +57,8 @@ def gated_8bit(
 
     *Memory:* n c (h w + 4) bytes and the gate; both factors where they have the same shape.
     """
+    if not isinstance(x, Tensor) or not isinstance(gate, Tensor):
+        return x * gate
     if not _in_order(x, gate):
         x, gate = gate, x
     asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
@@ -87,7 +91,12 @@ def _gates(gate: Tensor, x: Tensor) -> bool:
     if x.dim() < 4 or gate.dtype != x.dtype:
         return False
     smaller = gate.numel() < x.numel() or (_is_spread(gate) and not _is_spread(x))
-    return smaller and torch.broadcast_shapes(gate.shape, x.shape) == x.shape
+    return smaller and gate.dim() <= x.dim() and _fits(gate.shape, x.shape)
+
+
+def _fits(gate: torch.Size, x: torch.Size) -> bool:
+    sides = zip(reversed(gate), reversed(x), strict=False)
+    return all(of_gate in (1, of_x) for of_gate, of_x in sides)
 
 
 class _Gated(torch.autograd.Function):
