@@ -20,6 +20,7 @@ from addapt.engines.torch.freezing.patterns import (
     path_of,
     summand_of,
 )
+from addapt.engines.torch.freezing.sized import unfit_example
 
 Shape = tuple[int, ...]
 
@@ -62,11 +63,7 @@ def shapes_of(graph_module: fx.GraphModule, example: Tensor, name: str) -> dict[
     try:
         shapes.run(example.clone())
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().split("\n", 1)[0].rstrip(".")
-        raise OptionError(
-            f"{name} cannot take an `example` of {tuple(example.shape)}: {reason}. Give images of "
-            "the size that it is made for, and of its type."
-        ) from error
+        raise unfit_example(name, example, error) from error
     return shapes.noted
 
 

@@ -25,6 +25,15 @@ def only_for(x: Tensor, sizes: tuple[int, ...]) -> None:
         )
 
 
+def unfit_example(name: str, example: Tensor, error: Exception) -> OptionError:
+    """Return the error that says that a network cannot take an example."""
+    reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+    return OptionError(
+        f"{name} cannot take an `example` of {tuple(example.shape)}: {reason}. Give images of the "
+        "size that it is made for, and of its type."
+    )
+
+
 def _times(sizes: tuple[int, ...]) -> str:
     return " x ".join(map(str, sizes))
 
@@ -122,8 +131,11 @@ class SizedTracer(fx.Tracer):
         proxy: Any = super().create_proxy(
             kind, target, args, kwargs, name, type_expr, proxy_factory_fn
         )
-        with torch.no_grad(), _as_without_tracer():
-            proxy.value = self._run(kind, target, known_args, known_kwargs)
+        try:
+            with torch.no_grad(), _as_without_tracer():
+                proxy.value = self._run(kind, target, known_args, known_kwargs)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise unfit_example(type(self.root).__name__, self._example, error) from error
         return proxy
 
     def _run(self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from addapt._errors import FreezeError
+from addapt._errors import FreezeError, OptionError
 from addapt.engines.torch.freezing.layers import FrozenAffine, FrozenConv2d
 from addapt.engines.torch.freezing.sized import SizedProxy, SizedTracer, only_for
 from addapt.engines.torch.ops.activation import relu, relu6, smooth, smooth_8bit
@@ -123,6 +123,8 @@ def trace(module: nn.Module, example: Tensor | None = None) -> FrozenNetwork:
             if example is None:
                 raise
             graph = _only_for(_SizedTracer(example).trace(module), tuple(example.shape[1:]))
+    except OptionError:  # the example cannot be taken
+        raise
     except Exception as error:  # tracing runs foreign code: anything may come out of it
         raise FreezeError(_explanation(module, error, sized=example is not None)) from error
     finally:
