@@ -5,6 +5,8 @@ from addapt.backbones.catalogue import (
     IMAGENET_INPUT,
     BackboneEntry,
     backbone_entry,
+    check_backbone,
+    native_px,
 )
 from addapt.backbones.info import BackboneInfo, BlockInfo, InputInfo
 from addapt.backbones.networks import Block, ConvLayer, Network, network
@@ -22,6 +24,8 @@ __all__ = [
     "Network",
     "PretrainedPackage",
     "backbone_entry",
+    "check_backbone",
+    "native_px",
     "network",
     "weights_file",
 ]

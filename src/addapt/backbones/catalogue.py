@@ -6,6 +6,7 @@ from addapt._errors import UnknownNameError
 from addapt.backbones.info import InputInfo
 from addapt.backbones.pretrained import PretrainedPackage
 
+TIMM = "timm:"  # begins the names of networks of that library
 HALF = (0.5, 0.5, 0.5)
 # Most networks were trained so.
 IMAGENET_INPUT = InputInfo(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
@@ -78,6 +79,26 @@ BACKBONES = {
         "224 px, 2.2 M parameters, your own weights file", IMAGENET_INPUT, 1280
     ),
 }
+
+
+def check_backbone(name: str) -> None:
+    """Refuse a name that is neither in the catalogue nor that of a network of timm.
+
+    Raises:
+        UnknownNameError: that is so.
+    """
+    if not name.startswith(TIMM):
+        backbone_entry(name)
+
+
+def native_px(name: str) -> int:
+    """Return the side of the images that a backbone is made for; of one of timm, what most are.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+    """
+    check_backbone(name)
+    return (IMAGENET_INPUT if name.startswith(TIMM) else backbone_entry(name).input).px
 
 
 def backbone_entry(name: str) -> BackboneEntry:

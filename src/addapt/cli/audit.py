@@ -45,14 +45,14 @@ def audit(
                 "--method audits a method's own step, whatever the weights: leave out --plain, "
                 "--codes, --all and --weights."
             )
-        from addapt.backbones import backbone_entry
+        from addapt.backbones import native_px
         from addapt.engines.installed import require_torch
 
         require_torch("`addapt audit`")
         from addapt.engines.torch.memory import audit_backbone, audit_method
         from addapt.methods import build_method
 
-        px = image_px or backbone_entry(backbone).input.px
+        px = image_px or native_px(backbone)
         totals: dict[str, object]
         if method is None:
             plain_rows, frozen_rows = audit_backbone(

@@ -1,7 +1,7 @@
 """Which engine does what is asked: the first that can, unless one is asked for by its name."""
 
 from addapt._errors import OptionError, UnknownNameError
-from addapt.backbones import backbone_entry
+from addapt.backbones import check_backbone
 from addapt.engines.abilities import ABILITIES
 from addapt.engines.installed import require_torch
 from addapt.gates import GateConfig
@@ -32,7 +32,7 @@ def choose_engine(
     """
     if asked is not None and asked not in ABILITIES:
         raise UnknownNameError("engine", asked, ABILITIES)
-    backbone_entry(backbone)
+    check_backbone(backbone)
     if isinstance(method, str):
         method = build_method(method)
     name = None if method is None else method.name

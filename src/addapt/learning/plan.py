@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from addapt._errors import OptionError
-from addapt.backbones import backbone_entry
+from addapt.backbones import check_backbone
 from addapt.learning.budget import above_bytes, micro_batches, too_small_budget
 from addapt.learning.lesson import check_image_px
 from addapt.learning.trial import Question
@@ -43,7 +43,7 @@ def plan(
         TrainingError: the trial failed.
     """
     check_question(question)
-    backbone_entry(order["backbone"])  # refuses a name before a process is started
+    check_backbone(order["backbone"])  # refuses a name before a process is started
     here_bytes = rss_bytes()
     trial = order_trial(order, question)
     beside = 0

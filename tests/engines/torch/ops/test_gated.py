@@ -50,7 +50,11 @@ def test_gates_of_all_shapes(shape: tuple[int, ...], turned: bool) -> None:
 
 def test_gates_that_are_spread_and_maps_of_more_dimensions() -> None:
     x, gate = factors((2, 6, 1, 1))
-    for wide in (lambda g: g.expand(2, 6, 7, 5), lambda g: g.view(2, 3, 2, 1, 1)):
+    wides: tuple[Callable[[Tensor], Tensor], ...] = (
+        lambda g: g.expand(2, 6, 7, 5),
+        lambda g: g.view(2, 3, 2, 1, 1),
+    )
+    for wide in wides:
         for turned in (False, True):
 
             def run(op: Callable[..., Tensor], x: Tensor, gate: Tensor) -> Tensor:

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from addapt._errors import OptionError, WeightsError
 from addapt.backbones import BACKBONES, Network, backbone_entry, network, weights_file
+from addapt.backbones.catalogue import TIMM
 from addapt.backbones.names import is_classifier
 from addapt.backbones.state_file import read_state
 from addapt.backbones.weights import load_weights
 from addapt.engines.torch.backbones.base import Backbone
 from addapt.engines.torch.backbones.blocks import build_block
 from addapt.engines.torch.backbones.conv_bn import ConvBn
+from addapt.engines.torch.backbones.from_timm import load_timm, unfilled_timm
 
 
 def load_backbone(
@@ -32,7 +34,8 @@ def load_backbone(
     """Load a frozen backbone, in channels-last memory format.
 
     Args:
-        name: one of `addapt.backbones.BACKBONES`.
+        name: one of `addapt.backbones.BACKBONES`, or "timm:" and the name of a network there, whose
+            blocks are found as by `Backbone.of`.
         weights: a weights file, or "random"; by default the ImageNet weights of the
             installed package where there is one, else random.
         seed: of random weights; the global random generator is left alone.
@@ -42,18 +45,16 @@ def load_backbone(
 
     Raises:
         UnknownNameError: there is no such backbone.
-        MissingPackageError: the package with the ImageNet weights is not installed.
+        MissingPackageError: the package with the ImageNet weights, or timm, is not installed.
         WeightsError: the weights cannot be read or do not fit.
-        OptionError: there is no such device here.
+        FreezeError: the network of timm cannot be recorded.
+        OptionError: it cannot be cut into blocks, or there is no such device here.
     """
-    loaded = load_weights(name, weights, seed=seed)
-    backbone = unfilled_backbone(name)
-    fill(backbone, loaded.tensors)
-    backbone.info = replace(backbone.info, weights=loaded.source, weights_sha256=loaded.sha256)
-    del loaded  # a mapped file
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+    if name.startswith(TIMM):
+        backbone = load_timm(name, weights, seed=seed, plain=plain)
+    else:
+        backbone = _load_known(name, weights, seed, plain=plain)
     if not plain:
-        backbone = backbone.lean(consume=True)
         backbone.load_plain = partial(
             load_backbone, name, weights, seed=seed, device=device, plain=True
         )
@@ -67,8 +68,21 @@ def load_backbone(
         ) from error
 
 
+def _load_known(name: str, weights: str | Path | None, seed: int, *, plain: bool) -> Backbone:
+    """Load a backbone of the catalogue."""
+    loaded = load_weights(name, weights, seed=seed)
+    backbone = unfilled_backbone(name)
+    fill(backbone, loaded.tensors)
+    backbone.info = replace(backbone.info, weights=loaded.source, weights_sha256=loaded.sha256)
+    del loaded  # a mapped file
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+    return backbone if plain else backbone.lean(consume=True)
+
+
 def unfilled_backbone(name: str) -> Backbone:
     """Build the plain backbone called `name` on the device `meta`: weights take no memory."""
+    if name.startswith(TIMM):
+        return unfilled_timm(name)
     with torch.device("meta"):
         return build_backbone(network(name))
 

@@ -36,7 +36,7 @@ def gated(
     or where both factors have the same shape, both factors.
     """
     if not isinstance(x, Tensor) or not isinstance(gate, Tensor):
-        return x * gate
+        return cast(Tensor, x * gate)
     if not _in_order(x, gate):
         x, gate, of_x = gate, x, of_gate
     asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
@@ -58,7 +58,7 @@ def gated_8bit(
     *Memory:* n c (h w + 4) bytes and the gate; both factors where they have the same shape.
     """
     if not isinstance(x, Tensor) or not isinstance(gate, Tensor):
-        return x * gate
+        return cast(Tensor, x * gate)
     if not _in_order(x, gate):
         x, gate = gate, x
     asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
