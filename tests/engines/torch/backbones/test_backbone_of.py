@@ -242,6 +242,13 @@ class Attention(nn.Module):
         return y.mean(1)
 
 
+class SizedStem(nn.Module):
+    """Pads by size, and has no convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, [x.shape[-1] % 3, 0] if x.shape[-1] > 2 else [1, 0])
+
+
 class Twice(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, x * 2
@@ -265,11 +272,21 @@ class Unpadded(nn.Module):
     ("kind", "options", "message"),
     [
         (Attention, {}, "Attention cannot be cut into blocks: there is no place|all of it is one"),
+        (lambda: freeze(build(MobileNet), example=IMAGE), {}, "frozen already: give Backbone.of"),
+        (lambda: nn.Sequential(freeze(Vgg().eval()), nn.ReLU()), {}, "frozen already"),
+        (
+            lambda: freeze(SizedStem().eval(), example=IMAGE[..., :8, :8]),
+            {},
+            "was given 3 x 32 x 32",
+        ),
         (Twice, {}, "Twice gives several results"),
         (Unpadded, {}, "around 'blocks.1': it makes a map of 30 x 30 of one of 32 x 32"),
         (MobileNet, {"blocks": ["blocks.7"]}, "around 'blocks.7': no such module.* blocks.0.0"),
         (MobileNet, {"blocks": ["blocks.0.0.conv_pw"]}, "cannot be cut around"),
-        (MobileNet, {"example": torch.zeros(1, 1, 32, 32)}, "cannot take an `example` of|1, 1, 32"),
+        (MobileNet, {"example": torch.zeros(1, 1, 32, 32)}, "three colours, a square"),
+        (MobileNet, {"example": torch.zeros(1, 3, 32, 40)}, "the shape .1, 3, 32, 40.: give"),
+        (MobileNet, {"example": torch.zeros(3, 32, 32)}, "three colours, a square"),
+        (MobileNet, {"blocks": "conv_stem"}, "all of it is one block|cannot be cut"),
     ],
 )
 def test_what_cannot_be_cut(

@@ -99,6 +99,11 @@ def test_an_image_of_another_size_is_refused() -> None:
             network(torch.zeros(1, 3, 12, 12))
 
 
+def test_an_example_that_the_network_cannot_take_is_named() -> None:
+    with pytest.raises(OptionError, match=r"cannot take an `example` of \(1, 1, 8, 8\)"):
+        freeze(SIZED["same"](), example=torch.zeros(1, 1, 8, 8))
+
+
 def test_without_an_example_its_lack_is_named() -> None:
     with pytest.raises(FreezeError, match="give an `example` input"):
         freeze(SIZED["same"]())

@@ -64,7 +64,7 @@ class Backbone(nn.Module):
         network: nn.Module,
         example: Float[Tensor, "1 3 px px"] | None = None,
         *,
-        blocks: Sequence[str] | None = None,
+        blocks: str | Sequence[str] | None = None,
         name: str | None = None,
         input: InputInfo | None = None,
         codes: Codes | None = None,
@@ -91,12 +91,24 @@ class Backbone(nn.Module):
             FreezeError: the network cannot be recorded.
             OptionError: it cannot be cut into blocks.
         """
+        if any(isinstance(layer, FrozenConv2d) for layer in network.modules()):
+            raise OptionError(
+                "This network is frozen already: give Backbone.of the one that it was made of."
+            )
         name = name or type(network).__name__
         input = input or _input_of(network)
         if example is None:
             like = next(network.parameters(), torch.empty(0))
             example = like.detach().new_zeros(1, 3, input.px, input.px)
-        input = replace(input, px=example.shape[-1])
+        shape = tuple(example.shape)
+        if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or not shape[0]:
+            raise OptionError(
+                f"The `example` has the shape {shape}: give an image of three colours, a square, "
+                "such as torch.zeros(1, 3, 224, 224)."
+            )
+        if isinstance(blocks, str):
+            blocks = [blocks]
+        input = replace(input, px=shape[-1])
         parts = cut(record(network, example), example, name, blocks)
         info = BackboneInfo(name, input, parts.features, parts.infos, weights="your own")
         backbone = cls(parts.stem, parts.blocks, parts.tail, info)

@@ -43,6 +43,7 @@ class _Shapes(fx.Interpreter):
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module)
+        self.extra_traceback = False  # errors are sentences
         self.noted: dict[fx.Node, Shape] = {}
 
     def run_node(self, n: fx.Node) -> Any:
