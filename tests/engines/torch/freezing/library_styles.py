@@ -90,6 +90,19 @@ class Shuffle(nn.Module):
         return torch.cat([second, first * 2], 1).mean((2, 3))
 
 
+class BlurPool(nn.Module):
+    """Mirrors the edges and blurs with a filter that is a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("filter", torch.rand(4, 1, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (1, 1, 1, 1), "reflect")
+        y: Tensor = F.conv2d(x, self.filter, stride=2, groups=4)
+        return y
+
+
 class Excite(nn.Module):
     """Squeeze-and-excitation of a smooth map that is computed in place, in three orders."""
 
@@ -126,6 +139,12 @@ STYLES: dict[str, Callable[[], nn.Module]] = {
     ),
     "prelu": seeded(
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.Conv2d(8, 4, 1), nn.PReLU())
+    ),
+    "edges": seeded(
+        lambda: nn.Sequential(
+            *(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ReflectionPad2d((1, 2, 0, 1)), nn.Conv2d(8, 4, 3)),
+            *(nn.ReLU(), nn.ReplicationPad2d(1), BlurPool(), nn.Conv2d(4, 4, 1)),
+        )
     ),
     "hard": seeded(
         lambda: nn.Sequential(

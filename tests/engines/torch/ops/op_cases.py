@@ -21,6 +21,7 @@ from addapt.engines.torch.ops import (
     gated,
     grid,
     masked_conv,
+    pad,
     pool,
     two_slopes,
 )
@@ -170,6 +171,23 @@ def two_slopes_cases() -> list[OpCase]:
             )
             for channels in (1, 6)
         ),
+    ]
+
+
+def pad_cases() -> list[OpCase]:
+    sides = (1, 2, 0, 2)
+    kinds: tuple[pad.Edges, ...] = ("reflect", "replicate")
+    return [
+        OpCase(
+            f"pad_edges-{edges}",
+            partial(pad.pad_edges, sides=sides, edges=edges),
+            partial(F.pad, pad=sides, mode=edges),
+            one_map,
+            nothing,
+            smallest=3,
+            meta_strides=False,
+        )
+        for edges in kinds
     ]
 
 
@@ -424,6 +442,7 @@ CASES = [
     *activation_cases(),
     *two_slopes_cases(),
     gated_case(),
+    *pad_cases(),
     *pool_cases(),
     *grid_cases(),
     *affine_cases(),

@@ -27,6 +27,7 @@ from addapt.engines.torch.freezing.replace import KEEP_THEIR_RESULT, lean_call, 
 from addapt.engines.torch.freezing.trace import trace
 from addapt.engines.torch.ops.activation import relu, relu6, smooth_8bit
 from addapt.engines.torch.ops.gated import gated, gated_8bit
+from addapt.engines.torch.ops.pad import pad_edges
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
@@ -45,7 +46,7 @@ FROZEN: dict[Any, str] = {
     max_pool2d: "1 byte an output element",
     smooth_8bit: "1 byte an element",
     gated: "the gate, and what the map was computed from",
-    gated_8bit: "1 byte an element of the map, and the gate",
+    gated_8bit: "1 byte an element of a map, and the gate",
 }
 
 
@@ -167,6 +168,7 @@ def _explain(node: fx.Node, saved: int) -> tuple[str, str]:
 POOLING: dict[Any, str] = {
     max_pool2d: "its input, and 8 bytes an output element",
     avg_pool2d: "its input, of which the shape would do",
+    pad_edges: "its input, of which the shape would do",
     adaptive_avg_pool2d: "its input, of which the shape would do",
 }
 

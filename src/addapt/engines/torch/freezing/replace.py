@@ -19,6 +19,7 @@ from addapt.engines.torch.freezing.patterns import (
 )
 from addapt.engines.torch.ops.activation import LEAN_ACTIVATIONS, smooth, smooth_8bit
 from addapt.engines.torch.ops.gated import gated, gated_8bit
+from addapt.engines.torch.ops.pad import pad_edges
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
@@ -101,10 +102,27 @@ def lean_call(node: fx.Node, codes: Codes | None) -> Call | None:
             return gated_8bit, factors
         sources = tuple(map(source_of, factors))
         return (gated, (*factors, *sources)) if any(sources) else None
+    padding = _edges(node)
+    if padding is not None:
+        return pad_edges, (source, *padding)
     for kind, function, lean, defaults in EXACT:
         if (given := settings_of(node, kind, function, defaults)) is not None:
             return lean, (source, *given)
     return None
+
+
+def _edges(node: fx.Node) -> tuple[Any, str] | None:
+    """Return sides and kind of a padding of maps with what stands at their edges."""
+    for kind, edges in ((nn.ReflectionPad2d, "reflect"), (nn.ReplicationPad2d, "replicate")):
+        if (layer := module_of(node, kind)) is not None:
+            return tuple(layer.padding), edges
+    if node.target is not F.pad:
+        return None
+    given = dict(zip(("pad", "mode"), node.args[1:], strict=False)) | node.kwargs
+    sides, edges = given.get("pad"), str(given.get("mode", "constant"))
+    if edges not in ("reflect", "replicate") or not isinstance(sides, (tuple, list)):
+        return None
+    return (tuple(sides), edges) if len(sides) == 4 else None
 
 
 def source_of(factor: fx.Node) -> tuple[fx.Node, str] | None:

@@ -14,12 +14,13 @@ from addapt.engines.torch.freezing.layers import FrozenAffine, FrozenConv2d
 from addapt.engines.torch.freezing.sized import SizedProxy, SizedTracer, only_for
 from addapt.engines.torch.ops.activation import relu, relu6, smooth, smooth_8bit
 from addapt.engines.torch.ops.gated import gated, gated_8bit
+from addapt.engines.torch.ops.pad import pad_edges
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
 LEAN_FUNCTIONS = (
     *(relu, relu6, leaky_relu, prelu, hardtanh, hardsigmoid),
-    *(smooth, smooth_8bit, gated, gated_8bit),
+    *(smooth, smooth_8bit, gated, gated_8bit, pad_edges),
     *(max_pool2d, avg_pool2d, adaptive_avg_pool2d, only_for),
 )
 IN_PLACE_OPERATORS = (

@@ -49,20 +49,21 @@ def gated(
 def gated_8bit(
     x: Float[Tensor, "*n c h w"] | float, gate: Float[Tensor, "*n c 1 1"] | float
 ) -> Float[Tensor, "*n c h w"]:
-    """Return x * gate exactly, the factors in any order, but keep the map rounded to 8 bits.
+    """Return x * gate exactly, the factors in any order, but keep maps rounded to 8 bits.
 
     Each map of a channel has steps of a 127th of its largest magnitude, so that the gradient of
     its gate is wrong by a 254th of it, times the sum of the magnitudes of the map's gradient, at
-    most, and mostly by far less. The map's own gradient is exact.
+    most, and mostly by far less. The map's own gradient is exact. Where both factors are maps of
+    the same shape, both are rounded, and each one's gradient is wrong by a 254th likewise.
 
-    *Memory:* n c (h w + 4) bytes and the gate; both factors where they have the same shape.
+    *Memory:* n c (h w + 4) bytes and the gate, or, for two maps, twice n c (h w + 4) bytes.
     """
     if not isinstance(x, Tensor) or not isinstance(gate, Tensor):
         return cast(Tensor, x * gate)
     if not _in_order(x, gate):
         x, gate = gate, x
     asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
-    if not asks or not _gates(gate, x):
+    if not asks or not (_gates(gate, x) or _are_two_maps(gate, x)):
         return x * gate
     return cast(Tensor, _Gated8Bit.apply(x, gate))  # type: ignore[no-untyped-call]
 
@@ -94,6 +95,12 @@ def _gates(gate: Tensor, x: Tensor) -> bool:
     return smaller and gate.dim() <= x.dim() and _fits(gate.shape, x.shape)
 
 
+def _are_two_maps(gate: Tensor, x: Tensor) -> bool:
+    """Say whether both factors are maps of the same shape."""
+    alike = gate.shape == x.shape and gate.dtype == x.dtype and x.dim() >= 4
+    return alike and not _is_spread(gate) and not _is_spread(x)
+
+
 def _fits(gate: torch.Size, x: torch.Size) -> bool:
     sides = zip(reversed(gate), reversed(x), strict=False)
     return all(of_gate in (1, of_x) for of_gate, of_x in sides)
@@ -118,17 +125,27 @@ class _Gated(torch.autograd.Function):
 class _Gated8Bit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor) -> Tensor:
-        largest = x.abs().amax((-2, -1), keepdim=True) if x.numel() else x.new_ones(1)
-        step = (largest / CODES).clamp_(min=torch.finfo(x.dtype).tiny)
-        codes: Int8[Tensor, "*n c h w"] = (x / step).round_().clamp_(-CODES, CODES).to(torch.int8)
-        # What is no number is not hidden: then the step is none, either.
-        ctx.save_for_backward(codes, step, gate)
+        kept = _round(gate) if _are_two_maps(gate, x) else (gate,)
+        ctx.save_for_backward(*_round(x), *kept)
         return x * gate
 
     @staticmethod
     @only_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        codes, step, gate = ctx.saved_tensors
+        codes, step, *kept = ctx.saved_tensors
         wants_x, wants_gate = ctx.needs_input_grad
-        grad_gate = (grad * codes * step).sum_to_size(gate.shape) if wants_gate else None
-        return grad * gate if wants_x else None, grad_gate
+        grad_x = grad_gate = None
+        if wants_gate:
+            shape = kept[0].shape
+            grad_gate = (grad * codes).mul_(step).sum_to_size(shape)
+        if wants_x:
+            grad_x = grad * kept[0]
+            grad_x = grad_x.mul_(kept[1]) if len(kept) > 1 else grad_x
+        return grad_x, grad_gate
+
+
+def _round(x: Tensor) -> tuple[Int8[Tensor, "*n c h w"], Float[Tensor, "*n c 1 1"]]:
+    """Return codes, and what they count in each channel; not a number where a map has one."""
+    largest = x.abs().amax((-2, -1), keepdim=True) if x.numel() else x.new_ones(1)
+    step = (largest / CODES).clamp_(min=torch.finfo(x.dtype).tiny)
+    return (x / step).round_().clamp_(-CODES, CODES).to(torch.int8), step
