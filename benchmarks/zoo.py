@@ -1,12 +1,12 @@
 """Networks of timm and torchvision made lean: is the result the same, and how much does it keep?
 
     python benchmarks/zoo.py run [NAME ...] [--out FILE]
-    python benchmarks/zoo.py table
+    python benchmarks/zoo.py table [--page]
 
 Needs timm and torchvision beside PyTorch; random weights, statistics of batch norms drawn, too.
 Each network runs forward and backward on two images, as PyTorch has it and frozen with an
 example of one image. Goes on where it was broken off: networks that have a row are left out.
-Writes `results/zoo.jsonl`; `table` prints what is there.
+Writes `results/zoo.jsonl`; `table` prints what is there, and with `--page` writes `docs/ZOO.md`.
 """
 
 import argparse
@@ -18,13 +18,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from result_rows import RESULTS, append_row, latest, read_rows, surroundings
+from result_rows import RESULTS, ROOT, append_row, latest, read_rows, surroundings
 from torch import Tensor, nn
 
 from addapt import DA3, AddaptError, Backbone, attach, audit, freeze
 from addapt.engines.torch.memory import kept_bytes
 
 FILE = RESULTS / "zoo.jsonl"
+PAGE = ROOT / "docs" / "ZOO.md"
+HEAD = """\
+# Networks of timm and torchvision, frozen
+
+What autograd keeps of one forward pass of a network made by
+`addapt.freeze(network, example=image)`, as a share of what it keeps of the plain network with all
+weights trained: exactly, and with `codes="8bit"`. *Blocks* is how many `addapt.Backbone.of` finds.
+Random weights, {batch} images of the side *px*, in float32; outputs and input gradients are
+compared with the plain network's, and agree to {output} and {gradient}, or in float64 to {exact}.
+What most is kept for is a share with codes. [OWN_NETWORKS.md](OWN_NETWORKS.md) tells which layers
+keep what, and why.
+
+{counts}
+
+{table}
+
+Made of [zoo.jsonl](../benchmarks/results/zoo.jsonl) by `python benchmarks/zoo.py table --page`, a
+row each by `python benchmarks/zoo.py run NAME`.
+"""
 BATCH, PX, MOST_PX = 2, 64, 288
 LEAN, MIDDLING = 0.06, 0.3
 OUTPUT_ERROR, GRADIENT_ERROR = 1e-5, 1e-4  # in float32; in float64 1e-9
@@ -253,21 +272,41 @@ def table(rows: list[Row]) -> str:
 
 
 def counts(rows: list[Row]) -> str:
+    """Say in words how many networks are how lean."""
     ran = [row for row in rows if "failed" not in row]
     right = [row for row in ran if is_right(row)]
+    cut = [row for row in right if "blocks" in row]
 
     def below(share: float, key: str) -> int:
         return sum(row[key] < share * row["eager_bytes"] for row in right)
 
     return (
-        f"{len(ran)} networks: {sum('refused' in row for row in ran)} refused, {len(right)} right; "
-        f"of these below {LEAN:.0%}: {below(LEAN, 'kept_bytes')}, with codes "
-        f"{below(LEAN, 'kept_bytes_8bit')}; below {MIDDLING:.0%}: {below(MIDDLING, 'kept_bytes')}, "
-        f"with codes {below(MIDDLING, 'kept_bytes_8bit')}; cut into blocks "
-        f"{sum('blocks' in row for row in right)}, of which the same features "
-        f"{sum(row.get('same_features', False) for row in right)}, DA3's loss falls in "
-        f"{sum(row['losses'][-1] < row['losses'][0] for row in right if 'blocks' in row)}"
+        f"Of {len(names())} networks {len(ran)} have been run: "
+        f"{sum('refused' in row for row in ran)} were refused, {len(right)} compute the same. "
+        f"Of these {below(LEAN, 'kept_bytes')} keep less than {LEAN:.0%} "
+        f"({below(LEAN, 'kept_bytes_8bit')} with codes), and {below(MIDDLING, 'kept_bytes')} less than {MIDDLING:.0%} "
+        f"({below(MIDDLING, 'kept_bytes_8bit')} with codes). {len(cut)} are cut into blocks by "
+        f"themselves; the features of {sum(row['same_features'] for row in cut)} are the frozen "
+        f"network's to the bit, and after two steps DA³'s loss on the batch is smaller in "
+        f"{sum(row['losses'][-1] < row['losses'][0] for row in cut)}."
     )
+
+
+def page(rows: list[Row]) -> str:
+    return HEAD.format(
+        batch=BATCH,
+        output=f"{OUTPUT_ERROR:.0e}",
+        gradient=f"{GRADIENT_ERROR:.0e}",
+        exact=f"{EXACT:.0e}",
+        counts=counts(rows),
+        table=table(rows),
+    )
+
+
+def rows_of(file: Path) -> list[Row]:
+    """Return the last row of each network that has one, in the order of the lists."""
+    there = latest(read_rows(file), "name")
+    return [there[name,] for name in names() if (name,) in there]
 
 
 def main() -> None:
@@ -275,6 +314,7 @@ def main() -> None:
     parser.add_argument("action", choices=("run", "table"))
     parser.add_argument("name", nargs="*", help="as timm:resnet18 or torchvision:resnet18")
     parser.add_argument("--out", type=Path, default=FILE)
+    parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
     logging.disable(logging.ERROR)
     warnings.simplefilter("ignore")
@@ -284,9 +324,10 @@ def main() -> None:
             row = make_row(name) | surroundings(f"python benchmarks/zoo.py run {name}")
             append_row(arguments.out, row)
             print(table([row]).splitlines()[-1], f"{row.get('wall_s', 0)} s", flush=True)
-        there = latest(read_rows(arguments.out), "name")
-    rows = [there[name,] for name in names() if (name,) in there]
-    if arguments.action == "table":
+    rows = rows_of(arguments.out)
+    if arguments.page:
+        PAGE.write_text(page(rows), encoding="utf-8")
+    elif arguments.action == "table":
         print(table(rows))
     print(counts(rows))
 

@@ -2,17 +2,19 @@
 
 import copy
 import math
+import pickle
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from addapt import DA3, Bias, Finetune, TinyTL, attach
+from addapt import DA3, Bias, Finetune, GateConfig, TinyTL, attach, pack_weights
 from addapt._errors import OptionError
 from addapt.backbones import BlockInfo, InputInfo
 from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.freezing import freeze
+from addapt.gates import BLOCKS
 from tests.engines.torch.backbones.reference_networks import randomised
 from tests.engines.torch.freezing.library_styles import ConvNormAct, ConvSame
 from tests.engines.torch.freezing.networks import DenseNet, ShuffleNet, SqueezeExcite, Vgg, conv_bn
@@ -210,6 +212,27 @@ def test_fine_tuning_takes_the_plain_one() -> None:
     norms = [m for m in model.adaptor.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms and all(norm.training for norm in norms)
     assert all(parameter.grad is not None for parameter in model.adaptor.parameters())
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_gates_of_blocks_leave_out_what_has_a_shortcut(dynamic: bool) -> None:
+    model = attach(Backbone.of(build(MobileNet)), DA3(), 2, GateConfig(BLOCKS, dynamic, 0.8))
+    x = torch.randn(4, 3, 32, 32)
+    assert model.gates is not None
+    model.gates.measure([x])
+    assert [len(shares) for shares in model.gates.open_shares([x])] == [2, 1, 2, 1]
+    model.train()(x).sum().backward()
+    assert model.eval()(x).shape == (4, 2)
+
+
+def test_packed_copied_and_read_from_a_file() -> None:
+    backbone, x = Backbone.of(build(MobileNet)), torch.randn(2, 3, 32, 32)
+    y = backbone(x)
+    for twin in (copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))):
+        assert torch.equal(twin(x), y)
+        assert not any(layer.training for layer in twin.train().modules())
+    pack_weights(backbone)
+    assert torch.allclose(backbone(x), y, atol=1e-5)
 
 
 def test_codes_are_handed_on() -> None:

@@ -1,0 +1,36 @@
+"""The page about networks of libraries says what the committed rows say."""
+
+import zoo
+
+
+def test_the_page_is_made_of_the_committed_rows() -> None:
+    rows = zoo.rows_of(zoo.FILE)
+    assert rows
+    assert zoo.PAGE.read_text(encoding="utf-8") == zoo.page(rows)
+
+
+def test_every_row_that_was_compared_is_right() -> None:
+    for row in zoo.rows_of(zoo.FILE):
+        assert "wrong" not in row, row["name"]
+        assert "errors" not in row or zoo.is_right(row), row["name"]
+
+
+def test_names_are_given_once() -> None:
+    names = zoo.names()
+    assert len(set(names)) == len(names) == 121
+
+
+def test_a_difference_in_float32_must_vanish_in_float64() -> None:
+    row = {"errors": [1e-3, 1e-3], "errors_float64": [1e-15, 1e-12]}
+    assert zoo.is_right(row)
+    assert not zoo.is_right(row | {"errors_float64": [1e-15, 1e-6]})
+    assert not zoo.is_right({"refused": "no"}) and not zoo.is_right(row | {"wrong": "crashed"})
+
+
+def test_what_could_not_be_frozen_is_in_the_table_too() -> None:
+    rows = [{"name": "timm:a", "px": 64, "refused": "It decides."}, {"name": "b", "failed": "Oh."}]
+    assert zoo.table(rows).splitlines()[2:] == [
+        "| timm:a | 64 | – | – | – | It decides. |",
+        "| b |  | – | – | – | Oh. |",
+    ]
+    assert "Of 121 networks 1 have been run: 1 were refused" in zoo.counts(rows)
