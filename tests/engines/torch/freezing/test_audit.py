@@ -101,6 +101,12 @@ def relu_seen_by_others(x: Tensor) -> Tensor:
             network_of(relu_seen_by_others),
             *("relu", "works in place on a map that others use", "let it work out of place"),
         ),
+        (
+            nn.Sequential(nn.GroupNorm(1, 3)).requires_grad_(False),
+            *("0", "its input: its statistics are those of each image", ""),
+        ),
+        (network_of(lambda x: x.softmax(1)), "softmax", "its result", ""),
+        (network_of(lambda x: x @ x), "matmul", "both factors", ""),
         (network_of(lambda x: x * x.mean()), "mul", "both factors", 'codes="8bit"'),
         (network_of(lambda x: x + x * 2), "mul", "nothing", ""),
     ],

@@ -160,11 +160,22 @@ def _explain(node: fx.Node, saved: int) -> tuple[str, str]:
         return "its input, for a weight that is computed or trained", FREEZE
     if node.target in MULTIPLY | MULTIPLY_METHODS:
         return ("both factors" if saved > 1 else "one of its factors"), ""
+    if (known := NEEDED.get(name_of(node))) is not None:
+        return known, ""
     if called is not None and any(p.requires_grad for p in called.parameters()):
         return "its input, for its weight", FREEZE
     return "not known to addapt: left as it is", ""
 
 
+OF_EACH_IMAGE = "its input: its statistics are those of each image"
+# What no lean form is known for, by name.
+NEEDED = {
+    **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "rms_norm"), OF_EACH_IMAGE),
+    **dict.fromkeys(("LayerNorm", "GroupNorm", "InstanceNorm2d", "RMSNorm"), OF_EACH_IMAGE),
+    **dict.fromkeys(("matmul", "bmm", "baddbmm", "einsum"), "both factors"),
+    **dict.fromkeys(("softmax", "Softmax", "log_softmax"), "its result"),
+    "scaled_dot_product_attention": "queries, keys, values and its result",
+}
 POOLING: dict[Any, str] = {
     max_pool2d: "its input, and 8 bytes an output element",
     avg_pool2d: "its input, of which the shape would do",

@@ -37,8 +37,9 @@ def freeze(
     """Return a frozen network that computes the same and keeps almost nothing for backward.
 
     Batch norms are folded into the convolutions before them, which are fused with the residual
-    sum and the ReLU or ReLU6 after them; pooling and lone activations get lean forms. What
-    is not known is left as it is; `audit` lists it. What behaves otherwise in training, such as
+    sum and the ReLU or ReLU6 after them; pooling, gates and lone activations get lean forms. Batch
+    norms and convolutions may be called as functions, and weights computed from weights are
+    computed once. Checks of shapes are left out. What is not known is left as it is; `audit` lists it. What behaves otherwise in training, such as
     dropout, stays in evaluation mode for good.
 
     Args:
@@ -46,7 +47,8 @@ def freeze(
         example: an input, needed where the network's code decides by the sizes of maps, as "SAME"
             padding does; the frozen network then takes images of that size alone, any number.
         codes: "8bit" lets SiLU, GELU, sigmoid and their like keep one byte an element, a code of
-            their derivative, instead of their input; by default they stay exact.
+            their derivative, instead of their input, and maps that are multiplied by a gate or by
+            each other be kept rounded to a byte; by default all stays exact.
         consume: fold within the memory of `module`, which makes it unusable; by default it
             stays as it is, and the weights with a batch norm behind them are copied.
 
