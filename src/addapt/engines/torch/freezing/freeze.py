@@ -39,8 +39,8 @@ def freeze(
     Batch norms are folded into the convolutions before them, which are fused with the residual
     sum and the ReLU or ReLU6 after them; pooling, gates and lone activations get lean forms. Batch
     norms and convolutions may be called as functions, and weights computed from weights are
-    computed once. Checks of shapes are left out. What is not known is left as it is; `audit` lists it. What behaves otherwise in training, such as
-    dropout, stays in evaluation mode for good.
+    computed once. Checks of shapes are left out. What is not known is left as it is; `audit` lists
+    it. What behaves otherwise in training, such as dropout, stays in evaluation mode for good.
 
     Args:
         module: any network of plain PyTorch that torch.fx can record, in evaluation mode.
