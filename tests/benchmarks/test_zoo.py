@@ -28,7 +28,10 @@ def test_a_difference_in_float32_must_vanish_in_float64() -> None:
 
 
 def test_what_could_not_be_frozen_is_in_the_table_too() -> None:
-    rows = [{"name": "timm:a", "px": 64, "refused": "It decides."}, {"name": "b", "failed": "Oh."}]
+    rows: list[zoo.Row] = [
+        {"name": "timm:a", "px": 64, "refused": "It decides."},
+        {"name": "b", "failed": "Oh."},
+    ]
     assert zoo.table(rows).splitlines()[2:] == [
         "| timm:a | 64 | – | – | – | It decides. |",
         "| b |  | – | – | – | Oh. |",

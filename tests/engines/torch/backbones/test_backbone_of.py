@@ -14,6 +14,7 @@ from addapt._errors import OptionError
 from addapt.backbones import BlockInfo, InputInfo
 from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.freezing import freeze
+from addapt.engines.torch.freezing.layers import FrozenAffine
 from addapt.gates import BLOCKS
 from tests.engines.torch.backbones.reference_networks import randomised
 from tests.engines.torch.freezing.library_styles import ConvNormAct, ConvSame
@@ -69,6 +70,19 @@ class MobileNet(nn.Module):
         x = self.conv_head(self.blocks(self.act(self.bn1(self.conv_stem(x)))))
         y: Tensor = self.classifier(self.global_pool(x).flatten(1))
         return y
+
+
+class GatesAlone(nn.Module):
+    """No block has a shortcut, and one has a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv_bn(3, 4, 3)
+        self.blocks = nn.Sequential(Inverted(4, 6, 2), Inverted(6, 8, excite=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.blocks(self.stem(x))
+        return y.mean((2, 3))
 
 
 class Residual(nn.Module):
@@ -137,6 +151,7 @@ def test_explain_says_what_the_blocks_are() -> None:
     ("kind", "paths", "strides", "shortcuts"),
     [
         (ResNet, ["layer1.0", "layer1.1", "layer2.0", "layer2.1"], [1, 1, 2, 1], [1, 1, 0, 1]),
+        (GatesAlone, ["blocks.0", "blocks.1"], [2, 1], [0, 0]),
         (ShuffleNet, ["stage.0", "stage.1", "stage.2"], [2, 1, 1], [0, 0, 0]),
         (DenseNet, ["block.0", "block.1"], [1, 1], [0, 0]),
         (Vgg, ["3", "6"], [2, 2], [0, 0]),
@@ -161,6 +176,15 @@ def assert_same_features(network: nn.Module, backbone: Backbone) -> None:
     if linears:
         headless.set_submodule(linears[-1], nn.Identity())
     assert torch.equal(backbone(x), freeze(headless, example=IMAGE)(x))
+
+
+def test_a_map_at_the_end_is_pooled() -> None:
+    network = build(lambda: nn.Sequential(conv_bn(3, 4, 3), Residual(4, 6, 2), Residual(6, 6)))
+    backbone = Backbone.of(network, IMAGE)
+    assert (backbone.paths, backbone.info.features) == (("1", "2"), 6)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.allclose(backbone(x), network(x).mean((2, 3)), atol=1e-5)
+    assert not [m for m in backbone.modules() if isinstance(m, FrozenAffine)]
 
 
 def test_features_are_those_of_the_frozen_network_to_the_bit() -> None:

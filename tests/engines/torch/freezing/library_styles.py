@@ -40,15 +40,20 @@ class ConvNormAct(nn.Module):
         return x
 
 
+def pad_same(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+    """Pad as timm's function of that name does."""
+    rows, columns = (
+        max((math.ceil(side / s) - 1) * s + k - side, 0)
+        for side, k, s in zip(x.size()[-2:], kernel, stride, strict=True)
+    )
+    return F.pad(x, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
+
+
 class ConvSame(nn.Conv2d):
     """Pads as TensorFlow does, by the size of the map."""
 
     def forward(self, x: Tensor) -> Tensor:
-        rows, columns = (
-            max((math.ceil(side / s) - 1) * s + k - side, 0)
-            for side, k, s in zip(x.size()[-2:], self.weight.shape[-2:], self.stride, strict=True)
-        )
-        x = F.pad(x, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
+        x = pad_same(x, self.weight.shape[-2:], self.stride)  # type: ignore[arg-type]
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
@@ -92,6 +97,8 @@ class Shuffle(nn.Module):
 
 class BlurPool(nn.Module):
     """Mirrors the edges and blurs with a filter that is a buffer."""
+
+    filter: Tensor
 
     def __init__(self) -> None:
         super().__init__()

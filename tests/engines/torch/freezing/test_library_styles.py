@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from addapt._errors import FreezeError, OptionError
 from addapt.engines.torch.freezing import FrozenConv2d, audit, freeze
 from addapt.engines.torch.freezing.layers import FrozenAffine
+from tests.engines.torch.freezing import library_styles
 from tests.engines.torch.freezing.library_styles import (
     EXCITED,
     SIZED,
@@ -90,6 +93,20 @@ def test_nothing_is_left_of_checks_and_of_layers_that_do_nothing() -> None:
         *["call_module"] * 3,
         "output",
     ]
+
+
+def test_the_padding_of_timm_takes_images_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = SIZED["same"]().double()
+    library = SimpleNamespace(pad_same=library_styles.pad_same)
+    monkeypatch.setitem(sys.modules, "timm.layers.padding", library)
+    frozen = freeze(plain)
+    for network in (frozen, freeze(frozen), pickle.loads(pickle.dumps(frozen))):
+        for px in (11, 16):
+            x = make_input(px=px)
+            expected, got = step(plain, x, {}), step(network, x, {})
+            assert relative_error(got.y, expected.y) <= 1e-12
+            assert relative_error(got.input_gradient, expected.input_gradient) <= 1e-9
+        assert kept_bytes(network, x) * 30 < kept_bytes(plain, x)
 
 
 def test_an_image_of_another_size_is_refused() -> None:

@@ -111,6 +111,7 @@ def _smallest_parts(nodes: Sequence[fx.Node], shapes: dict[fx.Node, Shape]) -> I
         node: max((place[user] for user in node.users if user in place), default=-1)
         for node in nodes
     }
+    last_use[nodes[-1]] = len(nodes)  # the features
     alive: set[fx.Node] = set()
     part: list[fx.Node] = []
     for i, node in enumerate(nodes):
@@ -150,9 +151,11 @@ def _common(paths: Iterable[str]) -> str:
 
 def _found(parts: Sequence[Part]) -> list[str]:
     """Return for each part the path of the block that it belongs to, or nothing."""
-    sums = [part for part in parts if any(map(_adds, part.nodes))]
-    joining = sums or [part for part in parts if any(map(_joins, part.nodes))]
-    alike = {_pattern(part.path) for part in joining if part.path}
+    sums = [part.path for part in parts if any(map(_adds, part.nodes))]
+    joins = [part.path for part in parts if any(map(_concatenates, part.nodes))]
+    # A gate is a module within a block.
+    gates = [part.path.rpartition(".")[0] for part in parts if any(map(_gates, part.nodes))]
+    alike = {_pattern(path) for path in sums or joins or gates if path}
     return [_ancestor(part.path, alike) for part in parts]
 
 
@@ -161,8 +164,12 @@ def _adds(node: fx.Node) -> bool:
     return len(inputs) == 2 and summand_of(node, inputs[0]) is not None
 
 
-def _joins(node: fx.Node) -> bool:
-    return node.target is torch.cat or factors_of(node) is not None
+def _concatenates(node: fx.Node) -> bool:
+    return node.target is torch.cat
+
+
+def _gates(node: fx.Node) -> bool:
+    return factors_of(node) is not None
 
 
 def _pattern(path: str) -> str:
@@ -217,7 +224,8 @@ def _by_path(parts: Sequence[Part], paths: Sequence[str]) -> Iterator[Part]:
 
 def _is_single(part: Part) -> bool:
     """Say whether a part is one convolution, with nothing beside it."""
-    return _convolutions(part) < 2 and not any(_adds(n) or _joins(n) for n in part.nodes)
+    beside = (_adds(n) or _concatenates(n) or _gates(n) for n in part.nodes)
+    return _convolutions(part) < 2 and not any(beside)
 
 
 def _convolutions(part: Part) -> int:

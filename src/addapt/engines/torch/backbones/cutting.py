@@ -17,6 +17,7 @@ from addapt.engines.torch.freezing.patterns import (
     activation_of,
     is_parameter,
     module_of,
+    name_of,
     summand_of,
 )
 from addapt.engines.torch.freezing.replace import smooth_name
@@ -196,7 +197,7 @@ def _pads(node: fx.Node) -> bool:
     """Say whether a node puts zeros around a map."""
     given = {**dict(zip(("mode", "value"), node.args[2:], strict=False)), **node.kwargs}
     zeros = given.get("mode", "constant") == "constant" and not given.get("value")
-    return node.target is F.pad and zeros
+    return (node.target is F.pad and zeros) or name_of(node) == "pad_same"
 
 
 def _is_activation(node: fx.Node) -> bool:

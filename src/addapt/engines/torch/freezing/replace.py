@@ -113,9 +113,10 @@ def lean_call(node: fx.Node, codes: Codes | None) -> Call | None:
 
 def _edges(node: fx.Node) -> tuple[Any, str] | None:
     """Return sides and kind of a padding of maps with what stands at their edges."""
-    for kind, edges in ((nn.ReflectionPad2d, "reflect"), (nn.ReplicationPad2d, "replicate")):
-        if (layer := module_of(node, kind)) is not None:
-            return tuple(layer.padding), edges
+    if (mirror := module_of(node, nn.ReflectionPad2d)) is not None:
+        return tuple(mirror.padding), "reflect"
+    if (edge := module_of(node, nn.ReplicationPad2d)) is not None:
+        return tuple(edge.padding), "replicate"
     if node.target is not F.pad:
         return None
     given = dict(zip(("pad", "mode"), node.args[1:], strict=False)) | node.kwargs

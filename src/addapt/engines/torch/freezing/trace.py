@@ -1,6 +1,7 @@
 """From a module to a graph of its operations, by torch.fx."""
 
 import operator
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -50,13 +51,20 @@ class _Tracer(fx.Tracer):
     """Takes what a frozen network is made of as a whole, so that one can be recorded again."""
 
     def __init__(self) -> None:
-        super().__init__(autowrap_functions=LEAN_FUNCTIONS, param_shapes_constant=True)
+        whole = *LEAN_FUNCTIONS, *_padding_of_timm()
+        super().__init__(autowrap_functions=whole, param_shapes_constant=True)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_whole(m) or super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
+
+
+def _padding_of_timm() -> tuple[Callable[..., Any], ...]:
+    """Return timm's "SAME" padding, if timm is there: as a whole it takes maps of any size."""
+    padding = sys.modules.get("timm.layers.padding")
+    return () if padding is None else (padding.pad_same,)
 
 
 class _SizedProxy(SizedProxy, _Proxy):
