@@ -46,7 +46,8 @@ def learn(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help=f"Frozen network, by default {options.DEFAULT_BACKBONE}; see `addapt backbones`."
+            help=f"Frozen network, by default {options.DEFAULT_BACKBONE}; see `addapt backbones`, "
+            "or timm:NAME."
         ),
     ] = None,
     weights: options.Weights = None,

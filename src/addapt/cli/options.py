@@ -37,7 +37,7 @@ Weights = Annotated[
     typer.Option("--weights", help="The backbone's weights file (torchvision or timm format)."),
 ]
 Backbone = Annotated[
-    str, typer.Option("--backbone", help="Frozen network; see `addapt backbones`.")
+    str, typer.Option("--backbone", help="Frozen network; see `addapt backbones`, or timm:NAME.")
 ]
 Methods = Annotated[str, typer.Option(help="Names with commas between; see `addapt methods`.")]
 Batch = Annotated[int, typer.Option("--batch", help="Images a step.")]

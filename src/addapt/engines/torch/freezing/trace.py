@@ -19,7 +19,7 @@ from addapt.engines.torch.ops.pad import pad_edges
 from addapt.engines.torch.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from addapt.engines.torch.ops.two_slopes import hardsigmoid, hardtanh, leaky_relu, prelu
 
-LEAN_FUNCTIONS = (
+LEAN_FUNCTIONS: tuple[Callable[..., Any], ...] = (
     *(relu, relu6, leaky_relu, prelu, hardtanh, hardsigmoid),
     *(smooth, smooth_8bit, gated, gated_8bit, pad_edges),
     *(max_pool2d, avg_pool2d, adaptive_avg_pool2d, only_for),
