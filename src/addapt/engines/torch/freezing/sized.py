@@ -52,12 +52,23 @@ class SizedProxy(fx.Proxy):
             return sizes_of(self)
         if isinstance(value, Tensor) and k == "ndim":
             return value.dim()
+        if isinstance(value, Tensor) and k == "device":
+            return _Device(self, k)
         return super().__getattr__(k)
 
     def __len__(self) -> int:
         if isinstance(self.value, (tuple, list)):
             return len(self.value)
         return super().__len__()
+
+
+class _Device(fx.proxy.Attribute):
+    """A map's device, asked for anew in each call of the network, but for its kind."""
+
+    @property
+    def type(self) -> str:
+        """The kind of the device, such as "cpu", for whoever decides by it."""
+        return str(value_of(self.root).device.type)
 
 
 def sizes_of(proxy: SizedProxy) -> tuple[Any, ...]:
