@@ -79,6 +79,20 @@ class CheckedNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
+class Transposed(nn.Module):
+    """Two convolutions, of which one has the other's weight in another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3, 3, 3))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norms[0](F.conv2d(x, self.weight)))
+        y: Tensor = self.norms[1](F.conv2d(x, self.weight.transpose(0, 1)))
+        return y
+
+
 class Shuffle(nn.Module):
     """Reshapes by sizes, of which the number of images must stay open."""
 
@@ -145,6 +159,7 @@ STYLES: dict[str, Callable[[], nn.Module]] = {
     "standardised": seeded(
         lambda: nn.Sequential(StandardConv(3, 8, 3, 2, 1), nn.ReLU(), StandardConv(8, 4, 1))
     ),
+    "transposed": seeded(Transposed),
     "prelu": seeded(
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.Conv2d(8, 4, 1), nn.PReLU())
     ),

@@ -72,6 +72,8 @@ def _is_of_sizes(value: object) -> bool:
 def _fold_constants(graph_module: fx.GraphModule) -> None:
     """Compute what depends on parameters alone, such as standardised weights, once and for all."""
     changed = _changed_in_place(graph_module)
+    tensors = (*graph_module.parameters(), *graph_module.buffers())
+    own = {tensor.untyped_storage()._cdata for tensor in tensors}
     values: dict[fx.Node, Any] = {}
 
     def value_of(argument: Any) -> Any:
@@ -96,6 +98,8 @@ def _fold_constants(graph_module: fx.GraphModule) -> None:
         if node.op == "get_attr" or all(user in values for user in node.users):
             continue
         if isinstance(value, Tensor):
+            if value.untyped_storage()._cdata in own:  # folding within it must not change others
+                value = value.clone()
             name = free_name(graph_module, f"constant_{node.name}")
             graph_module.register_buffer(name, value)
             with graph_module.graph.inserting_before(node):
