@@ -200,8 +200,8 @@ def _given(parts: Sequence[Part], blocks: Sequence[str], name: str) -> list[str]
 def _by_path(parts: Sequence[Part], paths: Sequence[str]) -> Iterator[Part]:
     """Join parts of the same block; the first is the stem.
 
-    What stands between two blocks is a block of its own if it has weights, else it belongs to the
-    one before. What comes after the last block belongs to the tail, and is left out, and so is a
+    What stands between two blocks is a block of its own. What has no weights belongs to the part
+    before. What comes after the last block belongs to the tail, and is left out, and so is a
     last block of a single convolution, which makes features.
     """
     groups = [
@@ -213,7 +213,7 @@ def _by_path(parts: Sequence[Part], paths: Sequence[str]) -> Iterator[Part]:
     joined: list[Part] = []
     for path, group in groups:
         whole = _joined(group, path or _common(part.path for part in group))
-        if joined and not path and not _has_weights(whole):
+        if joined and not _has_weights(whole):
             joined[-1] = _joined([joined[-1], whole], joined[-1].path)
         else:
             joined.append(whole)

@@ -131,8 +131,8 @@ def _describe(
     if any(math.ceil(a / stride) != b for a, b in zip(taken[2:], given[2:], strict=True)):
         raise OptionError(
             f"{name} cannot be cut around {path!r}: it makes a map of {given[2]} x {given[3]} of "
-            f"one of {taken[2]} x {taken[3]}, which no stride does. Give `blocks=[...]`, the paths "
-            "of blocks with padding of half a kernel, and nothing else between them."
+            f"one of {taken[2]} x {taken[3]}, which no stride does. Give an `example` of a size "
+            "that leaves no border, often one pixel more, or `blocks=[...]`, paths of other modules."
         )
     shortcut = taken == given and _adds_its_input(module.graph)
     return BlockInfo(taken[1], given[1], stride, shortcut, _inner_layers(module.graph))
