@@ -132,7 +132,7 @@ def _describe(
         raise OptionError(
             f"{name} cannot be cut around {path!r}: it makes a map of {given[2]} x {given[3]} of "
             f"one of {taken[2]} x {taken[3]}, which no stride does. Give an `example` of a size "
-            "that leaves no border, often one pixel more, or `blocks=[...]`, paths of other modules."
+            "that leaves no border, often one pixel more, or other `blocks=[...]` by path."
         )
     shortcut = taken == given and _adds_its_input(module.graph)
     return BlockInfo(taken[1], given[1], stride, shortcut, _inner_layers(module.graph))
