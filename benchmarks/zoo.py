@@ -224,7 +224,7 @@ def cut_row(name: str, network: nn.Module, x: Tensor) -> Row:
             slope += float(gradients[parameter].square().sum())
     with torch.no_grad():
         for parameter, gradient in gradients.items():
-            parameter -= (FALL * before.item() / slope * gradient).to(parameter.dtype)
+            parameter.sub_((FALL * before.item() / slope * gradient).to(parameter.dtype))
         after = loss_of(model, x)
     return {
         "blocks": len(backbone.blocks),

@@ -80,7 +80,7 @@ def step(
         if chart is not None:
             check_chart(chart)
         check_saving(save)
-        from addapt.backbones import backbone_entry
+        from addapt.backbones import native_px
         from addapt.bench.contender import Workload, check_comparison
         from addapt.bench.step import run_comparison
 
@@ -89,7 +89,7 @@ def step(
             backbone=backbone,
             weights=None if weights is None else str(weights),
             batch=batch,
-            image_px=image_px or backbone_entry(backbone).input.px,
+            image_px=image_px or native_px(backbone),
             threads=threads,
             device=device,
             allocator=allocator.value,

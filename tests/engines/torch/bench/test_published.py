@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from addapt._errors import OptionError
 from addapt.bench.contender import PUBLISHED
 from addapt.engines.torch.backbones import Backbone, load_backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
@@ -16,6 +17,7 @@ from addapt.engines.torch.methods.parallel_adapter import Parallel as OurParalle
 from addapt.engines.torch.methods.piggyback import Mask, MaskedConvolutions
 from addapt.engines.torch.methods.series_adapter import Series as OurSeries
 from addapt.methods import build_method
+from tests.engines.torch.backbones.test_backbone_of import MobileNet, build
 from tests.engines.torch.gates.small_backbones import KINDS, plain_small_backbone
 from tests.engines.torch.methods.plain_twins import plain_backbone
 
@@ -150,3 +152,11 @@ def test_optimisers_are_those_of_the_authors_and_have_all_that_is_trained() -> N
         assert adam or optimiser.defaults["momentum"] == 0.9
         held = [p for group in optimiser.param_groups for p in group["params"]]
         assert count(held) == count(list(network.parameters())) > 0
+
+
+def test_of_a_network_of_ones_own_only_fine_tuning_is_there() -> None:
+    backbone = Backbone.of(build(MobileNet), plain=True)
+    assert all(p.requires_grad for p in publish(backbone, "finetune", CLASSES).parameters())
+    for method in (*ADAPTERS, "piggyback"):
+        with pytest.raises(OptionError, match=f"'eager:{method}' changes layers that MobileNet"):
+            publish(Backbone.of(build(MobileNet), plain=True), method, CLASSES)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from addapt._errors import OptionError
 from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
 from addapt.methods import Piggyback
@@ -24,20 +25,35 @@ def publish(backbone: Backbone, method: str, classes: int) -> nn.Sequential:
         backbone: plain; its layers become the rival's, so nothing else may use it.
         method: one of `addapt.bench.contender.PUBLISHED`.
         classes: the width of the logits.
+
+    Raises:
+        OptionError: the rival changes layers of addapt, and the backbone has others.
     """
+    layers = nn.Sequential(backbone.stem, *backbone.blocks, backbone.tail)
+    if method == "finetune":
+        layers.requires_grad_(True)
+    else:
+        _change(layers, method, backbone.info.name)
+    return layers.append(nn.Linear(backbone.info.features, classes)).to(
+        next(backbone.parameters()).device
+    )
+
+
+def _change(layers: nn.Sequential, method: str, name: str) -> None:
+    """Let a rival's own part be trained."""
     change = {
-        "finetune": _tune,
         "series_adapter": _adapt_in_series,
         "parallel_adapter": _adapt_in_parallel,
         "piggyback": _mask,
     }[method]
-    layers = nn.Sequential(backbone.stem, *backbone.blocks, backbone.tail)
-    for layer in list(layers.modules()):
-        if isinstance(layer, ConvBn):
-            change(layer)
-    return layers.append(nn.Linear(backbone.info.features, classes)).to(
-        next(backbone.parameters()).device
-    )
+    own = [layer for layer in layers.modules() if isinstance(layer, ConvBn)]
+    if not own:
+        raise OptionError(
+            f"'eager:{method}' changes layers that {name} does not have: leave it out, or give a "
+            "backbone of `addapt backbones`."
+        )
+    for layer in own:
+        change(layer)
 
 
 def own_optimiser(network: nn.Module, method: str, lr: float) -> torch.optim.Optimizer:
@@ -46,11 +62,6 @@ def own_optimiser(network: nn.Module, method: str, lr: float) -> torch.optim.Opt
     if method == Piggyback.name:
         return torch.optim.Adam(trained, lr)
     return torch.optim.SGD(trained, lr, momentum=0.9)
-
-
-def _tune(layer: ConvBn) -> None:
-    """Train everything."""
-    layer.requires_grad_(True)
 
 
 def _adapt_in_series(layer: ConvBn) -> None:
