@@ -71,6 +71,13 @@ def test_gated_maps_are_kept_once_or_rounded(name: str) -> None:
     assert kept_bytes(rounded, x) <= 2 * maps / 8 + 5 * small
 
 
+def test_what_a_network_caches_is_not_touched() -> None:
+    plain, x = STYLES["caches"]().double(), make_input()
+    for _ in range(2):
+        assert torch.allclose(freeze(plain)(x), plain(x))
+        assert list(plain.cache) == ["cpu"]  # type: ignore[arg-type]
+
+
 def layers_of(frozen: nn.Module) -> dict[str, str]:
     kinds = (FrozenConv2d, FrozenAffine)
     return {name: type(m).__name__ for name, m in frozen.named_modules() if isinstance(m, kinds)}

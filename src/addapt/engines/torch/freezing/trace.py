@@ -1,5 +1,6 @@
 """From a module to a graph of its operations, by torch.fx."""
 
+import copy
 import operator
 import sys
 import traceback
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from addapt._errors import FreezeError, OptionError
+from addapt.engines.torch.freezing.held import tensors_held_by
 from addapt.engines.torch.freezing.layers import FrozenAffine, FrozenConv2d
 from addapt.engines.torch.freezing.sized import SizedProxy, SizedTracer, only_for
 from addapt.engines.torch.ops.activation import relu, relu6, smooth, smooth_8bit
@@ -122,6 +124,7 @@ def trace(module: nn.Module, example: Tensor | None = None) -> FrozenNetwork:
     tracer: fx.Tracer = _Tracer()
     if tracer.is_leaf_module(module, ""):  # a lone layer: recorded by name, not from the inside
         module = nn.Sequential(module)
+    module = _apart(module)
     modes = {layer: layer.training for layer in module.modules()}
     try:
         for layer in modes:
@@ -140,6 +143,18 @@ def trace(module: nn.Module, example: Tensor | None = None) -> FrozenNetwork:
         for layer, mode in modes.items():
             layer.training = mode
     return FrozenNetwork(module, graph, type(module).__name__)
+
+
+def _apart(module: nn.Module) -> nn.Module:
+    """Copy a network but its tensors, so that code which caches what it computes caches there.
+
+    What it computes while it is recorded is no tensor, and must not be found by the next call.
+    """
+    tensors = tensors_held_by(module)
+    try:
+        return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    except Exception:  # it holds what cannot be copied, whatever that is: record it itself
+        return module
 
 
 def _only_for(recorded: fx.Graph, sizes: tuple[int, ...]) -> fx.Graph:

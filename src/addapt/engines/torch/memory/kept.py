@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from addapt.engines.torch.freezing.held import tensors_held_by
+
 OUTSIDE = "(outside the model)"
 
 
@@ -29,7 +31,7 @@ class KeptTensors:
 
     def __init__(self, model: nn.Module | None = None, alive: Iterable[Tensor] = ()) -> None:
         self._model = model
-        tensors = [*alive, *(_held_by(model) if model is not None else ())]
+        tensors = [*alive, *(tensors_held_by(model) if model is not None else ())]
         self._alive = {memory_of(tensor)[0] for tensor in tensors}
         self._holders: Counter[int] = Counter()
         self._sizes: dict[int, tuple[str, int]] = {}
@@ -128,26 +130,6 @@ def kept_bytes(step: Callable[[], object], alive: Iterable[Tensor] = ()) -> int:
 
 def _unpack(kept: _Kept) -> Tensor:
     return kept.tensor
-
-
-def _held_by(model: nn.Module) -> Iterator[Tensor]:
-    """Yield parameters, buffers, and tensors that modules hold as plain attributes."""
-    yield from model.parameters()
-    yield from model.buffers()
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if name not in ("_parameters", "_buffers", "_modules"):
-                yield from _tensors_in(value)
-
-
-def _tensors_in(value: object) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, nn.Module):
-        yield from value.parameters()
-    elif isinstance(value, dict | list | tuple):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors_in(part)
 
 
 def memory_of(tensor: Tensor) -> tuple[int, int]:
