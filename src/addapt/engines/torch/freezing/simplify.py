@@ -21,7 +21,7 @@ from addapt.engines.torch.freezing.patterns import (
 
 NO_OPS = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
-RANDOM = ("dropout", "rand", "bernoulli", "normal", "uniform", "multinomial")
+RANDOM = ("dropout", "rand", "bernoulli", "uniform", "multinomial")
 OF_SIZES = {"shape", "ndim", "dtype", "device"}
 SIZE_METHODS = {"size", "dim", "numel", "type"}
 
