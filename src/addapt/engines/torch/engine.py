@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from addapt._errors import AddaptError, DomainError
@@ -106,8 +107,11 @@ class TorchEngine(Engine):
 
     @torch.no_grad()
     def features(self, images: Images) -> Features:
-        """Compute the frozen backbone's features."""
-        return to_floats(self.network(backbone_input(self.network, images)))
+        """Compute the frozen backbone's features; one that takes one size only is given that."""
+        x, px = backbone_input(self.network, images), self.network.only_px
+        if px is not None and x.shape[-1] != px:
+            x = F.interpolate(x, (px, px), mode="bilinear")
+        return to_floats(self.network(x))
 
     def require(self, method: Method, gates: GateConfig | None) -> None:
         """Refuse gates that the method does not have, too."""

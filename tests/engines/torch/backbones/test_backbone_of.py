@@ -138,7 +138,7 @@ def test_blocks_of_a_mobilenet_written_as_timm_writes_them() -> None:
 def test_explain_says_what_the_blocks_are() -> None:
     text = Backbone.of(build(MobileNet), name="mine").explain()
     assert text.splitlines() == [
-        "mine: images of 32 x 32, 24 features",
+        "mine: images of 32 x 32 only, 24 features",
         "block  module      channels  stride  shortcut  inner layers",
         "0      blocks.0.0  8 > 8     1       as it is  conv_pw.conv, conv_dw.conv, conv_pwl.conv",
         "1      blocks.0.1  8 > 12    2       -         conv_pw.conv, conv_dw.conv, conv_pwl.conv",

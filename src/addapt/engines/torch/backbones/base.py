@@ -16,6 +16,7 @@ from addapt.engines.torch.backbones.block_check import check_description
 from addapt.engines.torch.backbones.cutting import cut
 from addapt.engines.torch.freezing import FrozenConv2d, freeze, record
 from addapt.engines.torch.freezing.replace import Codes
+from addapt.engines.torch.freezing.sized import only_for
 
 
 class Backbone(nn.Module):
@@ -52,6 +53,7 @@ class Backbone(nn.Module):
         self.tail = tail
         self.info = info
         self.paths: tuple[str, ...] = ()
+        self.only_px: int | None = None  # the side of image that it takes, where it takes no other
         self.load_plain: Callable[[], Backbone] | None = None
         self.requires_grad_(False)
         self.eval()
@@ -109,10 +111,13 @@ class Backbone(nn.Module):
         if isinstance(blocks, str):
             blocks = [blocks]
         input = replace(input, px=shape[-1])
-        parts = cut(record(network, example), example, name, blocks)
+        recorded = record(network, example)
+        parts = cut(recorded, example, name, blocks)
         info = BackboneInfo(name, input, parts.features, parts.infos, weights="your own")
         backbone = cls(parts.stem, parts.blocks, parts.tail, info)
         backbone.paths = parts.paths
+        if any(node.target is only_for for node in recorded.graph.nodes):
+            backbone.only_px = input.px
         return backbone if plain else backbone.lean(codes=codes)
 
     def explain(self) -> str:
@@ -130,7 +135,8 @@ class Backbone(nn.Module):
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
-        of = f"{self.info.name}: images of {size} x {size}, {self.info.features} features"
+        only = " only" if self.only_px else ""
+        of = f"{self.info.name}: images of {size} x {size}{only}, {self.info.features} features"
         return "\n".join((of, *lines))
 
     @property
@@ -186,7 +192,7 @@ class Backbone(nn.Module):
             freeze(part, consume=consume, codes=codes) for _, part in self.named_parts()
         )
         lean = Backbone(stem, blocks, tail, info, check=False)
-        lean.load_plain, lean.paths = self.load_plain, self.paths
+        lean.load_plain, lean.paths, lean.only_px = self.load_plain, self.paths, self.only_px
         return lean
 
     def forward(self, x: Tensor) -> Tensor:
