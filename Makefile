@@ -4,23 +4,28 @@ PYTHON ?= python3
 
 PIP := $(VENV)/bin/pip --disable-pip-version-check
 
-.PHONY: help test demo clean
+.PHONY: help test demo page clean
 
 help:
 	@echo 'make test    set up $(VENV), then format, lint, types and tests (scripts/check)'
 	@echo 'make demo    set up $(VENV) with the images of the demo, then run it'
+	@echo 'make page    build the page that teaches in the browser (Node.js 20 or newer)'
 	@echo 'make clean   delete $(VENV), caches and builds; stores and demo results stay'
 	@echo
 	@echo 'Another Python or folder: make test PYTHON=python3.12 VENV=/tmp/venv'
 
 test: $(VENV)/.stamp-test
+	-@$(MAKE) --no-print-directory web/node_modules/.stamp # without it, tests say what they leave out
 	VENV='$(VENV)' scripts/check
 
 demo: $(VENV)/.stamp-demo
 	$(VENV)/bin/addapt demo
 
+page: web/node_modules/.stamp
+	cd web && node build.mjs ../src/addapt/page/built
+
 clean:
-	rm -rf '$(VENV)' build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf '$(VENV)' web/node_modules src/addapt/page/built build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so a set-up that broke off is taken up again; and it is older
@@ -40,4 +45,10 @@ $(VENV)/.stamp-test: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 $(VENV)/.stamp-demo: $(VENV)/.stamp-venv pyproject.toml constraints.txt requirements-demo.txt
 	$(PIP) install -c constraints.txt -e '.[demo]'
 	$(PIP) install --no-deps --ignore-requires-python --require-hashes -r requirements-demo.txt
+	touch '$@'
+
+web/node_modules/.stamp: web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { \
+		echo 'The page needs Node.js 20 or newer with npm, which is not here' >&2; exit 1; }
+	cd web && npm ci --no-audit --no-fund
 	touch '$@'

@@ -19,7 +19,7 @@ PRODUCT_BELOW: tuple[tuple[str, ...], ...] = (
     ("images", "domains", "backbones", "methods"),
     ("gates", "watching"),
     ("engines.abilities", "engines.recogniser"),
-    ("engines.base",),
+    ("engines.base", "engines.graph_files"),
 )
 TORCH: tuple[tuple[str, ...], ...] = (
     ("engines.torch.ops",),
@@ -57,6 +57,7 @@ ONNX: tuple[tuple[str, ...], ...] = (
 PRODUCT_ABOVE: tuple[tuple[str, ...], ...] = (
     ("engines",),  # which opens one by its name
     ("learning",),
+    ("page",),
     ("addapt",),  # the package's own face, src/addapt/__init__.py
     ("cli", "demo", "bench", "engines.torch.bench"),
 )

@@ -20,6 +20,7 @@ from addapt.cli.export import export
 from addapt.cli.index import index
 from addapt.cli.learn import learn
 from addapt.cli.output import say
+from addapt.cli.page import page, serve
 from addapt.cli.paths import expand_paths
 from addapt.cli.plan import plan
 from addapt.cli.predict import predict
@@ -40,6 +41,8 @@ app.command()(watch)
 app.command("eval")(evaluate)
 app.command()(export)
 app.command()(index)
+app.command()(page)
+app.command()(serve)
 app.command()(domains)
 app.command()(show)
 app.command()(remove)

@@ -1,7 +1,7 @@
 """ONNX Runtime behind the door: learning and recognising without PyTorch."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from addapt._disk import write_atomically
 from addapt._errors import OptionError
 from addapt.backbones import BackboneInfo, backbone_entry, weights_file
 from addapt.engines.abilities import ONNX, Abilities
 from addapt.engines.base import Engine, Features, Form, Images
+from addapt.engines.graph_files import SEED, GraphFiles, SizedGraphs, WritesGraphs
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adaptor import Adaptor
 from addapt.engines.onnx.graph import IMAGES
@@ -47,7 +49,7 @@ def open_backbone(name: str, weights: str | Path | None, *, device: str, seed: i
     return OnnxEngine(frozen, sha256, source)
 
 
-class OnnxEngine(Engine):
+class OnnxEngine(Engine, WritesGraphs):
     """A frozen network on ONNX Runtime, on the processor.
 
     Args:
@@ -157,6 +159,19 @@ class OnnxEngine(Engine):
         adaptor = self._adaptor(method, classes)
         values = join_vector(domain_parameters(adaptor, classes), stored)
         return OnnxModel(self._runtime, method, adaptor, classes, values)
+
+    def write_graphs(self, folder: Path, method: Method, sizes: Sequence[int]) -> GraphFiles:
+        """Copy the files that this engine runs, and draw first values."""
+        parameters = adaptor_for(method, self._runtime.network).parameters
+        values = first_values(parameters, SEED) if parameters else np.zeros(0, np.float32)
+        first = f"{method.name}-{SEED}.values"
+        write_atomically(folder / first, values.astype("<f4").tobytes())
+        weights, sized = "", []
+        for px in sizes:
+            learning, recognising, weights = self._runtime.write_graphs(folder, method, px)
+            sized.append(SizedGraphs(px, learning, recognising, images_at_once(px)))
+        shapes = tuple((parameter.name, parameter.shape) for parameter in parameters)
+        return GraphFiles(weights, first, shapes, tuple(sized))
 
     def _adaptor(self, method: Method, classes: int) -> Adaptor:
         if classes < 1:

@@ -1,6 +1,7 @@
 """A frozen network on the runtime: its graphs, their sessions, and threads."""
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,6 +58,21 @@ class Runtime:
         order = self._order("exported", method, image_px)
         write_exported_file(file, order, self._frozen, export, arrays)
         return Session(file, self.threads)
+
+    def write_graphs(self, folder: Path, method: Method, image_px: int) -> tuple[str, str, str]:
+        """Copy the graphs of learning and recognising, and the weights; return the files' names.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        orders = [self._order(kind, method, image_px) for kind in ("learning", "recognising")]
+        files = [graph_file(order, self._frozen) for order in orders]
+        files.append(files[0].with_name(orders[0].weights_file))
+        for file in files:
+            if not (folder / file.name).exists():  # graphs of all sizes share the weights
+                shutil.copyfile(file, folder / file.name)
+        learning, recognising, weights = (file.name for file in files)
+        return learning, recognising, weights
 
     def multiply_adds(self, px: int) -> int:
         """Count those of the convolutions for one image."""

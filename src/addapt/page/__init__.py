@@ -1,0 +1,1 @@
+"""The page that teaches in the browser: its files, and a server for this machine alone."""

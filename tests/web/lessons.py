@@ -1,0 +1,76 @@
+"""A domain that the shell learns, and all that the page needs to learn the same one."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from addapt.engines import open_engine
+from addapt.engines.onnx.engine import OnnxEngine
+from addapt.images import scan_folder
+from addapt.learning import Learner
+from addapt.methods import DA3
+from addapt.page.folder import DESCRIPTION, describe
+from tests.conftest import write_images
+
+PX = 32
+CLASSES = ("blue", "green", "red")
+NAME = "colours"
+
+
+class Quick(DA3):
+    """The method with a recipe of few steps."""
+
+    recipe = replace(DA3.recipe, epochs=2, min_steps=1, batch=7, weight_decay=0.01)
+
+
+def open_quick() -> tuple[OnnxEngine, DA3]:
+    """Open the engine, and a method beside the last two blocks: a small graph."""
+    engine = open_engine("efficientnet_lite0", engine="onnx")
+    assert isinstance(engine, OnnxEngine)
+    engine.threads = 1
+    return engine, Quick(first_block=14)
+
+
+def write_lesson(folder: Path) -> None:
+    """Learn a domain; write it, what it says of images, and the page's files into a folder.
+
+    There are a copy within a class, and one class with many more images than the others.
+    """
+    engine, method = open_quick()
+    images = folder / "images"
+    write_images(images, CLASSES, 6, PX, 0)
+    rng = np.random.default_rng(1)
+    for number in range(16):
+        noise = rng.integers(0, 256, (PX, PX, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(images / "red" / f"more {number}.png")
+    (images / "blue" / "copy.png").write_bytes((images / "blue" / "0.png").read_bytes())
+
+    learner = Learner(engine, folder / "store")
+    learner.learn(NAME, images, method=method, image_px=PX)
+    samples = scan_folder(images).samples
+    pixels = [np.asarray(Image.open(sample.path)) for sample in samples]
+    model = learner.predict([sample.path for sample in samples], NAME, top=len(CLASSES))
+    history = (folder / "store" / f"{NAME}.history.jsonl").read_text().splitlines()
+    info, tensors = learner.store.read(NAME)
+    probabilities = [[dict(found.top)[label] for label in CLASSES] for found in model]
+    lesson: dict[str, Any] = {
+        "px": PX,
+        "classes": CLASSES,
+        "labels": samples.labels.tolist(),
+        "images": [image.ravel().tolist() for image in pixels],
+        "history": [json.loads(line) for line in history],
+        "info": json.loads(info.to_json()),
+        "probabilities": probabilities,
+        "of_files": {
+            f"{sample.path.parent.name}/{sample.path.name}": row
+            for sample, row in zip(samples, probabilities, strict=True)
+        },
+        "tensors": {name: tensor.ravel().tolist() for name, tensor in tensors.items()},
+    }
+    (folder / "lesson.json").write_text(json.dumps(lesson))
+    graphs = engine.write_graphs(folder, method, [PX])
+    (folder / DESCRIPTION).write_text(json.dumps(describe(engine, method, graphs)))

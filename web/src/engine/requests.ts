@@ -1,0 +1,59 @@
+// What the page may ask of the worker, and what comes back.
+
+import type { Description } from "./description";
+import type { Domain } from "./domain_file";
+import type { EpochRecord, LearningState } from "./learning";
+import type { Processor } from "./runtime";
+
+export interface TeachOrder {
+  classes: string[];
+  imagePx: number;
+  images: Blob[];
+  labels: number[];
+  from: Domain | null; // the domain that is learned on
+  state: LearningState | null; // of an unfinished run of the very same order
+}
+
+export interface Taught {
+  domain: Domain | null; // null if it was paused
+  state: LearningState | null; // to go on with, then
+  warnings: string[];
+}
+
+export interface Progress {
+  phase: "reading" | "learning";
+  done: number;
+  of: number;
+  history: EpochRecord[];
+  state: LearningState | null; // now and then, to be kept
+}
+
+export interface Answer {
+  probabilities: Float32Array;
+  ms: number;
+}
+
+/** Each request: what it takes and what it gives. */
+export interface Requests {
+  open: { takes: null; gives: { description: Description; processor: Processor } };
+  isImage: { takes: Blob; gives: boolean };
+  jpeg: { takes: ImageBitmap; gives: Blob };
+  teach: { takes: TeachOrder; gives: Taught };
+  pause: { takes: null; gives: null };
+  recognise: { takes: { domain: Domain; key: string; image: Blob | ImageBitmap }; gives: Answer };
+  write: { takes: Domain; gives: Uint8Array };
+  read: { takes: Uint8Array; gives: Domain };
+}
+
+export type Kind = keyof Requests;
+
+export interface Question {
+  id: number;
+  kind: Kind;
+  takes: unknown;
+}
+
+export type Reply =
+  | { id: number; gives: unknown }
+  | { id: number; refused: string }
+  | { id: number; progress: Progress };

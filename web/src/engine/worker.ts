@@ -1,0 +1,143 @@
+// The worker: everything that computes, so that the page never stutters.
+
+import type { Description } from "./description";
+import { Refusal } from "./description";
+import { isImage, jpegOf, squareOf } from "./decode";
+import { describeDomain, heldOutOf, readDomain, temperatureOf, writeDomain, type Domain } from "./domain_file";
+import { goingOn, jobFor } from "./job";
+import { Learning, newState } from "./learning";
+import { makeLesson } from "./lesson";
+import { Model, firstValues } from "./model";
+import type { Answer, Kind, Progress, Question, Reply, Requests, Taught, TeachOrder } from "./requests";
+import { prepareRuntime, type Processor } from "./runtime";
+import { softmax } from "./scores";
+
+const KEEP_EVERY_MS = 10_000;
+
+type Handlers = {
+  [Name in Kind]: (
+    takes: Requests[Name]["takes"],
+    tell: (progress: Progress) => void,
+  ) => Promise<Requests[Name]["gives"]>;
+};
+
+let description: Description;
+let processor: Processor;
+let isPaused = false;
+let ready: { key: string; model: Model } | undefined; // what was asked last
+
+async function fetched(name: string): Promise<Response> {
+  const response = await fetch(new URL(name, self.location.href)).catch(() => undefined);
+  if (!response?.ok)
+    throw new Refusal(`The page's file ${name} cannot be had: reload the page when you are online.`);
+  return response;
+}
+
+async function read(name: string): Promise<Uint8Array> {
+  return new Uint8Array(await (await fetched(name)).arrayBuffer());
+}
+
+async function open(): Promise<{ description: Description; processor: Processor }> {
+  description ??= (await (await fetched("page.json")).json()) as Description;
+  processor ??= prepareRuntime(new URL("runtime/", self.location.href).href);
+  return { description, processor };
+}
+
+async function teach(order: TeachOrder, tell: (progress: Progress) => void): Promise<Taught> {
+  isPaused = false;
+  await ready?.model.rest();
+  ready = undefined;
+  const { classes, imagePx, labels, from } = order;
+  const images: Uint8Array[] = [];
+  for (const file of order.images) {
+    images.push(await squareOf(file, imagePx, description));
+    tell({ phase: "reading", done: images.length, of: labels.length, history: [], state: null });
+  }
+  const before = from ? heldOutOf(from.info) : new Set<number>();
+  const { recipe, seed } = description;
+  const lesson = makeLesson({ images, labels }, classes, recipe.val_fraction, seed, before);
+  const job = jobFor(description, lesson, classes.length, from !== null);
+  const state = order.state ?? newState(await startOf(classes.length, from));
+  const model = new Model(description, read, imagePx, classes.length, state.values);
+  const learning = new Learning(model, recipe, job, lesson, state);
+  await learning.prepare();
+  let keptAt = performance.now();
+  try {
+    while (!learning.isOver) {
+      if (isPaused) return { domain: null, state: learning.capture(), warnings: lesson.warnings };
+      await learning.advance();
+      const isDue = performance.now() - keptAt > KEEP_EVERY_MS;
+      if (isDue) keptAt = performance.now();
+      tell({
+        phase: "learning",
+        done: learning.step,
+        of: learning.steps,
+        history: [...learning.history],
+        state: isDue ? learning.capture() : null,
+      });
+      await new Promise((resume) => setTimeout(resume)); // so that a pause is heard
+    }
+    const learned = await learning.finish();
+    const info = describeDomain(
+      description,
+      classes,
+      imagePx,
+      job,
+      lesson,
+      learning.history.length,
+      learned,
+      before,
+    );
+    return { domain: { info, values: learned.values }, state: null, warnings: lesson.warnings };
+  } finally {
+    await model.rest();
+  }
+}
+
+async function startOf(classes: number, from: Domain | null): Promise<Float32Array> {
+  const fresh = await firstValues(description, classes, read);
+  if (!from) return fresh;
+  const { features } = description.backbone;
+  const temperature = temperatureOf(from.info);
+  return goingOn(from.values, from.info.classes.length, temperature, fresh, classes, features);
+}
+
+async function recognise({ domain, key, image }: Requests["recognise"]["takes"]): Promise<Answer> {
+  const started = performance.now();
+  const { image_px: px, classes } = domain.info;
+  const square = await squareOf(image, px, description);
+  if (ready?.key !== key) {
+    await ready?.model.rest();
+    ready = { key, model: new Model(description, read, px, classes.length, domain.values) };
+  }
+  const [logits] = await ready.model.logits([square]);
+  return { probabilities: softmax(logits!), ms: performance.now() - started };
+}
+
+const handlers: Handlers = {
+  open,
+  isImage,
+  jpeg: jpegOf,
+  teach,
+  pause: async () => {
+    isPaused = true;
+    return null;
+  },
+  recognise,
+  write: (domain) => writeDomain(description, domain),
+  read: (file) => readDomain(description, file),
+};
+
+self.onmessage = async ({ data: { id, kind, takes } }: MessageEvent<Question>): Promise<void> => {
+  const reply = (answer: Reply): void => self.postMessage(answer);
+  try {
+    const handle = handlers[kind] as (
+      takes: unknown,
+      tell: (progress: Progress) => void,
+    ) => Promise<unknown>;
+    reply({ id, gives: await handle(takes, (progress) => reply({ id, progress })) });
+  } catch (error) {
+    const said = error instanceof Refusal ? error.message : `Something failed: ${String(error)}`;
+    reply({ id, refused: said });
+  }
+};

@@ -1,0 +1,277 @@
+// The classes of a domain and their images: taken by the camera, from files, or pasted.
+
+import { checkClasses, checkClassName } from "../engine/class_names";
+import { Refusal } from "../engine/description";
+import type { Context, Part } from "./context";
+import { attempt, button, byId, download, make, say } from "./elements";
+import {
+  droppedFiles,
+  filesOf,
+  likelyImages,
+  MOST_FILES,
+  unreadable,
+  unzipped,
+  zipOf,
+  type Given,
+} from "./files";
+import { holdButton } from "./holding";
+import type { ClassEntry, ImageEntry } from "./storage";
+
+const SHOWN = 40; // images of a class; more only make the page slow
+const AT_ONCE = 50; // images that are kept in one go
+
+interface Found {
+  kept: number;
+  wrong: string[]; // names of what are no images
+}
+
+export class Classes implements Part {
+  private readonly thumbnails = new Map<number, string>(); // image -> URL
+  private shownDomain = -1;
+
+  constructor(private readonly context: Context) {
+    const input = make("input", { type: "file", multiple: true, "aria-label": "Add class folders" });
+    input.webkitdirectory = true;
+    this.onFiles(input, (given) => this.addFolders(given));
+    const zip = make("input", { type: "file", accept: ".zip", "aria-label": "Add a zip of class folders" });
+    zip.addEventListener("change", () => {
+      const [file] = zip.files ?? [];
+      if (file)
+        void attempt(async () => this.addFolders(await unzipped(file))).then(() => (zip.value = ""));
+    });
+    byId("class-actions").append(
+      button("Add a class", () => attempt(() => this.addClass())),
+      make("span", { class: "file" }, ["Add class folders", input]),
+      make("span", { class: "file" }, ["Add a zip", zip]),
+      button("Save all images", () => attempt(() => this.saveImages())),
+    );
+    this.acceptDrops(byId("images-title").parentElement!, (given) => this.addFolders(given));
+    document.addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      const [first] = this.context.domain.classes;
+      if (files.length && first && !this.context.isTeaching)
+        void attempt(() =>
+          this.add(files.map((file) => ({ file, name: file.name, folder: "" })), this.focused() ?? first),
+        );
+    });
+  }
+
+  show(): void {
+    const { domain, isTeaching } = this.context;
+    if (domain.id !== this.shownDomain) this.forgetThumbnails();
+    this.shownDomain = domain.id;
+    const focused = document.activeElement?.id;
+    byId("classes").replaceChildren(...domain.classes.map((each) => this.card(each)));
+    if (focused) document.getElementById(focused)?.focus();
+    for (const place of ["classes", "class-actions"])
+      for (const element of byId(place).querySelectorAll("button, input"))
+        element.toggleAttribute("disabled", isTeaching);
+  }
+
+  private card(entry: ClassEntry): HTMLElement {
+    const images = this.context.imagesOf(entry.id);
+    const title = make("h3", { id: `class-${entry.id}` }, [entry.name]);
+    const input = make("input", {
+      type: "file",
+      multiple: true,
+      accept: "image/*",
+      id: `files-${entry.id}`,
+      "aria-label": `Add images of ${entry.name}`,
+    });
+    this.onFiles(input, (given) => this.add(given, entry));
+    const card = make("article", { class: "card", "aria-labelledby": `class-${entry.id}` }, [
+      make("div", { class: "row" }, [
+        title,
+        make("span", { class: "soft" }, [images.length === 1 ? "1 image" : `${images.length} images`]),
+      ]),
+      make("div", { class: "row" }, [
+        holdButton(this.context, entry, (files) => this.keepTaken(files, entry)),
+        make("span", { class: "file" }, ["Add files", input]),
+        button("Rename", () => attempt(() => this.renameClass(entry)), {
+          "aria-label": `Rename the class ${entry.name}`,
+        }),
+        button("Remove", () => attempt(() => this.removeClass(entry)), {
+          "aria-label": `Remove the class ${entry.name}`,
+        }),
+      ]),
+      make("ul", { class: "images" }, images.slice(-SHOWN).reverse().map((image) => this.thumbnail(image, entry))),
+    ]);
+    card.dataset["classId"] = String(entry.id);
+    this.acceptDrops(card, (given) => this.add(given, entry));
+    return card;
+  }
+
+  private thumbnail(image: ImageEntry, { name }: ClassEntry): HTMLElement {
+    let src = this.thumbnails.get(image.id);
+    if (!src) this.thumbnails.set(image.id, (src = URL.createObjectURL(image.file)));
+    const remove = button("×", () =>
+      attempt(async () => {
+        await this.context.storage.removeImage(image.id);
+        URL.revokeObjectURL(src);
+        this.thumbnails.delete(image.id);
+        await this.context.refresh();
+      }),
+    );
+    remove.setAttribute("aria-label", `Delete this image of ${name}`);
+    return make("li", {}, [make("img", { src, alt: `An image of ${name}`, loading: "lazy" }), remove]);
+  }
+
+  private async keepTaken(files: Blob[], entry: ClassEntry): Promise<void> {
+    await this.keep(files, entry);
+    this.told({ kept: files.length, wrong: [] }, entry.name);
+  }
+
+  private async keep(files: Blob[], { id }: ClassEntry): Promise<void> {
+    const { storage, domain } = this.context;
+    void navigator.storage?.persist?.(); // so that nothing is thrown away unasked
+    for (let start = 0; start < files.length; start += AT_ONCE)
+      await storage.addImages(
+        files.slice(start, start + AT_ONCE).map((file) => ({ domain: domain.id, classId: id, file })),
+      );
+    await this.context.refresh();
+  }
+
+  private async add(given: Given[], entry: ClassEntry): Promise<void> {
+    this.told(await this.keepImages(given, entry), entry.name);
+  }
+
+  /** Add files by their folders, each of which is a class. */
+  private async addFolders(given: Given[]): Promise<void> {
+    const byFolder = new Map<string, Given[]>();
+    for (const each of likelyImages(given).images)
+      byFolder.set(each.folder, [...(byFolder.get(each.folder) ?? []), each]);
+    if (!byFolder.size) throw new Refusal("There are no images in what was given.");
+    if (byFolder.has(""))
+      throw new Refusal("Some of these images lie in no folder: drop them on the class they belong to.");
+    const found: Found = { kept: 0, wrong: [] };
+    for (const folder of [...byFolder.keys()].sort()) {
+      const { kept, wrong } = await this.keepImages(byFolder.get(folder)!, await this.classCalled(folder));
+      found.kept += kept;
+      found.wrong.push(...wrong);
+    }
+    await this.dropEmptyFirstClasses();
+    this.told(found, byFolder.size === 1 ? "a class" : `${byFolder.size} classes`);
+  }
+
+  /** Look at files, and keep those that are images, in the order in which the shell has them. */
+  private async keepImages(given: Given[], entry: ClassEntry): Promise<Found> {
+    if (given.length > MOST_FILES)
+      throw new Refusal(`${given.length} files at once: give ${MOST_FILES} at most.`);
+    const { images, others } = likelyImages(given);
+    images.sort((a, b) => (a.name < b.name ? -1 : 1));
+    const found: Found = { kept: 0, wrong: others.map(({ name }) => name) };
+    let good: Blob[] = [];
+    for (const [number, { file, name }] of images.entries()) {
+      if (await this.context.engine.ask("isImage", file)) good.push(file);
+      else found.wrong.push(name);
+      if (good.length < AT_ONCE && number < images.length - 1) continue;
+      await this.keep(good, entry);
+      found.kept += good.length;
+      good = [];
+      say(`${entry.name}: looked at ${number + 1} of ${images.length} images.`);
+    }
+    return found;
+  }
+
+  private told({ kept, wrong }: Found, where: string): void {
+    if (wrong.length) say(`${kept} images were added. ${unreadable(wrong)}`, "error");
+    else say(`${kept} images were added to ${where}.`);
+  }
+
+  private async classCalled(name: string): Promise<ClassEntry> {
+    const { domain } = this.context;
+    const known = domain.classes.find((each) => each.name === name);
+    if (known) return known;
+    const id = Math.max(-1, ...domain.classes.map((each) => each.id)) + 1;
+    const entry = { id, name };
+    checkClassName(name);
+    checkClasses([...domain.classes, entry].map((each) => each.name));
+    await this.context.change((now) => ({ ...now, classes: [...now.classes, entry] }));
+    return entry;
+  }
+
+  /** Take away “class 1” and “class 2” of a new domain, where folders have brought others. */
+  private async dropEmptyFirstClasses(): Promise<void> {
+    for (const entry of this.context.domain.classes)
+      if (/^class \d+$/.test(entry.name) && !this.context.imagesOf(entry.id).length) {
+        await this.context.storage.removeClass(this.context.domain.id, entry.id);
+        await this.context.refresh();
+      }
+  }
+
+  private async addClass(): Promise<void> {
+    const number = this.context.domain.classes.length + 1;
+    const name = prompt("What is the class called?", `class ${number}`)?.trim();
+    if (name && this.context.domain.classes.some((each) => each.name === name))
+      throw new Refusal(`There is a class “${name}” already.`);
+    if (name) await this.classCalled(name);
+  }
+
+  private async renameClass(entry: ClassEntry): Promise<void> {
+    const { domain } = this.context;
+    const name = prompt("What is the class to be called?", entry.name)?.trim();
+    if (!name || name === entry.name) return;
+    checkClassName(name);
+    const renamed = (old: string): string => (old === entry.name ? name : old);
+    checkClasses(domain.classes.map((each) => renamed(each.name)));
+    if (domain.learned) checkClasses(domain.learned.info.classes.map(renamed)); // some were removed
+    await this.context.change(({ classes, learned, ...rest }) => ({
+      ...rest,
+      classes: classes.map((each) => ({ ...each, name: renamed(each.name) })),
+      learned: learned && {
+        ...learned,
+        info: { ...learned.info, classes: learned.info.classes.map(renamed) },
+      },
+    }));
+  }
+
+  private async removeClass(entry: ClassEntry): Promise<void> {
+    const images = this.context.imagesOf(entry.id).length;
+    if (images && !confirm(`Remove the class ${entry.name} with its ${images} images?`)) return;
+    await this.context.storage.removeClass(this.context.domain.id, entry.id);
+    await this.context.refresh();
+  }
+
+  private async saveImages(): Promise<void> {
+    const { domain, images } = this.context;
+    if (!images.length) throw new Refusal("There are no images yet.");
+    const names = new Map(domain.classes.map(({ id, name }) => [id, name]));
+    const files = images.map(({ classId, file }) => ({ folder: names.get(classId) ?? "_", file }));
+    download(`${domain.name}.zip`, await zipOf(files));
+  }
+
+  /** The class in whose card the focus is. */
+  private focused(): ClassEntry | undefined {
+    const card = document.activeElement?.closest<HTMLElement>("[data-class-id]");
+    return this.context.domain.classes.find(({ id }) => String(id) === card?.dataset["classId"]);
+  }
+
+  private onFiles(input: HTMLInputElement, take: (given: Given[]) => Promise<void>): void {
+    input.addEventListener("change", () => {
+      const given = filesOf(input.files!);
+      void attempt(() => take(given)).then(() => (input.value = ""));
+    });
+  }
+
+  private acceptDrops(place: HTMLElement, take: (given: Given[]) => Promise<void>): void {
+    place.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      place.classList.add("dropping");
+    });
+    place.addEventListener("dragleave", () => place.classList.remove("dropping"));
+    place.addEventListener("drop", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      place.classList.remove("dropping");
+      const { dataTransfer } = event;
+      if (dataTransfer && !this.context.isTeaching)
+        void attempt(async () => take(await droppedFiles(dataTransfer)));
+    });
+  }
+
+  private forgetThumbnails(): void {
+    for (const src of this.thumbnails.values()) URL.revokeObjectURL(src);
+    this.thumbnails.clear();
+  }
+}
