@@ -84,7 +84,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 
 def test_help_tells_who_can_see_the_page() -> None:
-    assert "to this machine alone" in " ".join(said("serve", "--help").split())
+    assert "Only this machine can open it" in " ".join(said("serve", "--help").split())
 
 
 SERVE = """

@@ -31,7 +31,10 @@ def page(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write the page that teaches in the browser as static files for any host."""
+    """Write the page that teaches in the browser.
+
+    It is a folder of static files for any host.
+    """
     with command(as_json=as_json, debug=debug):
         report = _write(folder, backbone, weights, sizes)
         if as_json:
@@ -54,10 +57,14 @@ def serve(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
     ] = True,
+    as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Serve the page that teaches in the browser, to this machine alone; Ctrl-C ends it."""
-    with command(as_json=False, debug=debug):
+    """Serve the page that teaches in the browser.
+
+    Only this machine can open it. Ctrl-C ends it.
+    """
+    with command(as_json=as_json, debug=debug):
         import webbrowser
 
         from addapt.page.server import LOOPBACK, make_server
@@ -67,7 +74,10 @@ def serve(
             with make_server(folder, port) as server:  # a port that is taken is known at once
                 _write(folder, backbone, weights, sizes)
                 address = f"http://{LOOPBACK}:{server.server_port}/"
-                say(f"The page is at {address}. Nothing that you show it leaves this machine.")
+                if as_json:
+                    print_json({"address": address})
+                else:
+                    say(f"The page is at {address}. Nothing that you show it leaves this machine.")
                 if browser:
                     webbrowser.open(address)
                 server.serve_forever()
