@@ -73,6 +73,12 @@ def test_runs_side_by_side_keep_their_order(engine: OnnxEngine) -> None:
         list(session.run_each([FEATURES], [runs[0], {}, runs[1]]))
 
 
+def test_threads_do_not_wait_busily_after_a_run(engine: OnnxEngine) -> None:
+    """Two sessions in turns would take twice their time."""
+    options = engine._runtime.session(Head(), 40)._session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+
+
 def test_domains_share_a_session(engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """To go from one to the other takes no time, therefore."""
     images = some_images(2, 40)

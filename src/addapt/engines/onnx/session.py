@@ -38,6 +38,9 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
         options.use_deterministic_compute = True
+        # Threads that wait busily after a run take the processor from what comes next: another
+        # session, or the decoding of an image.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         # Planning all maps of a run in one block takes more than giving each its turn.
         options.enable_mem_pattern = False
         # Loading copies weights about: what is freed goes back before maps are made.
