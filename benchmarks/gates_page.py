@@ -24,13 +24,14 @@ Smaller images and two looks at batch 1, without PyTorch (`python benchmarks/gat
 models, settled on the images held out. All is against one look at 224 px: *points lost* with the
 standard error of the differences, image by image. *Above one size*: points by which two looks are
 above a single size that is as fast, on all domains and on those *where size matters*
-({SIZE_MATTERS}). In bold: nothing as fast loses less. Milliseconds are the sum of what the
-looks take, and of making images smaller for the first.
+({SIZE_MATTERS}). In bold: nothing as fast loses less. Milliseconds of two looks are the sum
+of what each takes, and of making images smaller for the first, times what two looks in use took of
+such a sum: see below.
 """
 
 CHECK = """\
-Whether the sum is right: two looks at test images, one by one, beside one look in full, in turns,
-as a share of that.
+What two looks take in use, at test images one by one, beside one look in full, in turns, as a share
+of that; and the sum of their parts, each measured alone.
 """
 
 IN_PYTORCH = """\

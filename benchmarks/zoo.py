@@ -342,6 +342,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
+    unknown = sorted({*arguments.name} - {*names()})
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; see `names` in this file")
     logging.disable(logging.ERROR)
     warnings.simplefilter("ignore")
     there = latest(read_rows(arguments.out), "name")

@@ -122,6 +122,9 @@ def test_the_sum_is_compared_with_two_looks_that_were_timed() -> None:
     times = dataclasses.replace(TIMES, two_looks=[timed | {"ms": 8.0, "full_ms": 16.0}])
     assert "| digits | 96 | 25% | 50% | 62% |" in gates_table.check_table(times)
     assert gates_table.check_table(None) == "Not run here.\n"
+    # In use they took 8 of 16 ms; the sum is 7.5 of 12.
+    assert times.of(timed) == pytest.approx(8 / 16 * 12)
+    assert times.of(timed | {"first_px": None}) == 12
 
 
 def test_plot_is_drawn() -> None:

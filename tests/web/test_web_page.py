@@ -51,7 +51,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.mark.slow  # and it may miss the moment to pause in, where teaching is quick
+@pytest.mark.slow  # half a minute
 def test_the_page_in_a_browser(
     run_tests: RunTests,
     lesson: Path,
