@@ -1,6 +1,7 @@
 """The gate in front of the network: which frames show something new."""
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ MEASURE_EVERY = 4
 LEAST_MEASURED, MOST_MEASURED = 5, 64
 SAME_GROWTH = 1.2  # from neighbouring frames to those two apart, at most, in a scene that is still
 QUIET = 0.25  # the quantile of what was measured that is taken for noise
+# Where so many frames in a row were new, only some at the start of each round are compared: three
+# neighbours, so that noise is still measured.
+LONG_FRAMES, ROUND_FRAMES, COMPARED_FRAMES = 50, 12, 3
 
 
 class Difference(NamedTuple):
@@ -65,13 +69,15 @@ class Noise:
         self._last: deque[Small] = deque(maxlen=2)
         self._changes: deque[float] = deque(maxlen=MOST_MEASURED)
         self._lights: deque[float] = deque(maxlen=MOST_MEASURED)
-        self._frames = 0
+        self._frames = self._unmeasured = 0
 
     def note(self, small: Small) -> None:
         """Take the next frame into account."""
         self._frames += 1
-        measured = self._frames <= FIRST_MEASURED or self._frames % MEASURE_EVERY == 0
+        self._unmeasured += 1
+        measured = self._frames <= FIRST_MEASURED or self._unmeasured >= MEASURE_EVERY
         if measured and len(self._last) == 2:
+            self._unmeasured = 0
             two, one = (difference(small, earlier) for earlier in self._last)
             if one.change > 0:  # some cameras give a frame twice
                 self._lights.append(float(np.abs(one.light).max()))
@@ -85,6 +91,11 @@ class Noise:
                 self.light = min(max(ABOVE_NOISE * flicker, LEAST_LIGHT), MOST_LIGHT)
         self._last.append(small)
 
+    def miss(self) -> None:
+        """Take into account that a frame was not compared: those beside it are no neighbours."""
+        self._last.clear()
+        self._unmeasured += 1
+
 
 def _quantile(measured: deque[float], share: float) -> float:
     return sorted(measured)[int(share * len(measured))]
@@ -95,7 +106,8 @@ class FrameGate:
 
     One that differs from the last recognised one by more than noise does; then all that differ
     from theirs somewhat, until the scene has settled; and what it has settled to. Light that
-    changes slowly does not count.
+    changes slowly does not count. While all moves for long, most frames are let through without
+    being compared.
 
     Args:
         at_least_every_s: after so many seconds a frame is recognised in any case; 0: never.
@@ -105,29 +117,49 @@ class FrameGate:
         self._every_s = at_least_every_s
         self._noise = Noise()
         self._reference: Small | None = None
+        self._small: Small | None = None  # of the frame at hand, if it is compared
         self._light = np.zeros(3, np.float32)  # since the reference, as far as it was followed
         self._recognised_s = self._seen_s = self._moved_s = 0.0
         self._moving = False
+        self._new_frames = 0  # in a row
 
-    def opens(self, small: Small, at_s: float) -> bool:
-        """Whether the frame should be recognised; to be asked of every frame, in their order."""
-        self._noise.note(small)
+    def opens(self, small: Callable[[], Small], at_s: float) -> bool:
+        """Whether the frame should be recognised; to be asked of every frame, in their order.
+
+        `small` makes its small copy.
+        """
         passed_s, self._seen_s = at_s - self._seen_s, at_s
+        if self._rushes():
+            self._small = None
+            self._noise.miss()
+            self._new_frames += 1
+            return True
+        self._small = small()
+        self._noise.note(self._small)
         if self._reference is None or passed_s < 0:  # a clock that was put back
             return True
-        found = difference(small, self._reference)
+        found = difference(self._small, self._reference)
         sudden = float(np.abs(found.light - self._light).max())
         self._light += (found.light - self._light) * min(1.0, passed_s / FOLLOW_S)
         least = self._noise.change * (HYSTERESIS if self._moving else 1.0)
         if found.change > least or sudden > self._noise.light:
             self._moving, self._moved_s = True, at_s
+            self._new_frames += 1
             return True
+        self._new_frames = 0
         if self._moving and at_s - self._moved_s >= SETTLED_S:
             self._moving = False
             return True
         return 0 < self._every_s <= at_s - self._recognised_s
 
-    def recognised(self, small: Small, at_s: float) -> None:
-        """Compare with this frame from now on."""
-        self._reference, self._recognised_s = small, at_s
-        self._light = np.zeros(3, np.float32)
+    def recognised(self, at_s: float) -> None:
+        """Compare with the frame at hand from now on."""
+        self._recognised_s = at_s
+        if self._small is not None:
+            self._reference = self._small
+            self._light = np.zeros(3, np.float32)
+
+    def _rushes(self) -> bool:
+        """Whether the frame is new in all likelihood, and comes between those that are compared."""
+        new = self._new_frames
+        return new >= LONG_FRAMES and (new - LONG_FRAMES) % ROUND_FRAMES >= COMPARED_FRAMES

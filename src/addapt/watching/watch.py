@@ -104,9 +104,8 @@ def watch_frames(
     said: Probabilities = np.empty(0, np.float32)
     before: tuple[Sight | None, ...] = ()  # what was told last; None where nothing was sure
     for frame in frames:
-        small = None if frame.small is None else frame.small()
         recognise_s = 0.0
-        opened = small is None or gate.opens(small, frame.at_s)
+        opened = frame.small is None or gate.opens(frame.small, frame.at_s)
         if opened:
             started_s = clock.now()
             try:
@@ -115,9 +114,10 @@ def watch_frames(
                 tell(f"Left out: {error}")
                 continue
             recognise_s = clock.now() - started_s
-            if small is not None:
-                gate.recognised(small, frame.at_s)
-        found = judge(said, watching.above) if small is None else smoothing.judge(said, frame.at_s)
+            if frame.small is not None:
+                gate.recognised(frame.at_s)
+        alone = frame.small is None
+        found = judge(said, watching.above) if alone else smoothing.judge(said, frame.at_s)
         seen = None if found.label is None else sights[found.label]
         domain, label = seen or NONE
         yield Answer(
