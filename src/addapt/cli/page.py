@@ -2,17 +2,22 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from addapt._errors import OptionError
 from addapt.cli import options
 from addapt.cli.output import command, print_json, say
 from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
     from addapt.page.folder import PageReport
+
+STOP_S = 3.0  # a lesson saves its state after its step
 
 Sizes = Annotated[
     list[int] | None,
@@ -51,6 +56,24 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="0 is any that is free.")
     ] = 8765,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            help="Also offer the domains of this folder: to try, download, and teach here.",
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="With --store, where to listen, such as 0.0.0.0: others need the token."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ADDAPT_TOKEN",
+            help="What others have to know; by default a new one, which is printed.",
+        ),
+    ] = None,
     backbone: options.Backbone = options.DEFAULT_BACKBONE,
     weights: options.Weights = None,
     sizes: Sizes = None,
@@ -58,29 +81,65 @@ def serve(
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
     ] = True,
     as_json: options.Json = False,
+    threads: options.Threads = None,
     debug: options.Debug = False,
 ) -> None:
     """Serve the page that teaches in the browser.
 
-    Only this machine can open it. Ctrl-C ends it.
+    Only this machine can open it, unless --host says otherwise. Ctrl-C ends it.
     """
     with command(as_json=as_json, debug=debug):
         import webbrowser
 
-        from addapt.page.server import LOOPBACK, make_server
+        from addapt.page.access import Access, is_loopback, make_token
+        from addapt.page.folder import require_built
+        from addapt.page.server import LOOPBACK, PageHandler, make_server
 
+        if store is None and host is not None:
+            raise OptionError("--host is for the domains of a device: give --store, too.")
+        host = host or LOOPBACK
+        wanted = make_token(token) if token is not None or not is_loopback(host) else None
+        require_built()
         with StopOnSignal(), tempfile.TemporaryDirectory(prefix="addapt-page-") as temporary:
-            folder = Path(temporary) / "page"
-            with make_server(folder, port) as server:  # a port that is taken is known at once
+            folder, device = Path(temporary) / "page", None
+            handler: Callable[..., PageHandler] = PageHandler
+            if store is not None:
+                from addapt.engines import open_engine
+                from addapt.page.device import Device, DeviceHandler
+
+                device = Device(
+                    store,
+                    partial(open_engine, backbone, weights),
+                    Access(wanted),
+                    threads,
+                )
+                handler = partial(DeviceHandler, device=device)
+            with make_server(folder, port, host, handler) as server:
                 _write(folder, backbone, weights, sizes)
-                address = f"http://{LOOPBACK}:{server.server_port}/"
-                if as_json:
-                    print_json({"address": address})
-                else:
-                    say(f"The page is at {address}. Nothing that you show it leaves this machine.")
+                address = f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/"
+                if wanted is not None:
+                    address += f"?token={wanted}"
+                _tell(address, as_json=as_json, is_alone=is_loopback(host))
                 if browser:
                     webbrowser.open(address)
-                server.serve_forever()
+                try:
+                    server.serve_forever()
+                finally:
+                    if device is not None:
+                        device.teaching.stop(STOP_S)
+
+
+def _tell(address: str, *, as_json: bool, is_alone: bool) -> None:
+    if as_json:
+        print_json({"address": address})
+    elif is_alone:
+        say(f"The page is at {address}. Nothing that you show it leaves this machine.")
+    else:
+        say(
+            f"The page is at {address}",
+            "Who knows the token can try and teach this machine's domains. What is sent is not "
+            "encrypted: docs/PAGE.md says how to do that.",
+        )
 
 
 def _write(

@@ -1,9 +1,11 @@
-"""A server of static files for this machine alone, with the headers that the page asks for."""
+"""A server of static files, with the headers that the page asks for."""
 
+import socket
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from addapt._errors import OptionError
 
@@ -30,6 +32,7 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Have the browser isolate the page, which gives it threads, and ask for new files."""
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
@@ -42,17 +45,32 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Stay silent."""
 
 
-def make_server(folder: Path, port: int = PORT) -> ThreadingHTTPServer:
-    """Return a server of a folder that listens on the loopback address; port 0 is any free one.
+def make_server(
+    folder: Path,
+    port: int = PORT,
+    host: str = LOOPBACK,
+    handler: Callable[..., PageHandler] = PageHandler,
+) -> ThreadingHTTPServer:
+    """Return a server of a folder.
+
+    Args:
+        folder: of the page.
+        port: where it listens; 0 is any that is free.
+        host: an address of this machine, by default the one that only itself can reach.
+        handler: answers, given `directory`.
 
     Raises:
-        OptionError: the port is taken or not allowed.
+        OptionError: the address or the port is not to be had.
     """
-    handler = partial(PageHandler, directory=str(folder))
     try:
-        return ThreadingHTTPServer((LOOPBACK, port), handler)
-    except (OSError, OverflowError) as error:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        server = type("PageServer", (ThreadingHTTPServer,), {"address_family": family})
+        found: Any = server(address[:2], partial(handler, directory=str(folder)))
+    except (OSError, OverflowError, UnicodeError) as error:
+        what = f"`port` is {port}" if host == LOOPBACK else f"`host` is {host!r}, `port` {port}"
         raise OptionError(
-            f"`port` is {port}, which cannot be listened on ({error}): give another one, or 0 for "
+            f"{what}, which cannot be listened on ({error}): give another one, or 0 for "
             "any that is free."
         ) from error
+    assert isinstance(found, ThreadingHTTPServer)
+    return found
