@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -114,6 +114,7 @@ def test_a_domain_is_taught_tried_and_downloaded(
     client: Client, images: Path, tmp_path: Path
 ) -> None:
     assert client.ask("GET", "/") == (200, b"<p>page")
+    assert client.ask("GET", "/device.json") == (200, {"offered": True})
     assert client.ask("GET", "/api/store") == (200, {"domains": []})
     sent = client.send(images)
     assert client.learn(name="colours", images=sent)[0] == 202
@@ -239,7 +240,7 @@ def test_foreign_pages_are_refused(client: Client) -> None:
 
 
 def test_with_a_token_nobody_else_is_answered(tmp_path: Path) -> None:
-    with serving(tmp_path / "store", tmp_path / "page", TOKEN) as client, ExitStack():
+    with serving(tmp_path / "store", tmp_path / "page", TOKEN) as client:
         assert client.ask("GET", "/")[0] == 200
         assert client.ask("GET", "/api/store")[0] == 403
         for wrong in (f"addapt-token={TOKEN}x", "addapt-token=", "addapt-token=ä", "; ;="):

@@ -25,7 +25,9 @@ scope.addEventListener("install", (event) => event.waitUntil(scope.skipWaiting()
 scope.addEventListener("activate", (event) => event.waitUntil(scope.clients.claim()));
 scope.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(scope.registration.scope))
+  const { scope: own } = scope.registration;
+  // What a device says of its domains is never an old answer.
+  if (method === "GET" && url.startsWith(own) && !url.startsWith(`${own}api/`))
     event.respondWith(answer(event.request));
 });
 

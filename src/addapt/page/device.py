@@ -23,6 +23,7 @@ from addapt.page.teaching import Busy, Teaching
 from addapt.page.uploads import MOST_FILE_BYTES, Uploads
 
 API = "/api/"
+OFFERED = "/device.json"  # in whose place the folder of the page says no
 ORDER_BYTES = 10_000  # of the words that begin a lesson
 HEARTBEAT_S = 15.0  # a browser that has gone is noticed by writing to it
 STALLED_S = 60.0  # after so long without a byte a connection is given up
@@ -105,6 +106,8 @@ class DeviceHandler(PageHandler):
             self._take_token(token[0])
         elif asked.path.startswith(API):
             self._answer()
+        elif asked.path == OFFERED:
+            self._give({"offered": True})
         else:
             super().do_GET()
 

@@ -5,6 +5,7 @@ import type { Processor } from "../engine/runtime";
 import { Camera } from "./camera";
 import { Classes } from "./classes";
 import { Context, type Part } from "./context";
+import { Device } from "./device";
 import { Domains } from "./domains";
 import { attempt, button, byId, make, say } from "./elements";
 import { Engine } from "./engine";
@@ -80,6 +81,8 @@ async function registerOffline(): Promise<void> {
 }
 
 async function main(): Promise<void> {
+  const device = new Device();
+  await device.open();
   if (!isSecureContext)
     throw new Refusal("Browsers give storage and cameras to pages over HTTPS, or of this machine, only.");
   await registerOffline();
@@ -101,6 +104,7 @@ async function main(): Promise<void> {
     new Footer(processor, description.backbone.name),
   );
   await domains.begin();
+  device.context = context;
   document.addEventListener("visibilitychange", () => {
     // Another tab may have changed what is shown here.
     if (!document.hidden && !context.isTeaching) void attempt(() => context.refresh());
