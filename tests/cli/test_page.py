@@ -165,3 +165,11 @@ def test_the_server_gives_out_nothing_else(
 ) -> None:
     (tmp_path / "built.txt").write_text("secret")
     assert ask(connection, path).status == 404
+
+
+def test_who_may_ask_for_the_domains_of_a_device(built: Path, tmp_path: Path) -> None:
+    assert "give --store, too" in refused("serve", "--host", "0.0.0.0")
+    short = ("serve", "--store", tmp_path, "--host", "0.0.0.0", "--token", "short")
+    assert "--token has 5 characters" in refused(*short)
+    strange = ("serve", "--store", tmp_path, "--host", "no.such.host.invalid", "--port", "0")
+    assert "--host is 'no.such.host.invalid'" in refused(*strange)

@@ -234,9 +234,9 @@ def test_foreign_pages_are_refused(client: Client) -> None:
     assert client.ask("GET", "/api/store", Host="evil.example:80")[0] == 403
     assert client.ask("GET", "/api/store", Host=f"localhost:{client.port}")[0] == 200
     foreign = {"Origin": "http://evil.example"}
-    assert client.ask("DELETE", "/api/learning", **foreign)[0] == 403
+    assert client.ask("DELETE", "/api/learning", None, **foreign)[0] == 403
     own = {"Origin": f"http://127.0.0.1:{client.port}"}
-    assert client.ask("DELETE", "/api/learning", **own)[0] == 200
+    assert client.ask("DELETE", "/api/learning", None, **own)[0] == 200
 
 
 def test_with_a_token_nobody_else_is_answered(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_with_a_token_nobody_else_is_answered(tmp_path: Path) -> None:
             )
         assert client.ask("GET", "/api/store", Cookie=f"addapt-token={TOKEN}")[0] == 200
         bearer = {"Authorization": f"Bearer {TOKEN}", "Host": "board.local"}
-        assert client.ask("GET", "/api/store", **bearer)[0] == 200
+        assert client.ask("GET", "/api/store", None, **bearer)[0] == 200
         connection = HTTPConnection("127.0.0.1", client.port)
         for token, cookies in ((TOKEN, 1), ("wrong", 0)):
             connection.request("GET", f"/?token={token}")
