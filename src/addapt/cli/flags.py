@@ -15,8 +15,8 @@ RENAMED = {
 }
 SAME = (
     "above accept balance batch codes compute debug device engine epochs every_frame extend flip "
-    "gate_kind gate_unit gates image_px lose lr method methods micro_batch overwrite port "
-    "repair restart rounds seed store threads val_fraction weights"
+    "gate_kind gate_unit gates host image_px lose lr method methods micro_batch overwrite port "
+    "repair restart rounds seed store threads token val_fraction weights"
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in SAME.split()} | RENAMED
 PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")

@@ -92,14 +92,12 @@ def serve(
         import webbrowser
 
         from addapt.page.access import Access, is_loopback, make_token
-        from addapt.page.folder import require_built
         from addapt.page.server import LOOPBACK, PageHandler, make_server
 
         if store is None and host is not None:
             raise OptionError("--host is for the domains of a device: give --store, too.")
         host = host or LOOPBACK
         wanted = make_token(token) if token is not None or not is_loopback(host) else None
-        require_built()
         with StopOnSignal(), tempfile.TemporaryDirectory(prefix="addapt-page-") as temporary:
             folder, device = Path(temporary) / "page", None
             handler: Callable[..., PageHandler] = PageHandler
