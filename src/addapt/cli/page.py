@@ -17,6 +17,7 @@ from addapt.cli.stopping import StopOnSignal
 if TYPE_CHECKING:
     from addapt.page.folder import PageReport
 
+EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine, and none to open
 STOP_S = 3.0  # a lesson saves its state after its step
 
 Sizes = Annotated[
@@ -89,6 +90,7 @@ def serve(
     Only this machine can open it, unless --host says otherwise. Ctrl-C ends it.
     """
     with command(as_json=as_json, debug=debug):
+        import socket
         import webbrowser
 
         from addapt.page.access import Access, is_loopback, make_token
@@ -114,7 +116,8 @@ def serve(
                 handler = partial(DeviceHandler, device=device)
             with make_server(folder, port, host, handler) as server:
                 _write(folder, backbone, weights, sizes)
-                address = f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/"
+                name = socket.gethostname() if host in EVERYWHERE else host
+                address = f"http://{f'[{name}]' if ':' in name else name}:{server.server_port}/"
                 if wanted is not None:
                     address += f"?token={wanted}"
                 _tell(address, as_json=as_json, is_alone=is_loopback(host))
