@@ -169,6 +169,9 @@ def test_the_server_gives_out_nothing_else(
 
 def test_who_may_ask_for_the_domains_of_a_device(built: Path, tmp_path: Path) -> None:
     assert "give --store, too" in refused("serve", "--host", "0.0.0.0")
+    file = tmp_path / "file"
+    file.write_text("no store")
+    assert "could not be read" in refused("serve", "--store", file, "--port", "0")
     short = ("serve", "--store", tmp_path, "--host", "0.0.0.0", "--token", "short")
     assert "--token has 5 characters" in refused(*short)
     strange = ("serve", "--store", tmp_path, "--host", "no.such.host.invalid", "--port", "0")

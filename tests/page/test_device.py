@@ -233,6 +233,8 @@ def test_a_full_disk_is_told(client: Client, images: Path, monkeypatch: pytest.M
 def test_foreign_pages_are_refused(client: Client) -> None:
     assert client.ask("GET", "/api/store", Host="evil.example:80")[0] == 403
     assert client.ask("GET", "/api/store", Host=f"localhost:{client.port}")[0] == 200
+    for strange in ("", "[", "127.0.0.1.evil.example", "localhost@evil.example"):
+        assert client.ask("GET", "/api/store", Host=strange)[0] == 403
     foreign = {"Origin": "http://evil.example"}
     assert client.ask("DELETE", "/api/learning", None, **foreign)[0] == 403
     own = {"Origin": f"http://127.0.0.1:{client.port}"}

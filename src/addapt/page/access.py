@@ -66,10 +66,10 @@ class Access:
             Forbidden: that is so.
         """
         host = headers.get("Host", "")
-        if self.token is None and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if self.token is None and not is_loopback(_hostname(host)):
             raise Forbidden(f"Asked as {host!r}: open the page by its address, such as 127.0.0.1.")
         origin = headers.get("Origin")
-        if changes and origin is not None and urlsplit(origin).netloc != host:
+        if changes and origin is not None and origin.partition("://")[2] != host:
             raise Forbidden(f"A page of {origin!r} may not change anything here.")
         if self.token is not None and not self.opens(_brought(headers)):
             raise Forbidden("Open the address that `addapt serve` printed, with its token.")
@@ -78,6 +78,13 @@ class Access:
         """Whether it is the token; takes as long whatever is wrong with it."""
         wanted = (self.token or "").encode()
         return self.token is not None and hmac.compare_digest(token.encode(), wanted)
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # such as brackets without an address
+        return ""
 
 
 def _brought(headers: Message) -> str:

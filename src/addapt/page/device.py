@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from addapt._disk import CHUNK_BYTES, disk_reason
 from addapt._errors import AddaptError, DataError, DomainError, OptionError, UnknownNameError
+from addapt.domains import Store
 from addapt.domains.layout import SUFFIX
 from addapt.engines.base import Engine
 from addapt.learning import Learner
@@ -38,6 +39,9 @@ class Device:
         open_engine: opens an engine.
         access: who may ask.
         threads: of the processor; None tries how many are the fastest.
+
+    Raises:
+        AddaptError: the store cannot be read, or there is no such engine.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Device:
         access: Access,
         threads: int | None = None,
     ) -> None:
+        Store(store).names()  # which says what is wrong if it cannot be listed
         engine = open_engine()
         if threads is not None:
             engine.threads = threads

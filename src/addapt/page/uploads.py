@@ -120,4 +120,8 @@ def _parts(read: Read, size_bytes: int) -> Iterator[bytes]:
 
 
 def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*.image"))
+    total = 0
+    for path in folder.rglob("*.image"):
+        with suppress(FileNotFoundError):  # it was refused meanwhile
+            total += path.stat().st_size
+    return total
