@@ -26,7 +26,12 @@ class Report:
         self.interval = (low, 1.0)
         self.calibration_error, self.accepted = 0.031, others.get("accepted")
         weakest = {"label": "rare", "images": 2, "correct": correct}
-        self.val_report = {"balanced_accuracy": 0.5, "weakest": weakest, "interval": [low, 1.0]}
+        self.val_report = {
+            "balanced_accuracy": 0.5,
+            "weakest": weakest,
+            "interval": [low, 1.0],
+            "calibration_error": 0.031,
+        }
 
 
 CALIBRATED = [
@@ -41,12 +46,12 @@ def lines(report: Any) -> tuple[list[str], list[str]]:
 
 def test_few_images_have_an_interval_and_many_none() -> None:
     assert lines(Report(29, 2, 0.342)) == (
-        ["Accuracy 95.0% on 29 images held out (34% to 100%)."],
+        ["Accuracy 95.0% on 29 images held out (34% to 100%).", CALIBRATED[0]],
         ["On so few images the accuracy may be 34% to 100% in truth.", *CALIBRATED],
     )
     by_class = "Balanced accuracy 50.0%; the weakest class, rare, 1 of 2."
     assert lines(Report(30, 1, 0.342)) == (
-        ["Accuracy 95.0% on 30 images held out.", by_class],
+        ["Accuracy 95.0% on 30 images held out.", by_class, CALIBRATED[0]],
         [by_class, *CALIBRATED],
     )
     accepted = lines(Report(30, 2, 0.342, accepted=0.957))[1][-1]
@@ -74,6 +79,7 @@ def test_uneven_classes_from_learning_to_showing(uneven: Path, tmp_path: Path) -
     assert "given more weight for that (not with --balance off)" in result.stderr
     assert "The accuracy says little: of the class 'rare' there are only 4" in result.stderr
     assert " on 3 images held out (" in result.stdout
+    assert "Probabilities are off by" in result.stdout
 
     report = run_json("learn", "y", uneven, *store, *QUICK, "--balance", "off")
     assert report["balance"] is False

@@ -77,6 +77,7 @@ def test_none_of_these(learned: Path) -> None:
     (row,) = run_lines("predict", foreign, *given)
     assert row["refused"] and row["domain"] is row["label"] is row["probability"] is None
     assert row["distance"] > row["limit"] == 1 and row["nearest"] in DOMAINS
+    assert row["distances"][row["nearest"]] == row["distance"]
     heading, line = said("predict", foreign, *given).splitlines()
     assert heading == "image\tnearest domain\tclass\tprobability"
     assert line.split("\t") == [str(foreign), row["nearest"], "none of these", ""]

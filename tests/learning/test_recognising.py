@@ -1,5 +1,6 @@
 """Which domain an image is of, or none: on an engine that sees the mean colours of quarters."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -11,10 +12,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from addapt._errors import DataError, DomainError, OptionError, UnknownNameError
-from addapt.domains import SCHEMA, DomainFile, Signature
+from addapt._errors import DamagedError, DataError, DomainError, OptionError, UnknownNameError
+from addapt.domains import SCHEMA, DomainFile, Planes, Signature, Store
 from addapt.engines.base import Engine, Features, Images
 from addapt.learning import Controls, Learner, LearningStopped, signing
+from addapt.learning.recognising import MOST_ASKED
 from addapt.watching import Watching
 from tests.fake_engine import FakeEngine, FakeModel
 
@@ -83,6 +85,7 @@ def test_each_image_finds_its_domain_and_its_class(learner: Learner) -> None:
     for number, one in enumerate(found):
         assert one.image == number
         assert one.looks.keys() == set(kinds)
+        assert one.distances[one.nearest] == one.distance == min(one.distances.values())  # type: ignore[type-var]
         assert min(one.looks, key=lambda name: one.looks[name]) == one.nearest
         assert one.domain in (None, one.nearest)
 
@@ -260,6 +263,57 @@ def test_other_backbones_and_damaged_files_are_left_out(copied: Callable[..., Le
     assert len(told) == 2
     assert "was learned on fake" in told[0] and "is not a domain" in told[1]
     assert {one.nearest for one in found} == {"warm"}
+    info, tensors = learner.store.read("cold")
+    learner.store.save("cold", replace(info, backbone="other"), tensors)
+    told.clear()
+    learner.recognise(images("warm"), on_left_out=told.append)
+    assert "'cold' was learned on other, not on fake, and is only asked by its name" in told[0]
+
+
+def test_a_domain_whose_damage_is_found_when_it_is_asked(copied: Callable[..., Learner]) -> None:
+    learner = copied()
+    path = learner.store.path("cold")
+    content = bytearray(path.read_bytes())
+    place = content.index(learner.store.read("cold")[1]["head.weight"].tobytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert {one.nearest for one in learner.recognise(images("warm"))} == {"warm"}
+    with pytest.raises(DamagedError, match=r"cold\S* is damaged.*check --repair"):
+        learner.recognise(images("cold"))
+    with pytest.raises(DamagedError) as named:
+        learner.recognise(images("cold"), "cold")
+    assert "repair" not in str(named.value)
+
+
+def test_of_two_hundred_domains_few_are_asked(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look and one product with all planes, however many domains there are."""
+    engine, looks, products = FakeEngine(), list[int](), list[tuple[int, ...]]()
+    features, distances = FakeEngine.features, Planes.distances
+
+    def noted(self: FakeEngine, given: Images) -> Features:
+        looks.append(len(given))
+        return features(self, given)
+
+    def multiplied(self: Planes, given: Features) -> npt.NDArray[np.float64]:
+        found = distances(self, given)
+        products.append(found.shape)
+        return found
+
+    learner, kinds = Learner(engine, tmp_path / "many"), ("warm", "cold", "grey")
+    learner.store.folder.mkdir()
+    for number in range(200):
+        kind = kinds[number % 3]
+        shutil.copy(Store(stored).path(kind), learner.store.path(f"{kind}-{number}"))
+    monkeypatch.setattr(FakeEngine, "features", noted)
+    monkeypatch.setattr(Planes, "distances", multiplied)
+    (found,) = learner.recognise(images("cold")[0])
+    assert found.nearest.startswith("cold-") and len(found.looks) == 200
+    assert engine.loaded == len(found.distances) == MOST_ASKED
+    # One look, then the features of each answer, which are compared with its domain's own plane.
+    assert looks == [1, *[1] * MOST_ASKED]
+    assert products == [(1, 200), *[(1, 1)] * MOST_ASKED]
 
 
 def test_a_store_of_one_domain(copied: Callable[..., Learner]) -> None:

@@ -15,6 +15,7 @@ def accuracy_lines(report: "LearnReport") -> list[str]:
         f"Accuracy {report.val_accuracy:.1%} on {report.val_images} images held out"
         f"{few and f' ({few})'}.",
         *_by_class(said["balanced_accuracy"], **said["weakest"]),
+        _calibration(said["calibration_error"]),
     ]
 
 
@@ -28,7 +29,7 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
     return [
         *([f"On so few images the accuracy may be {few} in truth."] if few else []),
         *by_class,
-        f"Probabilities are off by {evaluation.calibration_error:.1%} on average.",
+        _calibration(evaluation.calibration_error),
         *_acceptance(evaluation.accepted),
     ]
 
@@ -41,6 +42,10 @@ def balanced_cells(info: "DomainInfo") -> tuple[str, str]:
     weakest = said["weakest"]
     share = f"{weakest['correct']} of {weakest['images']}"
     return f"{said['balanced_accuracy']:.1%}", f"{weakest['label']}: {share}"
+
+
+def _calibration(error: float) -> str:
+    return f"Probabilities are off by {error:.1%} on average."
 
 
 def _acceptance(accepted: float | None) -> list[str]:

@@ -141,6 +141,7 @@ def _print_object(found: "Recognition") -> None:
             "distance": found.distance,
             "limit": found.limit,
             "looks": found.looks,
+            "distances": found.distances,
             "gated": found.gated,
             "top": [{"label": label, "probability": value} for label, value in found.top],
         }

@@ -100,8 +100,7 @@ class SignatureReader:
             try:
                 path = self._store.path(name)
                 domain = self._domain(name, path)
-                own = engine.backbone
-                check_backbone(domain.info, own.name, own.weights_sha256, path)
+                _check_network(domain, engine, path)
             except AddaptError as error:  # one damaged file must not hide the others
                 left_out.append(str(error))
                 continue
@@ -124,6 +123,17 @@ class SignatureReader:
             self._last = known, Planes(looks)
         assert self._last is not None
         return self._last[1]
+
+
+def _check_network(domain: KnownDomain, engine: Engine, path: Path) -> None:
+    """Refuse a domain whose look cannot be compared with what this engine's network sees."""
+    own, other = engine.backbone, domain.info.backbone
+    if other != own.name:
+        raise DomainError(
+            f"The domain {domain.name!r} was learned on {other}, not on {own.name}, and is only "
+            "asked by its name, as what different networks see cannot be compared."
+        )
+    check_backbone(domain.info, own.name, own.weights_sha256, path)
 
 
 def _is_comparable(domain: KnownDomain) -> bool:

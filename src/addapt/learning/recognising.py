@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from addapt._errors import DataError, DomainError, OptionError
+from addapt._errors import DamagedError, DataError, DomainError, OptionError
 from addapt.domains import LOOK_PX, USUAL_ACCEPTED
 from addapt.engines.base import Engine
 from addapt.gates import ungated_px
@@ -222,11 +222,26 @@ class Recognising:
         asked = self._asked.pop(domain.name, None)
         if asked is None:
             few = [image.given for image in images]
-            asked = Answering.of(domain.name, self._load(domain.name), few, self._wanted.gates)
+            asked = Answering.of(domain.name, self._loaded(domain), few, self._wanted.gates)
         self._asked[domain.name] = asked
         if len(self._asked) > KEPT_MODELS:
             del self._asked[next(iter(self._asked))]
         return asked
+
+    def _loaded(self, domain: KnownDomain) -> Loaded:
+        """Return a domain's model; of one among several say what to do if its file is damaged.
+
+        The others do not stand in for it: what is its own would be told as theirs, or as foreign.
+        """
+        try:
+            return self._load(domain.name)
+        except DamagedError as error:
+            if len(self._known.domains) == 1:
+                raise
+            raise DamagedError(
+                f"{error} Without it the other domains are chosen among: `addapt check --repair` "
+                "moves it aside."
+            ) from error
 
     def _told(self, image: _Looked) -> Recognition:
         best = min(image.answers, key=lambda answer: answer.distance or 0.0)
@@ -247,6 +262,7 @@ class Recognising:
             distance=best.distance,
             limit=limit,
             looks=dict(zip(names, image.looks.tolist(), strict=True)) if several else {},
+            distances={answer.domain.name: answer.distance for answer in image.answers},
             gated=best.gated,
         )
 

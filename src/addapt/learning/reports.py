@@ -80,8 +80,8 @@ class Recognition:
     domain that comes nearest, and `top` what that says, its most probable classes first. `distance`
     is how far the image is from the images of that domain: 0 is usual for its own, and above
     `limit` it is refused; None without a signature, or where nothing is to be refused. `looks` says
-    how far it is from each of several domains at the first, shared look. `image` and `gated` are as
-    in `Prediction`.
+    how far it is from each of several domains at the first, shared look, and `distances` what
+    `distance` is by each domain that was asked. `image` and `gated` are as in `Prediction`.
     """
 
     image: Path | int
@@ -93,6 +93,7 @@ class Recognition:
     distance: float | None
     limit: float | None
     looks: dict[str, float] = field(default_factory=dict)
+    distances: dict[str, float | None] = field(default_factory=dict)
     gated: bool = False
 
 
