@@ -15,7 +15,7 @@ from tests.domains.domain_cases import INFO
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store of two domains, of which one cannot be exported."""
+    """Return a store of a domain."""
     folder = tmp_path_factory.mktemp("store")
     own = open_engine(engine="onnx").backbone
     info = replace(
@@ -26,7 +26,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "head.bias": np.zeros(3, np.float32),
     }
     Store(folder).save("flowers", info, head)
-    Store(folder).save("birds", replace(info, method="norm"), head)
     return folder
 
 
@@ -61,7 +60,6 @@ def test_export(store: Path, tmp_path: Path) -> None:
         (("flower", "x.onnx"), "Did you mean 'flowers'"),
         (("flowers", "x.tflite"), "must end in .onnx"),
         (("flowers", "nowhere/x.onnx"), "does not exist: make it first"),
-        (("birds", "x.onnx"), "its method is 'norm'. Domains of these methods can be: bias, da3"),
         (("flowers", "x.onnx", "--weights", "none.pth"), "none.pth"),
     ],
 )

@@ -22,16 +22,10 @@ def export(
 ) -> None:
     """Write a domain as one model for any ONNX runtime."""
     with command(as_json=as_json, debug=debug):
-        from addapt.domains import Store
+        from addapt.cli.opening import open_learner
 
-        info = Store(store).info(name)
-        from addapt.engines import open_engine
-        from addapt.learning import Learner
-
-        engine = open_engine(info.backbone, weights, engine="onnx")
-        if threads is not None:
-            engine.threads = threads
-        report = Learner(engine, store).export(name, file, overwrite=overwrite)
+        _, learner = open_learner(store, name, weights, None, "cpu", threads)
+        report = learner.export(name, file, overwrite=overwrite)
         if as_json:
             print_json(dataclasses.asdict(report))
             return

@@ -157,7 +157,6 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
-    exports: ClassVar[bool] = False  # whether its models have `write_onnx`
     keeps_memory: ClassVar[bool] = False  # for the next step, whatever the C library does
 
     @property

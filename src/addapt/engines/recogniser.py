@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from addapt._errors import OptionError
 from addapt.domains import Signature
 
 Images = npt.NDArray[np.uint8]
@@ -17,6 +18,8 @@ Probabilities = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 Distances = npt.NDArray[np.float32]
 State = dict[str, npt.NDArray[Any]]
+
+ONNX_OPSET = 21  # of exported files: what runtimes since 2024 read
 
 
 class Answers(NamedTuple):
@@ -79,6 +82,8 @@ class Recogniser(ABC):
             signature: of the domain, if it has one.
 
         Raises:
+            MissingPackageError: what writes it is not installed.
+            OptionError: the engine exports none, or cannot write this network.
             OSError: the disk refused.
         """
-        raise NotImplementedError("only models of engines that export have it")
+        raise OptionError('This engine cannot export domains: give `engine="onnx"`.')

@@ -12,7 +12,7 @@ from addapt._disk import disk_reason, move_atomically
 from addapt._errors import DomainError, OptionError
 from addapt._text import printable
 from addapt.domains import DomainInfo, Signature
-from addapt.engines.base import Distances, Engine, Images, Probabilities, Recogniser
+from addapt.engines.base import Distances, Images, Probabilities, Recogniser
 from addapt.gates import gates_from
 from addapt.images import ValueRange
 from addapt.learning.description import date
@@ -51,21 +51,12 @@ def check_place(path: Path, *, overwrite: bool) -> None:
         )
 
 
-def check_exportable(engine: Engine, domain: str, info: DomainInfo) -> None:
+def check_exportable(domain: str, info: DomainInfo) -> None:
     """Refuse a domain that cannot be exported, before its tensors are read.
 
     Raises:
-        OptionError: the engine exports none, or none with such a method or such gates.
+        OptionError: it has gates that no file can have.
     """
-    if not engine.exports:
-        raise OptionError(
-            f'The engine {engine.name!r} cannot export domains: give `engine="onnx"`.'
-        )
-    if info.method not in engine.abilities.methods:
-        raise OptionError(
-            f"The domain {domain!r} cannot be exported, as its method is {info.method!r}. Domains "
-            f"of these methods can be: {', '.join(engine.abilities.methods)}."
-        )
     gates = gates_from(info)
     if gates is not None and not gates.shrinks_images:
         raise OptionError(
@@ -81,6 +72,8 @@ def export_domain(
 
     Raises:
         DomainError: the disk refused, or the file computes something else than the domain.
+        OptionError: the engine cannot write this domain.
+        MissingPackageError: what writes it is not installed.
     """
     domain, info, signature = known.name, known.info, known.signature
     texts = _texts(domain, info) | _distance_texts(signature)

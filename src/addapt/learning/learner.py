@@ -287,10 +287,11 @@ class Learner:
         Raises:
             OptionError: the file may not be written, or the engine cannot export this domain.
             DomainError: the disk refused, or the file computes something else than the domain.
-            UnknownNameError, DomainError: as `load`.
+            UnknownNameError, DomainError, MissingPackageError: as `load`; or what PyTorch needs to
+                export is not installed.
         """
         path = expanded(path)
         check_place(path, overwrite=overwrite)
-        check_exportable(self.engine, domain, self.store.info(domain))
+        check_exportable(domain, self.store.info(domain))
         _, model = self.load(domain)
         return export_domain(self._signatures.domain(domain), model, path, overwrite=overwrite)

@@ -59,7 +59,6 @@ class OnnxEngine(Engine, WritesGraphs):
     """
 
     name: ClassVar[str] = "onnx"
-    exports: ClassVar[bool] = True
     keeps_memory: ClassVar[bool] = True
 
     def __init__(self, frozen: FrozenOrder, weights_sha256: str, source: str) -> None:

@@ -10,8 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from addapt.engines.onnx.frozen import FrozenWeights, StoredWeight
 from addapt.engines.onnx.graph import Graph, Port
+from addapt.engines.recogniser import ONNX_OPSET
 
-OPSET, IR_VERSION = 21, 10  # what runtimes since 2024 read
+IR_VERSION = 10  # of the same age as the operators
 
 
 def to_model(g: Graph, name: str) -> onnx.ModelProto:
@@ -36,7 +37,7 @@ def to_model(g: Graph, name: str) -> onnx.ModelProto:
     )
     return helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", ONNX_OPSET)],
         ir_version=IR_VERSION,
         producer_name="addapt",
     )

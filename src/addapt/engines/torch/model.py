@@ -1,7 +1,8 @@
 """A model of PyTorch behind the door: arrays become tensors here, and tensors arrays."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from addapt.domains import Signature
 from addapt.engines.base import (
     Answers,
+    Distances,
     Images,
     Labels,
     Logits,
     Model,
     ModelGates,
+    Probabilities,
     State,
     StepSettings,
 )
@@ -132,6 +136,21 @@ class TorchModel(Model):
         """Count those of the whole model, in evaluation mode."""
         self._set_mode(training=False)
         return count_multiply_adds(self.module, backbone_input(self.module.backbone, images))
+
+    def write_onnx(
+        self,
+        file: Path,
+        image_px: int,
+        description: str,
+        texts: Mapping[str, str],
+        signature: Signature | None,
+    ) -> Callable[[Images], tuple[Probabilities, Distances | None]]:
+        """Have PyTorch's exporter write it, and open the file in ONNX Runtime."""
+        # Only here, as importing ONNX Runtime takes memory that learning need not have.
+        from addapt.engines.torch.exporting import write_exported_file
+
+        self._set_mode(training=False)
+        return write_exported_file(file, self.module, image_px, description, texts, signature)
 
     def _parameters(self) -> dict[str, Tensor]:
         trained = {id(parameter) for parameter in self.optimiser.parameters()}
