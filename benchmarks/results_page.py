@@ -21,6 +21,7 @@ import published
 import sequence
 import tuning
 import watch_table
+import which_domain_figures
 from result_rows import ROOT, Row, read_rows
 from results_claims import claims, reproducibility
 from step_rows import DEFAULT, ENGINES, FOLDER, step_row, table, title
@@ -145,6 +146,14 @@ def page() -> str:
         "with noise and light that drifts. *Answered in time*: changes whose right answer was "
         f"there within {watch_table.ANSWERED_S} s. *Time*: of recognising every frame.",
         *watch_table.parts(watch_table.read()),
+        "## Which domain, or none",
+        "All six domains in one store, their test images mixed, in percent "
+        "(`python benchmarks/which_domain.py`). *Chosen*: the domain is the right one. *End to "
+        "end*: domain and class are right, refused or not. *Oracle*: the class is right where the "
+        "domain is named. *Asked*: domains that answered, for each image. Below, each domain is "
+        "cut into parts of two classes, learned one by one, and the part has to be the right one: "
+        "two of them were never told apart by learning.",
+        which_domain_part(),
         "## Gates",
         *gates_page.parts(),
         "## What was reproduced",
@@ -163,6 +172,12 @@ def page() -> str:
         tuning.table(tuned),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def which_domain_part() -> str:
+    """Return its tables, if it was run."""
+    result = which_domain_figures.read()
+    return which_domain_figures.table(result) if result else published.NOT_RUN
 
 
 def ordered_methods() -> list[str]:

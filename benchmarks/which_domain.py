@@ -32,8 +32,9 @@ from typing import Any
 
 import domains
 import numpy as np
-from result_rows import RESULTS, Row, append_row, commit, parse_share, read_rows, surroundings
+from result_rows import Row, append_row, commit, parse_share, read_rows, surroundings
 from which_domain_figures import (
+    FILE,
     MANY,
     PARTS,
     WHOLE,
@@ -52,7 +53,6 @@ from addapt.engines.base import Engine
 from addapt.learning import Learner
 from addapt.methods import Head
 
-FILE = RESULTS / "which_domain.json"
 WORK = domains.IMAGES.parent / "which-domain"
 PART_CLASSES = 2  # of domains with twice as many classes and more; smaller ones stay whole
 PART_IMAGES = 1_000  # that learning a part sees, and five passes at least: by itself it saw 4,000

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from addapt._disk import write_atomically
 from addapt.demo.foreign import FOREIGN
 from addapt.learning.recognising import MOST_ASKED, NEARLY, candidates
 
+FILE = Path(__file__).parent / "results" / "which_domain.json"
 WHOLE, PARTS = "whole", "parts"
 NEAR = ("digits", "silhouettes", "fashion-mnist")
 MANY = 200
@@ -234,6 +236,27 @@ def table(result: Row) -> str:
             "its signature is made likewise, from images that are decoded already."
         )
     return "\n".join(lines)
+
+
+def read(path: Path = FILE) -> Row:
+    """Return the result; nothing if there is none yet."""
+    found: Row = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
+
+
+def words(result: Row) -> list[str]:
+    """Return what the README says of it."""
+    whole = mean_of(result[WHOLE])
+    far, near = (
+        min(row["auroc"] for row in result["foreign"] if row["near"] == alike)
+        for alike in (False, True)
+    )
+    return [
+        f"the right domain for {100 * whole['chosen']:.1f} % of images",
+        f"domain and class for {100 * whole['end_to_end']:.1f} %, "
+        f"with the domain named {100 * whole['oracle']:.1f}",
+        f"AUROC {far:.3f} at least, of images much like the domains' {near:.3f}",
+    ]
 
 
 def rules(heard: Heard) -> str:

@@ -20,6 +20,7 @@ import results_page
 import sequence
 import step_rows
 import watch_table
+import which_domain_figures
 import where_memory_goes
 from result_rows import RESULTS, ROOT, read_rows
 from step_rows import DEFAULT, SMALLEST
@@ -49,6 +50,14 @@ def test_page_is_current_and_has_a_row_for_every_method() -> None:
         assert f"\n| {method} |" in committed or f"\n| {method} (" in committed
 
 
+FIRST_SEED = {
+    "da3": "DA³ {}",
+    "lora": "LoRA {}",
+    "parallel_adapter": "parallel adapters {}",
+    "series_adapter": "series adapters {}",
+    "finetune": "fine-tuning {}",
+    "finetune_frozen_bn": "({} with frozen batch norms)",
+}
 README, MEMORY, GATES = ROOT / "README.md", ROOT / "docs" / "MEMORY.md", ROOT / "docs" / "GATES.md"
 
 
@@ -132,6 +141,11 @@ def test_readme_has_the_accuracies_of_learning_by_itself() -> None:
         mean = accuracy.mean_accuracy(own, list(NAMES))
         assert mean is not None
         assert words.format(percent(mean)) in said
+    first = [row for row in rows if row["seed"] == 0]
+    for method, words in FIRST_SEED.items():
+        mean = accuracy.mean_accuracy([r for r in first if r["method"] == method], list(NAMES))
+        assert mean is not None
+        assert words.format(percent(mean)) in said.split("One seed: ")[1]
 
 
 def test_readme_has_the_means_at_96_px_and_says_truly_what_its_plot_shows() -> None:
@@ -153,12 +167,12 @@ def test_readme_has_the_means_at_96_px_and_says_truly_what_its_plot_shows() -> N
     assert f"mean of {NUMBERS[len(common)]} domains" in said_of("all methods at 96 px")
     few = [row for row in rows if row["amount"] == accuracy.FEW]
     common = accuracy.common_domains(few)
-    assert f"mean of {NUMBERS[len(common)]} domains" in said_of("the same, 10 images a class")
+    assert f"mean of {NUMBERS[len(common)]} domains" in said_of("all methods at 96 px").split("10 images a class: ", 1)[1]
     for method in ("da3", "lora", "finetune", "head"):
         own = [row for row in few if row["method"] == method]
         mean = accuracy.mean_accuracy(own, common)
         assert mean is not None
-        assert named[method].format(percent(mean)) in said_of("the same, 10 images a class")
+        assert named[method].format(percent(mean)) in said_of("all methods at 96 px").split("10 images a class: ", 1)[1]
     means = engines_accuracy.engine_means(read_rows(engines_accuracy.FILE))
     onnx, torch = (percent(means[engine] or 0) for engine in ("onnx", "torch"))
     said = f"learned by both engines side by side: {onnx} without PyTorch, {torch} with it"
@@ -292,6 +306,12 @@ def test_tables_of_gates_are_current() -> None:
     for share, px in ((0.17, 64), (0.4, 96), (0.7, 128)):
         assert scaled_px(gates_points.PX, share * FIRST_SHARE) == px
         assert f"{px} px for {share}" in " ".join(page.split())
+
+
+def test_readme_has_how_often_the_domain_is_right() -> None:
+    said = said_of("which domain, or none")
+    for words in which_domain_figures.words(which_domain_figures.read()):
+        assert words in said
 
 
 @pytest.mark.skipif(not watch_table.FILE.exists(), reason="was not run yet")
