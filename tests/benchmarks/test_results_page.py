@@ -20,8 +20,8 @@ import results_page
 import sequence
 import step_rows
 import watch_table
-import which_domain_figures
 import where_memory_goes
+import which_domain_figures
 from result_rows import RESULTS, ROOT, read_rows
 from step_rows import DEFAULT, SMALLEST
 
@@ -166,13 +166,14 @@ def test_readme_has_the_means_at_96_px_and_says_truly_what_its_plot_shows() -> N
     common = accuracy.common_domains([row for row in rows if row["amount"] == accuracy.ALL])
     assert f"mean of {NUMBERS[len(common)]} domains" in said_of("all methods at 96 px")
     few = [row for row in rows if row["amount"] == accuracy.FEW]
+    said_of_few = said_of("all methods at 96 px").split("10 images a class: ", 1)[1]
     common = accuracy.common_domains(few)
-    assert f"mean of {NUMBERS[len(common)]} domains" in said_of("all methods at 96 px").split("10 images a class: ", 1)[1]
+    assert f"mean of {NUMBERS[len(common)]} domains" in said_of_few
     for method in ("da3", "lora", "finetune", "head"):
         own = [row for row in few if row["method"] == method]
         mean = accuracy.mean_accuracy(own, common)
         assert mean is not None
-        assert named[method].format(percent(mean)) in said_of("all methods at 96 px").split("10 images a class: ", 1)[1]
+        assert named[method].format(percent(mean)) in said_of_few
     means = engines_accuracy.engine_means(read_rows(engines_accuracy.FILE))
     onnx, torch = (percent(means[engine] or 0) for engine in ("onnx", "torch"))
     said = f"learned by both engines side by side: {onnx} without PyTorch, {torch} with it"

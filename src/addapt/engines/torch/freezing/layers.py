@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from addapt._errors import OptionError
 from addapt.engines.torch.ops.activation import LEAN_ACTIVATIONS, Activation
 from addapt.engines.torch.ops.affine import channel_affine
 from addapt.engines.torch.ops.conv import (
@@ -19,6 +20,7 @@ from addapt.engines.torch.ops.conv import (
     output_size,
     pack_weight,
 )
+from addapt.engines.torch.ops.differentiate import only_plain_serves
 from addapt.engines.torch.ops.grid import square_side
 
 
@@ -60,6 +62,11 @@ class FrozenConv2d(nn.Module):
             self._pack(x.shape)
         weight: Tensor | PackedWeight | None = self._packed
         # Packed copies do not serve everywhere, such as for an empty batch.
+        if weight is not None and only_plain_serves():
+            raise OptionError(
+                "Packed weights cannot be compiled, exported or transformed by torch.func: call "
+                "addapt.unpack_weights(network) before."
+            )
         if weight is None or not can_pack(x):
             weight = self.plain_weight()
         geometry = self.geometry._replace(activation=activation)

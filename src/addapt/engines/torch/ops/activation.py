@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from addapt.engines.torch.ops.bits import in_memory_order, pack_bits, pass_where
-from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, is_nobody_elses, only_once
 
 Activation = Literal["none", "relu", "relu6"]
 Smooth = Literal[
@@ -70,7 +70,7 @@ def relu6(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def _cut_off(x: Tensor, activation: Activation) -> Tensor:
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         y: Tensor = _CutOff.apply(x, activation)  # type: ignore[no-untyped-call]
         return y
     return activate(x, activation)
@@ -109,7 +109,7 @@ def smooth_8bit(x: Float[Tensor, "..."], name: Smooth) -> Float[Tensor, "..."]:
 
     *Memory:* count bytes; torch's own keeps a whole float.
     """
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         y: Tensor = _Smooth8Bit.apply(x, name)  # type: ignore[no-untyped-call]
         return y
     return _CURVES[name].forward(x)

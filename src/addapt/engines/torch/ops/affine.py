@@ -8,7 +8,7 @@ from torch import Tensor
 
 from addapt.engines.torch.ops.activation import Activation, activate, activation_bits
 from addapt.engines.torch.ops.bits import pass_where
-from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, is_nobody_elses, only_once
 
 
 def channel_affine(
@@ -35,7 +35,7 @@ def channel_affine(
             "channel_affine keeps no input, so its scale cannot be trained: detach the scale, "
             "or use channel_affine_reference."
         )
-    if torch.is_grad_enabled() and (x.requires_grad or shift.requires_grad):
+    if asks_for_gradient(x, shift):
         y: Tensor = _ChannelAffine.apply(x, scale, shift, activation)  # type: ignore[no-untyped-call]
         return y
     return _affine(x, scale, shift, activation)

@@ -13,7 +13,12 @@ from torch import Tensor
 
 from addapt.engines.torch.ops.activation import Activation, activate, activation_bits
 from addapt.engines.torch.ops.bits import pass_where
-from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
+from addapt.engines.torch.ops.differentiate import (
+    asks_for_gradient,
+    is_nobody_elses,
+    only_once,
+    only_plain_serves,
+)
 from addapt.engines.torch.ops.grid import add_tiled_reference, add_tiles, sum_tiles
 
 Pair = tuple[int, int]
@@ -65,8 +70,7 @@ def frozen_conv2d(
     *Memory:* ceil(n c_out h2 w2 / 8) bytes with a ReLU or ReLU6, else nothing.
     """
     grid, side = (None, 1) if tiles is None else tiles
-    asking = (x, bias, residual, grid)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in asking):
+    if asks_for_gradient(x, bias, residual, grid):
         output = _FrozenConv2d.apply(x, weight, bias, residual, geometry, grid, side)  # type: ignore[no-untyped-call]
         return cast(Tensor, output)
     return _forward(x, weight, bias, residual, geometry, grid, side)
@@ -88,7 +92,8 @@ def frozen_conv2d_reference(
 
 def add_residual(y: Tensor, residual: Tensor) -> Tensor:
     """Return the sum, within the memory of `y` unless it needs a wider type."""
-    return y.add_(residual) if torch.result_type(y, residual) == y.dtype else y + residual
+    widens = torch.promote_types(y.dtype, residual.dtype) != y.dtype
+    return y + residual if widens else y.add_(residual)
 
 
 def may_be_overwritten(y: Tensor, x: Tensor) -> bool:
@@ -96,6 +101,8 @@ def may_be_overwritten(y: Tensor, x: Tensor) -> bool:
 
     Backward of `frozen_conv2d` does not need its result; other operations' may.
     """
+    if only_plain_serves():  # autograd records other operations than these then
+        return False
     needed_by_none = y.grad_fn is None or isinstance(y.grad_fn, _FrozenConv2d._backward_cls)
     return needed_by_none and y.untyped_storage()._cdata != x.untyped_storage()._cdata
 
@@ -106,6 +113,7 @@ def can_pack(x: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and x.numel() > 0
+        and not only_plain_serves()
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.backends.mkldnn.enabled
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")

@@ -9,6 +9,23 @@ import torch
 from torch import Tensor
 
 
+def asks_for_gradient(*tensors: Tensor | None) -> bool:
+    """Say whether a lean backward is to be kept: a tensor asks for a gradient, by autograd alone.
+
+    What `torch.func` transforms, and what is compiled or exported, gets PyTorch's own operations,
+    which compute the same and keep for backward what suits these tools: they look inside, where
+    ours rely on autograd's order.
+    """
+    if not torch.is_grad_enabled() or only_plain_serves():
+        return False
+    return any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
+def only_plain_serves() -> bool:
+    """Say whether the operations of this moment are transformed, compiled or exported."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
 def only_once(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Make a backward refuse to be differentiated itself.
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 
 from addapt.engines.torch.ops.activation import Smooth, smooth
-from addapt.engines.torch.ops.differentiate import only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, only_once
 
 Source = tuple[Tensor, Smooth]  # what a map was computed from, and by which activation
 CODES = 127
@@ -39,7 +39,7 @@ def gated(
         return cast(Tensor, x * gate)
     if not _in_order(x, gate):
         x, gate, of_x = gate, x, of_gate
-    asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
+    asks = asks_for_gradient(x, gate)
     if of_x is None or not asks or not _gates(gate, x) or of_x[0].shape != x.shape:
         return x * gate
     source, name = of_x
@@ -62,7 +62,7 @@ def gated_8bit(
         return cast(Tensor, x * gate)
     if not _in_order(x, gate):
         x, gate = gate, x
-    asks = torch.is_grad_enabled() and (x.requires_grad or gate.requires_grad)
+    asks = asks_for_gradient(x, gate)
     if not asks or not (_gates(gate, x) or _are_two_maps(gate, x)):
         return x * gate
     return cast(Tensor, _Gated8Bit.apply(x, gate))  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, is_nobody_elses, only_once
 
 
 def pool_beside(
@@ -25,7 +25,7 @@ def pool_beside(
 
     *Memory:* nothing.
     """
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         outputs = _PoolBeside.apply(x, factor)  # type: ignore[no-untyped-call]
         return cast(tuple[Tensor, Tensor], outputs)
     return x, _pool(x, factor)
@@ -74,7 +74,7 @@ def add_tiled(
 
     *Memory:* nothing.
     """
-    if torch.is_grad_enabled() and (y.requires_grad or small.requires_grad):
+    if asks_for_gradient(y, small):
         return cast(Tensor, _AddTiled.apply(y, small, factor, in_place))  # type: ignore[no-untyped-call]
     return add_tiles(y if in_place else y.clone(), small, factor)
 

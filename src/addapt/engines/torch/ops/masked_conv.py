@@ -10,7 +10,7 @@ from torch import Tensor
 from addapt.engines.torch.ops.activation import activate, activation_bits
 from addapt.engines.torch.ops.bits import pass_where
 from addapt.engines.torch.ops.conv import ConvGeometry, add_residual
-from addapt.engines.torch.ops.differentiate import is_nobody_elses, only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, is_nobody_elses, only_once
 
 
 def masked_conv2d(
@@ -35,7 +35,7 @@ def masked_conv2d(
     *Source:* Mallya et al., Piggyback, ECCV 2018, which keeps the masked weight.
     """
     asking = (x, mask, bias, residual)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in asking):
+    if asks_for_gradient(*asking):
         args = (x, weight, mask, bias, residual, geometry, threshold)
         return cast(Tensor, _MaskedConv2d.apply(*args))  # type: ignore[no-untyped-call]
     return _forward(x, masked(weight, mask, threshold), bias, residual, geometry)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from addapt.engines.torch.ops.differentiate import only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, only_once
 
 Edges = Literal["reflect", "replicate"]
 Sides = tuple[int, int, int, int]
@@ -24,7 +24,7 @@ def pad_edges(
 
     *Memory:* nothing; torch's own keeps `x`.
     """
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         return cast(Tensor, _PadEdges.apply(x, sides, edges))  # type: ignore[no-untyped-call]
     return F.pad(x, sides, edges)
 

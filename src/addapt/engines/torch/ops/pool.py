@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from addapt.engines.torch.ops.bits import in_memory_order
-from addapt.engines.torch.ops.differentiate import only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, only_once
 
 Pair = int | tuple[int, int]
 aten = torch.ops.aten
@@ -28,7 +28,7 @@ def max_pool2d(
     window has more than 256 places.
     """
     window = _pair(kernel), _pair(kernel if stride is None else stride), _pair(padding)
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         y: Tensor = _MaxPool2d.apply(x, *window, _pair(dilation), ceil_mode)  # type: ignore[no-untyped-call]
         return y
     return F.max_pool2d(x, *window, _pair(dilation), ceil_mode)
@@ -122,7 +122,7 @@ def avg_pool2d(
     """
     window = _pair(kernel), _pair(kernel if stride is None else stride), _pair(padding)
     options = ceil_mode, count_include_pad, divisor_override
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         y: Tensor = _AvgPool2d.apply(x, *window, *options)  # type: ignore[no-untyped-call]
         return y
     return F.avg_pool2d(x, *window, *options)
@@ -154,7 +154,7 @@ def adaptive_avg_pool2d(
 
     *Memory:* nothing; torch's own keeps `x`, unless the size is 1.
     """
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         y: Tensor = _AdaptiveAvgPool2d.apply(x, size)  # type: ignore[no-untyped-call]
         return y
     return F.adaptive_avg_pool2d(x, size)

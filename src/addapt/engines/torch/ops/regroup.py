@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from addapt.engines.torch.ops.differentiate import only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, only_once
 
 Groups = Sequence[Int[Tensor, " k"]]
 
@@ -20,7 +20,7 @@ def split_images(x: Float[Tensor, "n c h w"], groups: Groups) -> tuple[Tensor, .
 
     *Memory:* 8 n bytes, the groups.
     """
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         return cast(tuple[Tensor, ...], _Split.apply(x, *groups))  # type: ignore[no-untyped-call]
     return _take(x, groups)
 
@@ -35,7 +35,7 @@ def join_images(parts: Sequence[Float[Tensor, "k c h w"]], groups: Groups) -> Te
 
     *Memory:* 8 n bytes, the groups.
     """
-    if torch.is_grad_enabled() and any(part.requires_grad for part in parts):
+    if asks_for_gradient(*parts):
         return cast(Tensor, _Join.apply(len(groups), *groups, *parts))  # type: ignore[no-untyped-call]
     return _put(parts, groups)
 

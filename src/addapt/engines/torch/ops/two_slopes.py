@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from addapt.engines.torch.ops.bits import in_memory_order, pack_bits, unpack_bits
-from addapt.engines.torch.ops.differentiate import only_once
+from addapt.engines.torch.ops.differentiate import asks_for_gradient, only_once
 
 SIXTH = 0.1666666716337204  # as PyTorch has it: that of a float32, for all types
 
@@ -69,7 +69,7 @@ class _Lines(NamedTuple):
 
 def _run(x: Tensor, lines: _Lines, slopes: Tensor | None = None) -> Tensor:
     """Apply an activation; `slopes` by channel take the place of the outer one."""
-    if torch.is_grad_enabled() and x.requires_grad:
+    if asks_for_gradient(x):
         return cast(Tensor, _TwoSlopes.apply(x, lines, slopes))  # type: ignore[no-untyped-call]
     return lines.value(x)
 
