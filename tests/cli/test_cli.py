@@ -117,11 +117,11 @@ def test_every_command_has_the_common_options() -> None:
     }
     assert {"learn", "demo", "bench step"} < set(options)
     assert all("--json" in words for words in options.values())
-    page = {"page", "serve"}  # it computes in the browser, where its domains are, too
-    assert {name for name, words in options.items() if "--threads" not in words} == page
+    # It computes in the browser, where its domains are, too.
+    assert {name for name, words in options.items() if "--threads" not in words} == {"page"}
     without = {name for name, words in options.items() if "--store" not in words}
     # The others are about no domain.
-    assert without == page | {"audit", "plan", "bench step", "bench predict"}
+    assert without == {"page", "audit", "plan", "bench step", "bench predict"}
 
 
 @pytest.mark.parametrize(

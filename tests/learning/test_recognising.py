@@ -278,7 +278,7 @@ def test_a_domain_whose_damage_is_found_when_it_is_asked(copied: Callable[..., L
     content[place] ^= 1
     path.write_bytes(content)
     assert {one.nearest for one in learner.recognise(images("warm"))} == {"warm"}
-    with pytest.raises(DamagedError, match=r"cold\S* is damaged.*check --repair"):
+    with pytest.raises(DamagedError, match=r"cold\S* is damaged.*check` with `repair`"):
         learner.recognise(images("cold"))
     with pytest.raises(DamagedError) as named:
         learner.recognise(images("cold"), "cold")

@@ -239,8 +239,8 @@ class Recognising:
             if len(self._known.domains) == 1:
                 raise
             raise DamagedError(
-                f"{error} Without it the other domains are chosen among: `addapt check --repair` "
-                "moves it aside."
+                f"{error} Without it the other domains are chosen among: `addapt check` with "
+                "`repair` moves it aside."
             ) from error
 
     def _told(self, image: _Looked) -> Recognition:
