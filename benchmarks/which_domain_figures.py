@@ -251,7 +251,9 @@ def words(result: Row) -> list[str]:
         min(row["auroc"] for row in result["foreign"] if row["near"] == alike)
         for alike in (False, True)
     )
+    ratios = [row["not_named_s"] / row["named_s"] for row in result["time"]["rows"]]
     return [
+        f"in {min(ratios):.2f}x to {max(ratios):.2f}x the time",
         f"the right domain for {100 * whole['chosen']:.1f} % of images",
         f"domain and class for {100 * whole['end_to_end']:.1f} %, "
         f"with the domain named {100 * whole['oracle']:.1f}",
