@@ -1,5 +1,6 @@
 """Networks of the library timm as backbones, by their names there."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from addapt._text import printable
 from addapt.backbones.catalogue import TIMM
 from addapt.backbones.state_file import read_state
 from addapt.engines.torch.backbones.base import Backbone
+
+MOST_LIKE = 5  # names that are told for one that is unknown
 
 
 def load_timm(
@@ -62,10 +65,16 @@ def _create(name: str) -> nn.Module:
             f"The backbone {name} needs timm, which cannot be imported ({error}): "
             "pip install 'addapt[timm]'."
         ) from error
-    known = timm.list_models()
-    if name.removeprefix(TIMM) not in known:
-        raise UnknownNameError("backbone", name, [f"{TIMM}{model}" for model in known])
-    network: nn.Module = timm.create_model(name.removeprefix(TIMM), num_classes=0)
+    model, known = name.removeprefix(TIMM), timm.list_models()
+    if model not in known:  # there are too many to list
+        like = difflib.get_close_matches(model, known, n=MOST_LIKE, cutoff=0.4)
+        raise UnknownNameError(
+            "backbone",
+            name,
+            [f"{TIMM}{other}" for other in like or known[:MOST_LIKE]],
+            "Python's timm.list_models() names all of timm.",
+        )
+    network: nn.Module = timm.create_model(model, num_classes=0)
     return network.eval()
 
 
