@@ -16,7 +16,7 @@ from addapt._errors import OptionError
 from addapt.engines.torch.backbones import load_backbone
 from addapt.engines.torch.freezing import freeze, pack_weights, unpack_weights
 from addapt.engines.torch.methods import AdaptedModel, attach
-from addapt.methods import DA3
+from addapt.methods import METHODS, build_method
 from tests.engines.torch.freezing.measures import relative_error
 from tests.engines.torch.freezing.networks import NETWORKS
 
@@ -34,9 +34,11 @@ def gradient(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return found
 
 
-def adapted() -> AdaptedModel:
+def adapted(method: str = "da3") -> AdaptedModel:
     torch.manual_seed(0)
-    model = attach(load_backbone("resnet18", "random"), DA3(), CLASSES).eval()
+    plain = METHODS[method].batch_statistics or method.startswith("finetune")
+    backbone = load_backbone("resnet18", "random", plain=plain)
+    model = attach(backbone, build_method(method), CLASSES).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -62,6 +64,22 @@ def test_func_sees_through_frozen_layers(name: str) -> None:
     assert relative_error(found, gradient(frozen, x)) <= 1e-5
     each = torch.func.vmap(lambda image: frozen(image[None])[0])(x)
     assert relative_error(each, frozen(x)) <= 1e-5
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_func_gives_the_gradients_of_every_method(method: str) -> None:
+    model, x = adapted(method), images()
+    expected = trained_gradients(model, x)
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+    def loss(values: dict[str, Tensor]) -> Tensor:
+        logits = torch.func.functional_call(model, values, (x,))
+        return F.cross_entropy(logits, torch.arange(len(x)) % CLASSES)
+
+    found = torch.func.grad(loss)(trained)
+    assert expected
+    for name in expected:
+        assert relative_error(found[name], expected[name]) <= 1e-4
 
 
 @pytest.mark.parametrize("name", SOME)

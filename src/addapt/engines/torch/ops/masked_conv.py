@@ -10,7 +10,12 @@ from torch import Tensor
 from addapt.engines.torch.ops.activation import activate, activation_bits
 from addapt.engines.torch.ops.bits import pass_where
 from addapt.engines.torch.ops.conv import ConvGeometry, add_residual
-from addapt.engines.torch.ops.differentiate import asks_for_gradient, is_nobody_elses, only_once
+from addapt.engines.torch.ops.differentiate import (
+    asks_for_gradient,
+    is_nobody_elses,
+    only_once,
+    only_plain_serves,
+)
 
 
 def masked_conv2d(
@@ -38,6 +43,8 @@ def masked_conv2d(
     if asks_for_gradient(*asking):
         args = (x, weight, mask, bias, residual, geometry, threshold)
         return cast(Tensor, _MaskedConv2d.apply(*args))  # type: ignore[no-untyped-call]
+    if only_plain_serves():  # the mask's gradient is not that of a comparison
+        return masked_conv2d_reference(x, weight, mask, bias, residual, geometry, threshold)
     return _forward(x, masked(weight, mask, threshold), bias, residual, geometry)
 
 
