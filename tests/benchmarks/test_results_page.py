@@ -311,8 +311,27 @@ def test_tables_of_gates_are_current() -> None:
 
 def test_readme_has_how_often_the_domain_is_right() -> None:
     said = said_of("which domain, or none")
-    for words in which_domain_figures.words(which_domain_figures.read()):
+    result = which_domain_figures.read()
+    for words in which_domain_figures.words(result):
         assert words in said
+
+
+def test_page_on_domains_has_its_figures() -> None:
+    page = (ROOT / "docs" / "DOMAINS.md").read_text(encoding="utf-8")
+    result = which_domain_figures.read()
+    whole, parts = (which_domain_figures.mean_of(result[key]) for key in ("whole", "parts"))
+    right = percent(whole["end_to_end"])
+    assert f"| the domain is the right one | {percent(whole['chosen'])} % |" in page
+    assert f"{right} % (" + f"{percent(whole['oracle'])} % if the domain is named)" in page
+    assert f"right for {percent(parts['end_to_end'])} % instead of {right} %" in " ".join(
+        page.split()
+    )
+    accepted = [100 * row["accepted"] for row in result["whole"]]
+    assert f"accepted | {min(accepted):.0f} to {max(accepted):.0f} % |" in page
+    foreign = {row["foreign"]: 100 * row["accepted"] for row in result["foreign"]}
+    near = (foreign.pop(name) for name in ("digits", "fashion-mnist", "silhouettes"))
+    assert "silhouettes | {:.0f}, {:.0f} and {:.0f} % |".format(*near) in page
+    assert f"textures | {min(foreign.values()):.0f} to {max(foreign.values()):.0f} % |" in page
 
 
 @pytest.mark.skipif(not watch_table.FILE.exists(), reason="was not run yet")

@@ -29,6 +29,6 @@ def test_tables_and_words(tmp_path: Path) -> None:
     assert watch_table.words(RESULT) == [
         "3.4 % of the frames recognised",
         "20 of 22 changes answered within 0.5 s",
-        "at most 103 % of the time",
+        "99 to 103 % of the time without the gate",
     ]
     assert watch_table.parts(watch_table.read(tmp_path / "none.json")) == ["Not run here."]

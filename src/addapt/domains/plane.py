@@ -162,7 +162,7 @@ def student_quantile(share: float, freedom: int) -> float:
 def _product(rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return rows (n, f) times columns (m, f): (n, m), without numpy's linear algebra.
 
-    The threads of that wait busily for some 30 ms after each product, and take half of the
+    The threads of that wait busily for a while after each product, and take a part of the
     processor from the network that is run next.
     """
     found: npt.NDArray[Any] = np.einsum("nf,mf->nm", rows, columns)

@@ -23,6 +23,7 @@ def asks_for_gradient(*tensors: Tensor | None) -> bool:
 
 def only_plain_serves() -> bool:
     """Say whether the operations of this moment are transformed, compiled or exported."""
+    # torch.autograd.Function.apply asks the same; there is no public way.
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
