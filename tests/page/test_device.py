@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from addapt._errors import OptionError
 from addapt.domains import Store
 from addapt.engines.base import Engine
 from addapt.learning import Learner
@@ -285,3 +286,8 @@ def test_an_engine_of_its_own_learns(tmp_path: Path) -> None:
     device = Device(tmp_path, open_engine, Access(None), threads=1)
     assert device.teaching.wait(-1, 0)[1].state == teaching.IDLE
     assert len(opened) == 1
+
+
+def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"`host` is '203\.0\.113\.9', .*address of this machine"):
+        make_server(tmp_path, 0, "203.0.113.9")

@@ -67,10 +67,10 @@ def make_server(
         server = type("PageServer", (ThreadingHTTPServer,), {"address_family": family})
         found: Any = server(address[:2], partial(handler, directory=str(folder)))
     except (OSError, OverflowError, UnicodeError) as error:
-        what = f"`port` is {port}" if host == LOOPBACK else f"`host` is {host!r}, `port` {port}"
-        raise OptionError(
-            f"{what}, which cannot be listened on ({error}): give another one, or 0 for "
-            "any that is free."
-        ) from error
+        given, remedy = f"`port` is {port}", "give another one, or 0 for any that is free"
+        if host != LOOPBACK:
+            given = f"`host` is {host!r}, {given}"
+            remedy = "give an address of this machine, such as 0.0.0.0, or another port"
+        raise OptionError(f"{given}, which cannot be listened on ({error}): {remedy}.") from error
     assert isinstance(found, ThreadingHTTPServer)
     return found
