@@ -51,11 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "width 12": {"width": 12},
     "width 48": {"width": 48},
     "grid 4": {"grid": 4},
-    "grid 16": {"grid": 16},
     "first block 0": {"first_block": 0},
-    "first block 8": {"first_block": 8},
-    "kernel 3": {"kernel": 3},
-    "reduction 8": {"reduction": 8},
 }
 
 
@@ -112,9 +108,8 @@ def table(rows: Sequence[Row]) -> str:
     found = [row for row in latest(rows, "variant", "domain", "seed").values() if is_now(row)]
     own = {variant: [row for row in found if row["variant"] == variant] for variant in VARIANTS}
     lines = [
-        f"| variant | {' | '.join(DOMAINS)} | mean | to the base | parameters | stored, kB "
-        "| s an epoch |",
-        f"|---|{'---:|' * (len(DOMAINS) + 5)}",
+        f"| variant | {' | '.join(DOMAINS)} | mean | to the base | parameters | stored, kB |",
+        f"|---|{'---:|' * (len(DOMAINS) + 4)}",
     ]
     for variant, rows_of in own.items():
         mean = mean_accuracy(rows_of, DOMAINS)
@@ -122,8 +117,7 @@ def table(rows: Sequence[Row]) -> str:
         cells.append("not run here" if mean is None else f"{100 * mean:.1f}")
         cells.append("–" if variant == BASE else difference(rows_of, own[BASE]))
         good = [row for row in rows_of if row["accuracy"] is not None]
-        seconds = [row["train_s"] / row["epochs"] for row in good]
-        cells += [*sizes(good), f"{statistics.mean(seconds):.1f}" if seconds else "–"]
+        cells += sizes(good)
         lines.append(f"| {variant} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -101,8 +101,7 @@ def page() -> str:
         "(`python benchmarks/da3_parts.py run`). Accuracy in % on the 1,000 spare images of each "
         "domain, ± standard deviation over two seeds; test images were not looked at. *To the "
         "base*: points more or less, mean of the pairs of one domain and one seed, ± its standard "
-        "error; what is within twice that is noise. *s an epoch*: of steps alone; these runs "
-        "shared their machine.",
+        "error; what is within twice that is noise.",
         da3_parts.table(read_rows(da3_parts.FILE)),
         "## Learned one after another",
         "Test accuracy in % after each step. *finetune*: one network for all, which each domain "
