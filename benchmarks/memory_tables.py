@@ -1,8 +1,8 @@
-"""The tables of docs/MEMORY.md and README.md, from the committed results.
+"""The tables of docs/MEMORY.md, and some of README.md, from the committed results.
 
     python benchmarks/memory_tables.py
 
-Writes each between its marks, such as `<!-- whole process -->` and `<!-- end -->`.
+Writes each between its marks, such as `<!-- stages -->` and `<!-- end -->`.
 """
 
 import json
@@ -22,7 +22,7 @@ from addapt.bench.contender import DEVICE
 NOT_RUN = "not run here"
 PREDICT = RESULTS / "predict.json"
 SYSTEM_ALLOCATOR = RESULTS / "step_system_allocator.json"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "MEMORY.md")
+PAGE = ROOT / "docs" / "MEMORY.md"
 ONNX, TORCH = "onnx", "torch"
 # Stages by the beginnings of their names, which tell images at once.
 STAGES = (
@@ -204,9 +204,8 @@ def fill(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
 
 
 def main() -> None:
-    for path in PAGES:
-        path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

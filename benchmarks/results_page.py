@@ -18,6 +18,7 @@ import gates_torch_table
 import imbalance
 import memory_tables
 import published
+import readme_tables
 import sequence
 import tuning
 import watch_table
@@ -275,6 +276,7 @@ def main() -> None:
     gates = gates_page.PAGE.read_text(encoding="utf-8")
     gates_page.PAGE.write_text(memory_tables.fill(gates, gates_page.TABLES), encoding="utf-8")
     print(f"wrote {gates_page.PLOT.relative_to(ROOT)} and {gates_page.PAGE.relative_to(ROOT)}")
+    readme_tables.main()
     step = json.loads((FOLDER / f"{CHARTED}.json").read_text(encoding="utf-8"))
     draw_comparison([StepRow(**row) for row in step["rows"]], title(step), STEP_CHART)
     print(f"wrote {STEP_CHART.relative_to(ROOT)}")
