@@ -186,6 +186,11 @@ def main_rows() -> list[Row]:
     return [row for row in read_rows(FILE) if row["threads"] == THREADS]
 
 
+def of_shared_seeds(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of those seeds that methods are compared with."""
+    return [row for row in rows if row["seed"] < SEEDS]
+
+
 def counted(rows: Sequence[Row]) -> list[Row]:
     """Return the last row of each run; those of other defaults of the method do not count."""
     return [
@@ -237,7 +242,7 @@ def threads_table(rows: Sequence[Row], names: Sequence[str]) -> str:
     lines = [f"| threads | {' | '.join(names)} | seeds |", f"|---|{'---:|' * (len(names) + 1)}"]
     for threads in sorted({row["threads"] for row in rows}):
         own = [row for row in rows if row["threads"] == threads and row["method"] == "da3"]
-        own = [row for row in counted(own) if row["amount"] == ALL and row["seed"] < SEEDS]
+        own = [row for row in of_shared_seeds(counted(own)) if row["amount"] == ALL]
         of = [[row for row in own if row["domain"] == name] for name in names]
         seeds = sorted({min(map(len, of)), max(map(len, of))})
         cells = [*map(cell, of), " to ".join(map(str, seeds))]

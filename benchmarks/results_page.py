@@ -77,7 +77,11 @@ def page() -> str:
         "all methods were run on. *Parameters* are trained ones, *stored* is the domain's file, "
         "from the fewest classes to the most. Time belongs to the step tables below: these runs "
         "shared their machine.",
-        accuracy.table(rows, accuracy.ALL, names, methods),
+        accuracy.table(accuracy.of_shared_seeds(rows), accuracy.ALL, names, methods),
+        "What the demo compares, with five seeds:",
+        accuracy.table(
+            rows, accuracy.ALL, list(accuracy.DEMO_DOMAINS), list(accuracy.DEMO_METHODS)
+        ),
         "DA³ once more with another number of threads, whose sums differ in their last bits, as "
         "those of another machine do:",
         accuracy.threads_table(read_rows(accuracy.FILE), names),
