@@ -16,6 +16,7 @@ help:
 
 test: $(VENV)/.stamp-test
 	-@$(MAKE) --no-print-directory web/node_modules/.stamp # without it, tests say what they leave out
+	-@scripts/chromium --install >/dev/null # and so they do without a browser
 	VENV='$(VENV)' scripts/check
 
 demo: $(VENV)/.stamp-demo

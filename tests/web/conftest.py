@@ -5,24 +5,43 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.web.expected import write_expected
 from tests.web.lessons import write_lesson
 
-WEB = Path(__file__).parents[2] / "web"
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "web"
 NODE = shutil.which("node")
 RunTests = Callable[..., None]
 
 
+def leave_out(words: str) -> NoReturn:
+    """Skip what cannot be tested here, and say why; in continuous integration that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(words, pytrace=False)
+    pytest.skip(words)
+
+
 def require_node() -> str:
-    """Return the path of Node.js, or skip by name what cannot be tested without it."""
+    """Return the path of Node.js; without it the page is not tested."""
     if NODE is None:
-        pytest.skip("the page is not tested: there is no Node.js (node)")
+        leave_out("the page is not tested: there is no Node.js (node)")
     if not (WEB / "node_modules").is_dir():
-        pytest.skip("the page is not tested: its packages are missing (npm ci in web/)")
+        leave_out("the page is not tested: its packages are missing (npm ci in web/)")
     return NODE
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of a browser; without one the page is not tried as people use it."""
+    require_node()
+    found = subprocess.run([ROOT / "scripts/chromium"], capture_output=True, text=True, check=False)
+    if found.returncode:
+        leave_out(f"the page is not tried in a browser: {found.stderr.strip()}")
+    return found.stdout.strip()
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,10 @@ from addapt.page.folder import DESCRIPTION, describe
 from tests.conftest import write_images
 
 PX = 32
+LARGE_PX = 700  # of an image that takes more than a megabyte
 CLASSES = ("blue", "green", "red")
 NAME = "colours"
+FIRST_BLOCK = 14  # the last two have an adaptor: a small graph
 
 
 class Quick(DA3):
@@ -32,7 +34,7 @@ def open_quick() -> tuple[OnnxEngine, DA3]:
     engine = open_engine("efficientnet_lite0", engine="onnx")
     assert isinstance(engine, OnnxEngine)
     engine.threads = 1
-    return engine, Quick(first_block=14)
+    return engine, Quick(first_block=FIRST_BLOCK)
 
 
 def write_lesson(folder: Path) -> None:
@@ -48,6 +50,10 @@ def write_lesson(folder: Path) -> None:
         noise = rng.integers(0, 256, (PX, PX, 3), dtype=np.uint8)
         Image.fromarray(noise).save(images / "red" / f"more {number}.png")
     (images / "blue" / "copy.png").write_bytes((images / "blue" / "0.png").read_bytes())
+
+    write_images(folder / "later", ("pink",), 3, PX, 2)
+    large = rng.integers(0, 256, (LARGE_PX, LARGE_PX, 3), dtype=np.uint8)
+    Image.fromarray(large).save(folder / "later" / "large.png")
 
     learner = Learner(engine, folder / "store")
     learner.learn(NAME, images, method=method, image_px=PX)

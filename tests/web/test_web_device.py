@@ -14,9 +14,8 @@ from addapt.page.device import Device, DeviceHandler
 from addapt.page.server import make_server
 from tests.web.conftest import RunTests
 from tests.web.lessons import CLASSES, PX, open_quick
-from tests.web.test_web_page import chromium, running
+from tests.web.test_web_page import running
 
-__all__ = ["chromium"]
 TOKEN = "a-token-of-some-length"
 
 
@@ -25,7 +24,7 @@ def test_a_device_in_a_browser(
     run_tests: RunTests,
     lesson: Path,
     built: Path,
-    chromium: str,  # noqa: F811
+    chromium: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,26 +1,26 @@
 """The page in a real browser: served, taught, and what it gives read by the shell."""
 
-import os
-import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from addapt.domains import Store
 from addapt.domains.file import read_domain
 from addapt.page import folder as page_folder
 from addapt.page.server import make_server
 from tests.web.conftest import RunTests
-from tests.web.lessons import CLASSES, NAME, PX, open_quick
+from tests.web.lessons import CLASSES, FIRST_BLOCK, NAME, PX, Quick, open_quick
 
-BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
+CLIP_SIZE = (640, 480)
 
 
 class Silent(SimpleHTTPRequestHandler):
@@ -42,35 +42,58 @@ def running(server: ThreadingHTTPServer) -> Iterator[str]:
             thread.join()
 
 
+def write_clip(file: Path, image: Path) -> None:
+    """Write a clip of an image in the format that Chromium's fake camera shows (YUV4MPEG2)."""
+    with Image.open(image) as still:
+        frame = np.asarray(still.resize(CLIP_SIZE, Image.Resampling.NEAREST).convert("YCbCr"))
+    luma, *chroma = np.moveaxis(frame, 2, 0)
+    planes = [luma.astype(np.float32) * 219 / 255 + 16]
+    planes += [(plane[::2, ::2].astype(np.float32) - 128) * 224 / 255 + 128 for plane in chroma]
+    pixels = b"".join(plane.round().astype(np.uint8).tobytes() for plane in planes)
+    width, height = CLIP_SIZE
+    header = f"YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420\n".encode()
+    file.write_bytes(header + 2 * (b"FRAME\n" + pixels))
+
+
+class Long(Quick):
+    """The method with a recipe of minutes, so that teaching can be interrupted."""
+
+    recipe = replace(Quick.recipe, epochs=5000)
+
+
 @pytest.fixture
-def chromium() -> str:
-    """Return a browser, or skip by name what cannot be tested without one."""
-    found = os.environ.get("ADDAPT_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), "")
-    if not found:
-        pytest.skip("the page is not tried in a browser: there is no Chromium")
-    return found
-
-
-@pytest.mark.slow  # half a minute
-def test_the_page_in_a_browser(
-    run_tests: RunTests,
-    lesson: Path,
-    built: Path,
-    chromium: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def page(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the page's folder, for lessons of few steps."""
     monkeypatch.setattr(page_folder, "BUILT", built)
     engine, method = open_quick()
     report = page_folder.write_page(engine, method, tmp_path / "page", [PX])
     assert report.page_bytes < 30_000_000  # the first load
-    plain = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(tmp_path / "page")))
+    return tmp_path / "page"
+
+
+def test_a_domain_of_the_shell_in_a_browser(
+    run_tests: RunTests, lesson: Path, page: Path, chromium: str
+) -> None:
+    with running(make_server(page, 0)) as address:
+        run_tests("import", ADDAPT_PAGE=address, ADDAPT_CHROMIUM=chromium)
+
+
+@pytest.mark.slow  # a minute
+def test_the_page_in_a_browser(
+    run_tests: RunTests, lesson: Path, page: Path, chromium: str, tmp_path: Path
+) -> None:
+    engine, _ = open_quick()
+    page_folder.write_page(engine, Long(first_block=FIRST_BLOCK), tmp_path / "long", [PX])
+    write_clip(tmp_path / "green.y4m", lesson / "images" / "green" / "3.png")
+    plain = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(page)))
     with ExitStack() as stack:
         run_tests(
             "browser",
-            ADDAPT_PAGE=stack.enter_context(running(make_server(tmp_path / "page", 0))),
+            ADDAPT_PAGE=stack.enter_context(running(make_server(page, 0))),
+            ADDAPT_LONG_PAGE=stack.enter_context(running(make_server(tmp_path / "long", 0))),
             ADDAPT_PLAIN_PAGE=stack.enter_context(running(plain)),
             ADDAPT_CHROMIUM=chromium,
+            ADDAPT_CLIP=str(tmp_path / "green.y4m"),
         )
 
     # PNG files are the same everywhere: so is what is learned from them.

@@ -15,9 +15,10 @@ import {
   type Given,
 } from "./files";
 import { holdButton } from "./holding";
+import { DRAGGED, Selection } from "./selection";
 import type { ClassEntry, ImageEntry } from "./storage";
 
-const SHOWN = 40; // images of a class; more only make the page slow
+const SHOWN = 40; // images of a class, and how many more at a time; all of them make the page slow
 const AT_ONCE = 50; // images that are kept in one go
 
 interface Found {
@@ -27,9 +28,12 @@ interface Found {
 
 export class Classes implements Part {
   private readonly thumbnails = new Map<number, string>(); // image -> URL
+  private readonly shown = new Map<number, number>(); // class -> images, where it is not SHOWN
+  private readonly selection: Selection;
   private shownDomain = -1;
 
   constructor(private readonly context: Context) {
+    this.selection = new Selection(context);
     const input = make("input", { type: "file", multiple: true, "aria-label": "Add class folders" });
     input.webkitdirectory = true;
     this.onFiles(input, (given) => this.addFolders(given));
@@ -58,18 +62,21 @@ export class Classes implements Part {
 
   show(): void {
     const { domain, isTeaching } = this.context;
-    if (domain.id !== this.shownDomain) this.forgetThumbnails();
+    if (domain.id !== this.shownDomain) this.shown.clear();
+    this.forgetThumbnails(domain.id === this.shownDomain);
     this.shownDomain = domain.id;
     const focused = document.activeElement?.id;
+    this.selection.show();
     byId("classes").replaceChildren(...domain.classes.map((each) => this.card(each)));
     if (focused) document.getElementById(focused)?.focus();
-    for (const place of ["classes", "class-actions"])
+    for (const place of ["classes", "selection", "class-actions"])
       for (const element of byId(place).querySelectorAll("button, input"))
         element.toggleAttribute("disabled", isTeaching);
   }
 
   private card(entry: ClassEntry): HTMLElement {
-    const images = this.context.imagesOf(entry.id);
+    const images = this.context.imagesOf(entry.id).reverse(); // the newest first
+    const shown = images.slice(0, this.shown.get(entry.id) ?? SHOWN);
     const title = make("h3", { id: `class-${entry.id}` }, [entry.name]);
     const input = make("input", {
       type: "file",
@@ -94,26 +101,39 @@ export class Classes implements Part {
           "aria-label": `Remove the class ${entry.name}`,
         }),
       ]),
-      make("ul", { class: "images" }, images.slice(-SHOWN).reverse().map((image) => this.thumbnail(image, entry))),
+      make("ul", { class: "images" }, shown.map((image) => this.thumbnail(image, entry))),
     ]);
+    if (images.length) card.append(make("div", { class: "row" }, this.below(entry, shown, images)));
     card.dataset["classId"] = String(entry.id);
-    this.acceptDrops(card, (given) => this.add(given, entry));
+    this.acceptDrops(
+      card,
+      (given) => this.add(given, entry),
+      () => this.selection.drop(entry),
+    );
     return card;
+  }
+
+  /** Buttons below the images of a class. */
+  private below(entry: ClassEntry, shown: ImageEntry[], images: ImageEntry[]): HTMLButtonElement[] {
+    const more = Math.min(SHOWN, images.length - shown.length);
+    const showMore = (): void => {
+      this.shown.set(entry.id, shown.length + more);
+      this.show();
+    };
+    const choose = button("Choose all", () => this.selection.chooseAll(images), {
+      id: `choose-${entry.id}`,
+      "aria-label": `Choose all images of ${entry.name}`,
+    });
+    if (!more) return [choose];
+    return [choose, button(`Show ${more} more`, showMore, { id: `more-${entry.id}` })];
   }
 
   private thumbnail(image: ImageEntry, { name }: ClassEntry): HTMLElement {
     let src = this.thumbnails.get(image.id);
     if (!src) this.thumbnails.set(image.id, (src = URL.createObjectURL(image.file)));
-    const remove = button("×", () =>
-      attempt(async () => {
-        await this.context.storage.removeImage(image.id);
-        URL.revokeObjectURL(src);
-        this.thumbnails.delete(image.id);
-        await this.context.refresh();
-      }),
-    );
+    const remove = button("×", () => attempt(() => this.selection.remove([image.id])));
     remove.setAttribute("aria-label", `Delete this image of ${name}`);
-    return make("li", {}, [make("img", { src, alt: `An image of ${name}`, loading: "lazy" }), remove]);
+    return make("li", {}, [this.selection.choice(image, name, src), remove]);
   }
 
   private async keepTaken(files: Blob[], entry: ClassEntry): Promise<void> {
@@ -121,13 +141,10 @@ export class Classes implements Part {
     this.told({ kept: files.length, wrong: [] }, entry.name);
   }
 
-  private async keep(files: Blob[], { id }: ClassEntry): Promise<void> {
-    const { storage, domain } = this.context;
+  private async keep(files: Blob[], { id }: ClassEntry, domain = this.context.domain.id): Promise<void> {
     void navigator.storage?.persist?.(); // so that nothing is thrown away unasked
     for (let start = 0; start < files.length; start += AT_ONCE)
-      await storage.addImages(
-        files.slice(start, start + AT_ONCE).map((file) => ({ domain: domain.id, classId: id, file })),
-      );
+      await this.context.storage.addImages(domain, id, files.slice(start, start + AT_ONCE));
     await this.context.refresh();
   }
 
@@ -160,12 +177,13 @@ export class Classes implements Part {
     const { images, others } = likelyImages(given);
     images.sort((a, b) => (a.name < b.name ? -1 : 1));
     const found: Found = { kept: 0, wrong: others.map(({ name }) => name) };
+    const { id } = this.context.domain; // another may be chosen while these are looked at
     let good: Blob[] = [];
     for (const [number, { file, name }] of images.entries()) {
       if (await this.context.engine.ask("isImage", file)) good.push(file);
       else found.wrong.push(name);
       if (good.length < AT_ONCE && number < images.length - 1) continue;
-      await this.keep(good, entry);
+      await this.keep(good, entry, id);
       found.kept += good.length;
       good = [];
       say(`${entry.name}: looked at ${number + 1} of ${images.length} images.`);
@@ -253,8 +271,14 @@ export class Classes implements Part {
     });
   }
 
-  private acceptDrops(place: HTMLElement, take: (given: Given[]) => Promise<void>): void {
+  /** Take files that are dropped on a place, and images of the page that are dragged there. */
+  private acceptDrops(
+    place: HTMLElement,
+    take: (given: Given[]) => Promise<void>,
+    move?: () => Promise<void>,
+  ): void {
     place.addEventListener("dragover", (event) => {
+      if (event.dataTransfer?.types.includes(DRAGGED) && !move) return;
       event.preventDefault();
       event.stopPropagation();
       place.classList.add("dropping");
@@ -265,13 +289,19 @@ export class Classes implements Part {
       event.stopPropagation();
       place.classList.remove("dropping");
       const { dataTransfer } = event;
-      if (dataTransfer && !this.context.isTeaching)
-        void attempt(async () => take(await droppedFiles(dataTransfer)));
+      if (!dataTransfer || this.context.isTeaching) return;
+      if (move && dataTransfer.types.includes(DRAGGED)) void attempt(move);
+      else void attempt(async () => take(await droppedFiles(dataTransfer)));
     });
   }
 
-  private forgetThumbnails(): void {
-    for (const src of this.thumbnails.values()) URL.revokeObjectURL(src);
-    this.thumbnails.clear();
+  /** Let go of images that are no longer there, or of all. */
+  private forgetThumbnails(isSame: boolean): void {
+    const there = new Set(isSame ? this.context.images.map(({ id }) => id) : []);
+    for (const [id, src] of this.thumbnails)
+      if (!there.has(id)) {
+        URL.revokeObjectURL(src);
+        this.thumbnails.delete(id);
+      }
   }
 }

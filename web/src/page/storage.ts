@@ -85,7 +85,7 @@ export class Storage {
   async finish(id: number, learned: Domain): Promise<void> {
     await this.write(["domains", "runs"], ([domains, runs]) => {
       runs!.delete(id);
-      change(domains!, id, (entry) => ({ ...entry, learned }));
+      change<DomainEntry>(domains!, id, (entry) => ({ ...entry, learned }));
     });
   }
 
@@ -93,14 +93,23 @@ export class Storage {
     await this.write(["runs"], ([runs]) => runs!.put(entry));
   }
 
-  async addImages(entries: Omit<ImageEntry, "id">[]): Promise<void> {
-    await this.write(["images"], ([images]) => {
-      for (const entry of entries) images!.add(entry);
+  async addImages(domain: number, classId: number, files: Blob[]): Promise<void> {
+    await this.writeImages(domain, classId, (images) => {
+      for (const file of files) images.add({ domain, classId, file });
     });
   }
 
-  async removeImage(id: number): Promise<void> {
-    await this.write(["images"], ([images]) => images!.delete(id));
+  /** Move images to a class of their domain; those that another tab has deleted stay so. */
+  async moveImages(domain: number, classId: number, ids: number[]): Promise<void> {
+    await this.writeImages(domain, classId, (images) => {
+      for (const id of ids) change<ImageEntry>(images, id, (entry) => ({ ...entry, classId }));
+    });
+  }
+
+  async removeImages(ids: number[]): Promise<void> {
+    await this.write(["images"], ([images]) => {
+      for (const id of ids) images!.delete(id);
+    });
   }
 
   /** Take a class out of a domain, with its images. */
@@ -108,7 +117,7 @@ export class Storage {
     const own = (await this.images(domain)).filter((image) => image.classId === classId);
     await this.write(["domains", "images"], ([domains, images]) => {
       for (const { id } of own) images!.delete(id);
-      change(domains!, domain, (entry) => ({
+      change<DomainEntry>(domains!, domain, (entry) => ({
         ...entry,
         classes: entry.classes.filter(({ id }) => id !== classId),
       }));
@@ -122,6 +131,23 @@ export class Storage {
       runs!.delete(id);
       return domains!.delete(id);
     });
+  }
+
+  /** Write images of a class that is still there: none must belong to nothing. */
+  private async writeImages(
+    domain: number,
+    classId: number,
+    work: (images: IDBObjectStore) => void,
+  ): Promise<void> {
+    let isThere = false;
+    await this.write(["domains", "images"], ([domains, images]) => {
+      const asked: IDBRequest<DomainEntry | undefined> = domains!.get(domain);
+      asked.onsuccess = () => {
+        isThere = asked.result?.classes.some(({ id }) => id === classId) ?? false;
+        if (isThere) work(images!);
+      };
+    });
+    if (!isThere) throw new Refusal("The class is no longer there: it was removed meanwhile.");
   }
 
   private read<Found>(table: Table, ask: (table: IDBObjectStore) => IDBRequest<Found>): Promise<Found> {
@@ -150,9 +176,9 @@ export class Storage {
   }
 }
 
-/** Read a domain and write it anew, unless it was deleted meanwhile. */
-function change(table: IDBObjectStore, id: number, edit: (entry: DomainEntry) => DomainEntry): void {
-  const asked: IDBRequest<DomainEntry | undefined> = table.get(id);
+/** Read an entry and write it anew, unless it was deleted meanwhile. */
+function change<Entry>(table: IDBObjectStore, id: number, edit: (entry: Entry) => Entry): void {
+  const asked: IDBRequest<Entry | undefined> = table.get(id);
   asked.onsuccess = () => {
     if (asked.result) table.put(edit(asked.result));
   };

@@ -84,10 +84,14 @@ export class Teaching implements Part {
   private async teach(goesOn: boolean): Promise<void> {
     const { domain } = this.context;
     const run = this.unfinished;
-    await this.locked(async () => {
-      const state = run?.state ?? null;
-      await this.run(run?.goesOn ?? goesOn, state, this.about(run?.goesOn ?? goesOn));
-    }, domain.id);
+    const learnsOn = run?.goesOn ?? goesOn;
+    const empty = domain.classes.find(({ id }) => !this.context.imagesOf(id).length);
+    if (learnsOn && empty)
+      throw new Refusal(
+        `The class “${empty.name}” has no image. Learning on needs images of every class: ` +
+          "the old ones would be forgotten without.",
+      );
+    await this.locked(() => this.run(learnsOn, run?.state ?? null, this.about(learnsOn)), domain.id);
   }
 
   /** Do it in this tab only: another one would teach the same domain over it. */
@@ -198,7 +202,7 @@ export class Teaching implements Part {
       description.hyperparameters,
       domain.imagePx,
       domain.classes,
-      this.ordered().map(({ id }) => id),
+      this.ordered().map(({ id, classId }) => [id, classId]),
       goesOn ? domain.learned?.info.date : null,
     ]);
   }
