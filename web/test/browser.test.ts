@@ -187,6 +187,39 @@ test("a domain of the shell is renamed, learned on with a new class, and deleted
   });
 });
 
+test("what one tab changes another shows, and a domain that one deletes is gone in both", async () => {
+  await onPage(async (page, context) => {
+    const other = await context.newPage();
+    await other.goto(page.url());
+    await isReady(other);
+    await addImages(page);
+    await other.getByRole("heading", { name: "red" }).waitFor();
+    other.once("dialog", (dialog) => dialog.accept());
+    await press(other, "Delete");
+    await says(other, /my-domain is deleted/);
+    await says(page, /deleted in another tab/);
+    await page.getByRole("heading", { name: "class 1" }).waitFor();
+  });
+});
+
+test("a camera that may not be used, or is unplugged, is told", async () => {
+  await onPage(async (page) => {
+    await press(page, "Switch the camera on");
+    await page.getByLabel("The camera").waitFor();
+    await page.getByLabel("The camera").evaluate((video: HTMLVideoElement) => {
+      const [track] = (video.srcObject as MediaStream).getTracks();
+      track!.stop();
+      track!.dispatchEvent(new Event("ended")); // as the browser does when it is pulled
+    });
+    await says(page, /The camera is gone/);
+    await page.evaluate(() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));
+    });
+    await press(page, "Switch the camera on");
+    await says(page, /may not be used: allow it/);
+  });
+});
+
 test("files that are no domains, no images or no zips are refused in words", async () => {
   await onPage(async (page) => {
     const bad = (name: string, text: string) => ({ name, mimeType: "", buffer: Buffer.from(text) });

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { zipSync } from "fflate";
-import { folderOf, likelyImages, safeFolder, unreadable, unzipped, zipOf } from "../src/page/files";
+import { checkShown, folderOf, likelyImages, safeFolder, unreadable, unzipped, zipOf } from "../src/page/files";
 
 test("images are packed by class, and come back", async () => {
   const images = ["rose", "tulip", "rose"].map((folder, i) => ({
@@ -25,6 +25,11 @@ test("a stranger's zip is bounded, and only its images are unpacked", async () =
   damaged.fill(255, 45, 55);
   await assert.rejects(unzipped(new Blob([damaged])), { message: /damaged/ });
   assert.deepEqual(await unzipped(new Blob(["no zip at all"])), []);
+});
+
+test("more classes than a page can show are refused", () => {
+  checkShown(500);
+  assert.throws(() => checkShown(501), { message: /501 classes.*500 at most/ });
 });
 
 test("names say what a file is", () => {

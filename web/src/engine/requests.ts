@@ -2,6 +2,7 @@
 
 import type { Description } from "./description";
 import type { Domain } from "./domain_file";
+import type { RunEntry } from "../storage";
 import type { EpochRecord, LearningState } from "./learning";
 import type { Processor } from "./runtime";
 
@@ -12,11 +13,11 @@ export interface TeachOrder {
   labels: number[];
   from: Domain | null; // the domain that is learned on
   state: LearningState | null; // of an unfinished run of the very same order
+  run: Omit<RunEntry, "state">; // as which the worker keeps it, now and then and when paused
 }
 
 export interface Taught {
   domain: Domain | null; // null if it was paused
-  state: LearningState | null; // to go on with, then
   warnings: string[];
 }
 
@@ -25,7 +26,6 @@ export interface Progress {
   done: number;
   of: number;
   history: EpochRecord[];
-  state: LearningState | null; // now and then, to be kept
 }
 
 export interface Answer {

@@ -39,6 +39,7 @@ export class Session {
     const made = await ort.InferenceSession.create(graph, {
       executionProviders: ["wasm"],
       externalData: [{ path: weightsName, data: weights }],
+      enableCpuMemArena: false, // it grows by doubling, and a tab's memory never shrinks
       enableMemPattern: false, // planning all maps in one block takes more
     });
     return new Session(made);

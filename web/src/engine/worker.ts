@@ -1,5 +1,6 @@
 // The worker: everything that computes, so that the page never stutters.
 
+import { Storage } from "../storage";
 import type { Description } from "./description";
 import { Refusal } from "./description";
 import { isImage, jpegOf, squareOf } from "./decode";
@@ -51,7 +52,7 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
   const images: Uint8Array[] = [];
   for (const file of order.images) {
     images.push(await squareOf(file, imagePx, description));
-    tell({ phase: "reading", done: images.length, of: labels.length, history: [], state: null });
+    tell({ phase: "reading", done: images.length, of: labels.length, history: [] });
   }
   const before = from ? heldOutOf(from.info) : new Set<number>();
   const { recipe, seed } = description;
@@ -60,21 +61,29 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
   const state = order.state ?? newState(await startOf(classes.length, from));
   const model = new Model(description, read, imagePx, classes.length, state.values);
   const learning = new Learning(model, recipe, job, lesson, state);
+  const warnings = new Set(lesson.warnings);
+  const storage = await Storage.open();
+  // Kept from here: a state has megabytes, and would stop the page for a moment.
+  const keep = (): Promise<void> => storage.putRun({ ...order.run, state: learning.capture() });
   await learning.prepare();
   let keptAt = performance.now();
   try {
     while (!learning.isOver) {
-      if (isPaused) return { domain: null, state: learning.capture(), warnings: lesson.warnings };
+      if (isPaused) {
+        await keep();
+        return { domain: null, warnings: [...warnings] };
+      }
       await learning.advance();
-      const isDue = performance.now() - keptAt > KEEP_EVERY_MS;
-      if (isDue) keptAt = performance.now();
       tell({
         phase: "learning",
         done: learning.step,
         of: learning.steps,
         history: [...learning.history],
-        state: isDue ? learning.capture() : null,
       });
+      if (performance.now() - keptAt > KEEP_EVERY_MS) {
+        await keep().catch((error: Error) => warnings.add(error.message));
+        keptAt = performance.now();
+      }
       await new Promise((resume) => setTimeout(resume)); // so that a pause is heard
     }
     const learned = await learning.finish();
@@ -88,8 +97,9 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
       learned,
       before,
     );
-    return { domain: { info, values: learned.values }, state: null, warnings: lesson.warnings };
+    return { domain: { info, values: learned.values }, warnings: [...warnings] };
   } finally {
+    storage.close();
     await model.rest();
   }
 }

@@ -10,6 +10,7 @@ const PROBLEMS: Record<string, string> = {
 };
 
 export class Camera {
+  onEnd: () => void = () => undefined; // told when it ends by itself
   private stream: MediaStream | undefined;
 
   constructor(private readonly video: HTMLVideoElement) {}
@@ -31,6 +32,7 @@ export class Camera {
       const { name, message } = error as DOMException;
       throw new Refusal(PROBLEMS[name] ?? `The camera cannot be used (${message}).`);
     }
+    for (const track of this.stream.getTracks()) track.addEventListener("ended", () => this.onEnd());
     this.video.srcObject = this.stream;
     await this.video.play();
   }

@@ -5,6 +5,7 @@ import { Refusal } from "../engine/description";
 import type { Context, Part } from "./context";
 import { attempt, button, byId, download, make, say } from "./elements";
 import {
+  checkShown,
   droppedFiles,
   filesOf,
   likelyImages,
@@ -16,7 +17,7 @@ import {
 } from "./files";
 import { holdButton } from "./holding";
 import { DRAGGED, Selection } from "./selection";
-import type { ClassEntry, ImageEntry } from "./storage";
+import type { ClassEntry, ImageEntry } from "../storage";
 
 const SHOWN = 40; // images of a class, and how many more at a time; all of them make the page slow
 const AT_ONCE = 50; // images that are kept in one go
@@ -31,6 +32,7 @@ export class Classes implements Part {
   private readonly shown = new Map<number, number>(); // class -> images, where it is not SHOWN
   private readonly selection: Selection;
   private shownDomain = -1;
+  private cards = new Map<string, HTMLElement>(); // by what they show
 
   constructor(private readonly context: Context) {
     this.selection = new Selection(context);
@@ -65,13 +67,29 @@ export class Classes implements Part {
     if (domain.id !== this.shownDomain) this.shown.clear();
     this.forgetThumbnails(domain.id === this.shownDomain);
     this.shownDomain = domain.id;
-    const focused = document.activeElement?.id;
     this.selection.show();
-    byId("classes").replaceChildren(...domain.classes.map((each) => this.card(each)));
-    if (focused) document.getElementById(focused)?.focus();
+    this.showCards();
     for (const place of ["classes", "selection", "class-actions"])
       for (const element of byId(place).querySelectorAll("button, input"))
         element.toggleAttribute("disabled", isTeaching);
+  }
+
+  /** Show a card for each class; one that has not changed stays, as making it takes a moment. */
+  private showCards(): void {
+    const { domain } = this.context;
+    const focused = document.activeElement?.id;
+    const cards = new Map<string, HTMLElement>();
+    for (const entry of domain.classes) {
+      const images = this.context.imagesOf(entry.id).map(({ id }) => [id, this.selection.has(id)]);
+      const content = JSON.stringify([domain.id, entry, images, this.shown.get(entry.id)]);
+      cards.set(content, this.cards.get(content) ?? this.card(entry));
+    }
+    const before = [...this.cards.values()];
+    this.cards = cards;
+    const now = [...cards.values()];
+    if (now.length === before.length && now.every((card, place) => card === before[place])) return;
+    byId("classes").replaceChildren(...now);
+    if (focused) document.getElementById(focused)?.focus();
   }
 
   private card(entry: ClassEntry): HTMLElement {
@@ -160,6 +178,7 @@ export class Classes implements Part {
     if (!byFolder.size) throw new Refusal("There are no images in what was given.");
     if (byFolder.has(""))
       throw new Refusal("Some of these images lie in no folder: drop them on the class they belong to.");
+    checkShown(new Set([...this.context.domain.classes.map(({ name }) => name), ...byFolder.keys()]).size);
     const found: Found = { kept: 0, wrong: [] };
     for (const folder of [...byFolder.keys()].sort()) {
       const { kept, wrong } = await this.keepImages(byFolder.get(folder)!, await this.classCalled(folder));

@@ -2,8 +2,9 @@
 
 import { Refusal, type Description } from "../engine/description";
 import type { Camera } from "./camera";
+import { attempt } from "./elements";
 import type { Engine } from "./engine";
-import type { DomainEntry, ImageEntry, Storage } from "./storage";
+import type { DomainEntry, ImageEntry, Storage } from "../storage";
 
 /** A part of the page; it shows the domain at hand whenever that is another or has changed. */
 export interface Part {
@@ -14,26 +15,32 @@ export class Context {
   domain!: DomainEntry;
   images: ImageEntry[] = [];
   isTeaching = false;
+  begin!: () => Promise<void>; // with the first domain, or a new one
   private readonly parts: Part[] = [];
+  private chosen = 0; // the domain that was asked for last
+  private readonly tabs = new BroadcastChannel("addapt");
 
   constructor(
     readonly engine: Engine,
     readonly storage: Storage,
     readonly camera: Camera,
     readonly description: Description,
-  ) {}
+  ) {
+    this.tabs.onmessage = () => this.follow();
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.follow(); // a hidden page may have been frozen
+    });
+  }
 
   add(...parts: Part[]): void {
     this.parts.push(...parts);
   }
 
-  /** Take a domain to hand, and read its images. */
+  /** Take a domain to hand, and read its images; other tabs may show it, too. */
   async choose(id: number): Promise<void> {
-    const found = await this.storage.domain(id);
-    if (!found) throw new Refusal("The domain is no longer there: another tab has deleted it.");
-    this.domain = found;
-    this.images = await this.storage.images(id);
-    this.show();
+    this.chosen = id;
+    await this.read(id);
+    this.tabs.postMessage(id);
   }
 
   /** Change what is kept of the domain at hand. */
@@ -49,6 +56,24 @@ export class Context {
 
   setTeaching(isTeaching: boolean): void {
     this.isTeaching = isTeaching;
+    this.show();
+  }
+
+  /** Show what another tab has changed. */
+  private follow(): void {
+    if (this.domain && !this.isTeaching) void attempt(() => this.read(this.chosen));
+  }
+
+  private async read(id: number): Promise<void> {
+    const found = await this.storage.domain(id);
+    if (!found) {
+      await this.begin();
+      throw new Refusal("The domain is no longer there: it was deleted in another tab.");
+    }
+    const images = await this.storage.images(id);
+    if (id !== this.chosen) return; // another was chosen meanwhile
+    this.domain = found;
+    this.images = images;
     this.show();
   }
 

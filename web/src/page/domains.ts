@@ -4,7 +4,8 @@ import { Refusal } from "../engine/description";
 import type { Domain } from "../engine/domain_file";
 import type { Context, Part } from "./context";
 import { attempt, button, byId, download, make, say } from "./elements";
-import type { ClassEntry, DomainEntry } from "./storage";
+import { checkShown } from "./files";
+import type { ClassEntry, DomainEntry } from "../storage";
 
 const SUFFIX = ".safetensors";
 const NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?$/; // as the shell allows it
@@ -16,6 +17,7 @@ export class Domains implements Part {
   private entries: DomainEntry[] = [];
 
   constructor(private readonly context: Context) {
+    context.begin = () => this.begin();
     this.select.addEventListener("change", () =>
       attempt(() => this.context.choose(Number(this.select.value))),
     );
@@ -113,6 +115,7 @@ export class Domains implements Part {
   private async importDomain(file: File): Promise<void> {
     if (file.size > MOST_FILE_BYTES) throw new Refusal("The file is too large for a domain.");
     const learned = await this.context.engine.ask("read", new Uint8Array(await file.arrayBuffer()));
+    checkShown(learned.info.classes.length);
     const name = this.freeName(file.name.replace(/\.safetensors.*$/i, ""));
     await this.context.choose(await this.add(name, learned.info.classes, learned));
     say(`${name} is here: try it, or add images and learn on.`);

@@ -10,6 +10,7 @@ export interface Given {
 }
 
 export const MOST_FILES = 20_000;
+const MOST_CLASSES = 500; // each of them is a card on the page
 const MOST_BYTES = 2_000_000_000; // of a zip, unpacked
 const IMAGES = /\.(jpe?g|png|webp|gif|bmp|avif|heic|heif|tiff?)$/i;
 const UNREADABLE = /\.(heic|heif|tiff?)$/i;
@@ -62,6 +63,12 @@ export function likelyImages(given: Given[]): { images: Given[]; others: Given[]
   const isLikely = ({ file, name }: Given): boolean =>
     !name.startsWith(".") && (file.type.startsWith("image/") || IMAGES.test(name));
   return { images: given.filter(isLikely), others: given.filter((each) => !isLikely(each)) };
+}
+
+/** Refuse more classes than the page can show. */
+export function checkShown(classes: number): void {
+  if (classes > MOST_CLASSES)
+    throw new Refusal(`${classes} classes: this page shows ${MOST_CLASSES} at most, the shell any number.`);
 }
 
 /** Say what can be done about files that the browser cannot show. */

@@ -3,9 +3,10 @@
 import { Refusal } from "../engine/description";
 import type { Context } from "./context";
 import { attempt, make } from "./elements";
-import type { ClassEntry } from "./storage";
+import type { ClassEntry } from "../storage";
 
 const FRAME_MS = 150; // between two images
+const WORDS = "Hold to take images";
 
 /** Return it; it works by touch, mouse, space or enter, and gives what was taken when it is let go. */
 export function holdButton(
@@ -13,9 +14,7 @@ export function holdButton(
   entry: ClassEntry,
   give: (files: Blob[]) => Promise<void>,
 ): HTMLButtonElement {
-  const hold = make("button", { type: "button", class: "hold", id: `hold-${entry.id}` }, [
-    "Hold to take images",
-  ]);
+  const hold = make("button", { type: "button", class: "hold", id: `hold-${entry.id}` }, [WORDS]);
   hold.setAttribute("aria-label", `Hold to take images of ${entry.name}`);
   let isHeld = false;
   const take = async (): Promise<void> => {
@@ -32,6 +31,7 @@ export function holdButton(
       }
     } finally {
       isHeld = false;
+      hold.textContent = WORDS;
     }
     await give(taken);
   };

@@ -9,7 +9,7 @@ import { Device } from "./device";
 import { Domains } from "./domains";
 import { attempt, button, byId, make, say } from "./elements";
 import { Engine } from "./engine";
-import { Storage, usedStorage } from "./storage";
+import { Storage, usedStorage } from "../storage";
 import { Teaching } from "./teaching";
 import { Trying } from "./trying";
 
@@ -27,6 +27,10 @@ class CameraPart implements Part {
     private readonly context: Context,
     private readonly video: HTMLVideoElement,
   ) {
+    context.camera.onEnd = () => {
+      say("The camera is gone: it was unplugged, or switched off elsewhere.", "error");
+      context.show();
+    };
     byId("camera").append(video, make("div", { class: "row" }, [this.switchButton, this.turnButton]));
   }
 
@@ -105,10 +109,6 @@ async function main(): Promise<void> {
   );
   await domains.begin();
   device.context = context;
-  document.addEventListener("visibilitychange", () => {
-    // Another tab may have changed what is shown here.
-    if (!document.hidden && !context.isTeaching) void attempt(() => context.refresh());
-  });
   say("");
 }
 

@@ -3,7 +3,7 @@
 
 import type { Context, Part } from "./context";
 import { attempt, button, byId, make, say } from "./elements";
-import type { ClassEntry, ImageEntry } from "./storage";
+import type { ClassEntry, ImageEntry } from "../storage";
 
 export const DRAGGED = "application/x-addapt-images"; // the type of what is dragged: images of this page
 
@@ -16,13 +16,13 @@ export class Selection implements Part {
   private dragged: number[] = []; // not in what the browser carries, which other pages see
 
   constructor(private readonly context: Context) {
-    const move = (): Promise<void> => this.move(Number(this.target.value), this.chosenIds());
+    const move = (): Promise<void> => this.move(Number(this.target.value), this.ids);
     this.place.append(
       this.words,
       make("span", { class: "row" }, [
         this.target,
         button("Move", () => attempt(move)),
-        button("Delete", () => attempt(() => this.remove(this.chosenIds()))),
+        button("Delete", () => attempt(() => this.remove(this.ids))),
         button("Choose none", () => this.chooseAll([])),
       ]),
     );
@@ -60,18 +60,17 @@ export class Selection implements Part {
       const range = shiftKey ? this.rangeTo(image) : [image];
       for (const { id } of range) this.chosen[box.checked ? "add" : "delete"](id);
       this.last = image;
-      if (range.length > 1) this.context.show();
-      else this.tell();
+      this.context.show();
     });
     box.addEventListener("keydown", ({ key }) => {
       if (key !== "Delete" && key !== "Backspace") return;
-      void attempt(() => this.remove(this.chosen.has(image.id) ? this.chosenIds() : [image.id]));
+      void attempt(() => this.remove(this.chosen.has(image.id) ? this.ids : [image.id]));
     });
     const picture = make("img", { src, alt: "", loading: "lazy", draggable: "false" });
     const label = make("label", { draggable: "true" }, [box, picture]);
     label.addEventListener("dragstart", (event) => {
       if (this.context.isTeaching) return event.preventDefault();
-      this.dragged = this.chosen.has(image.id) ? this.chosenIds() : [image.id];
+      this.dragged = this.chosen.has(image.id) ? this.ids : [image.id];
       event.dataTransfer!.setData(DRAGGED, "");
       event.dataTransfer!.effectAllowed = "move";
     });
@@ -105,7 +104,11 @@ export class Selection implements Part {
     this.words.textContent = this.chosen.size === 1 ? "1 image chosen" : `${this.chosen.size} images chosen`;
   }
 
-  private chosenIds(): number[] {
+  has(id: number): boolean {
+    return this.chosen.has(id);
+  }
+
+  private get ids(): number[] {
     return [...this.chosen];
   }
 

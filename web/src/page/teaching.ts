@@ -5,7 +5,7 @@ import type { EpochRecord, LearningState } from "../engine/learning";
 import type { Progress } from "../engine/requests";
 import type { Context, Part } from "./context";
 import { attempt, button, byId, make, percent, say } from "./elements";
-import type { ImageEntry, RunEntry } from "./storage";
+import type { ImageEntry, RunEntry } from "../storage";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [CURVE_WIDTH, CURVE_HEIGHT] = [300, 80];
@@ -105,12 +105,8 @@ export class Teaching implements Part {
   private async run(goesOn: boolean, state: LearningState | null, about: string): Promise<void> {
     const { engine, storage, domain } = this.context;
     const images = this.ordered();
-    const keep = (latest: LearningState): Promise<void> =>
-      storage.putRun({ domain: domain.id, about, goesOn, state: latest });
     this.context.setTeaching(true);
     say("Teaching …");
-    let keeping: Promise<void> = Promise.resolve();
-    let problem: unknown;
     const started = performance.now();
     let first = state?.step ?? 0;
     try {
@@ -121,23 +117,20 @@ export class Teaching implements Part {
         labels: images.map(({ classId }) => domain.classes.findIndex(({ id }) => id === classId)),
         from: goesOn ? domain.learned : null,
         state,
+        run: { domain: domain.id, about, goesOn },
       };
       const taught = await engine.ask("teach", order, (progress) => {
         this.tell(progress, first, started);
         if (progress.phase === "reading") first = state?.step ?? 0;
-        if (progress.state) keeping = keep(progress.state).catch((error: unknown) => void (problem = error));
       });
-      await keeping;
       if (taught.domain) {
         await storage.finish(domain.id, taught.domain);
         const { meaning } = taught.domain.info.val_report;
         const warnings = [...taught.warnings, ...(typeof meaning === "string" ? [meaning] : [])];
         say(["Taught.", ...warnings].join(" "));
       } else {
-        await keep(taught.state!);
         say("Paused: it goes on from here, even after the tab was closed.");
       }
-      if (problem) throw problem;
     } finally {
       this.context.isTeaching = false;
       await this.context.refresh();

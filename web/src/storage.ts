@@ -1,10 +1,10 @@
 // Domains, their images and unfinished learning in the browser's own storage (IndexedDB).
 //
-// Each write is one transaction: it is there whole or not at all, whenever the tab is closed.
+// The page and its worker both use it. Each write is one transaction: it is there whole or not at all, whenever the tab is closed.
 
-import { Refusal } from "../engine/description";
-import type { Domain } from "../engine/domain_file";
-import type { LearningState } from "../engine/learning";
+import { Refusal } from "./engine/description";
+import type { Domain } from "./engine/domain_file";
+import type { LearningState } from "./engine/learning";
 
 export interface ClassEntry {
   id: number;
@@ -54,6 +54,10 @@ export class Storage {
         "This browser keeps nothing for the page, as in a private window: open it in an ordinary one.",
       );
     }
+  }
+
+  close(): void {
+    this.database.close();
   }
 
   async domains(): Promise<DomainEntry[]> {
