@@ -108,6 +108,7 @@ export class Classes implements Part {
       make("div", { class: "row" }, [
         title,
         make("span", { class: "soft" }, [images.length === 1 ? "1 image" : `${images.length} images`]),
+        ...(images.length ? [this.chooseButton(entry, images)] : []),
       ]),
       make("div", { class: "row" }, [
         holdButton(this.context, entry, (files) => this.keepTaken(files, entry)),
@@ -121,7 +122,8 @@ export class Classes implements Part {
       ]),
       make("ul", { class: "images" }, shown.map((image) => this.thumbnail(image, entry))),
     ]);
-    if (images.length) card.append(make("div", { class: "row" }, this.below(entry, shown, images)));
+    const more = Math.min(SHOWN, images.length - shown.length);
+    if (more) card.append(this.moreButton(entry, shown.length, more));
     card.dataset["classId"] = String(entry.id);
     this.acceptDrops(
       card,
@@ -131,19 +133,21 @@ export class Classes implements Part {
     return card;
   }
 
-  /** Buttons below the images of a class. */
-  private below(entry: ClassEntry, shown: ImageEntry[], images: ImageEntry[]): HTMLButtonElement[] {
-    const more = Math.min(SHOWN, images.length - shown.length);
+  private chooseButton({ id, name }: ClassEntry, images: ImageEntry[]): HTMLButtonElement {
+    return button("Choose all", () => this.selection.chooseAll(images), {
+      id: `choose-${id}`,
+      class: "aside",
+      "aria-label": `Choose all images of ${name}`,
+    });
+  }
+
+  private moreButton({ id, name }: ClassEntry, shown: number, more: number): HTMLButtonElement {
     const showMore = (): void => {
-      this.shown.set(entry.id, shown.length + more);
+      this.shown.set(id, shown + more);
       this.show();
     };
-    const choose = button("Choose all", () => this.selection.chooseAll(images), {
-      id: `choose-${entry.id}`,
-      "aria-label": `Choose all images of ${entry.name}`,
-    });
-    if (!more) return [choose];
-    return [choose, button(`Show ${more} more`, showMore, { id: `more-${entry.id}` })];
+    const label = `Show ${more} more images of ${name}`;
+    return button(`Show ${more} more`, showMore, { id: `more-${id}`, "aria-label": label });
   }
 
   private thumbnail(image: ImageEntry, { name }: ClassEntry): HTMLElement {

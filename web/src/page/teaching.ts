@@ -20,6 +20,7 @@ export class Teaching implements Part {
   private readonly progress = make("progress", { "aria-label": "Progress of teaching" });
   private readonly words = make("p", { id: "progress-words" });
   private readonly curve = document.createElementNS(SVG, "svg");
+  private readonly legend = make("p", { class: "soft" }, ["Recognised of the images held out, pass by pass"]);
   private readonly result = make("p", { id: "result" });
   private unfinished: RunEntry | undefined;
   private shownDomain = -1;
@@ -46,6 +47,7 @@ export class Teaching implements Part {
       this.progress,
       this.words,
       this.curve,
+      this.legend,
       this.result,
     );
   }
@@ -153,7 +155,7 @@ export class Teaching implements Part {
 
   /** Draw the share of recognised images epoch by epoch. */
   private draw(history: readonly EpochRecord[]): void {
-    this.curve.toggleAttribute("hidden", !history.length);
+    for (const part of [this.curve, this.legend]) part.toggleAttribute("hidden", !history.length);
     if (!history.length) return this.curve.replaceChildren();
     const accuracies = history.map((record) => record.val_accuracy);
     const step = CURVE_WIDTH / Math.max(1, accuracies.length - 1);
