@@ -159,15 +159,10 @@ export class Classes implements Part {
   }
 
   private async keepTaken(files: Blob[], entry: ClassEntry): Promise<void> {
-    await this.keep(files, entry);
-    this.told({ kept: files.length, wrong: [] }, entry.name);
-  }
-
-  private async keep(files: Blob[], { id }: ClassEntry, domain = this.context.domain.id): Promise<void> {
     void navigator.storage?.persist?.(); // so that nothing is thrown away unasked
-    for (let start = 0; start < files.length; start += AT_ONCE)
-      await this.context.storage.addImages(domain, id, files.slice(start, start + AT_ONCE));
+    await this.context.storage.addImages(this.context.domain.id, entry.id, files);
     await this.context.refresh();
+    this.told({ kept: files.length, wrong: [] }, entry.name);
   }
 
   private async add(given: Given[], entry: ClassEntry): Promise<void> {
@@ -184,7 +179,10 @@ export class Classes implements Part {
       throw new Refusal("Some of these images lie in no folder: drop them on the class they belong to.");
     checkShown(new Set([...this.context.domain.classes.map(({ name }) => name), ...byFolder.keys()]).size);
     const found: Found = { kept: 0, wrong: [] };
+    const { id } = this.context.domain;
     for (const folder of [...byFolder.keys()].sort()) {
+      if (this.context.domain.id !== id)
+        throw new Refusal("Another domain was chosen meanwhile: the other folders were not added.");
       const { kept, wrong } = await this.keepImages(byFolder.get(folder)!, await this.classCalled(folder));
       found.kept += kept;
       found.wrong.push(...wrong);
@@ -200,16 +198,21 @@ export class Classes implements Part {
     const { images, others } = likelyImages(given);
     images.sort((a, b) => (a.name < b.name ? -1 : 1));
     const found: Found = { kept: 0, wrong: others.map(({ name }) => name) };
-    const { id } = this.context.domain; // another may be chosen while these are looked at
+    const { engine, storage, domain } = this.context; // another domain may be chosen meanwhile
+    void navigator.storage?.persist?.();
     let good: Blob[] = [];
-    for (const [number, { file, name }] of images.entries()) {
-      if (await this.context.engine.ask("isImage", file)) good.push(file);
-      else found.wrong.push(name);
-      if (good.length < AT_ONCE && number < images.length - 1) continue;
-      await this.keep(good, entry, id);
-      found.kept += good.length;
-      good = [];
-      say(`${entry.name}: looked at ${number + 1} of ${images.length} images.`);
+    try {
+      for (const [number, { file, name }] of images.entries()) {
+        if (await engine.ask("isImage", file)) good.push(file);
+        else found.wrong.push(name);
+        if (good.length < AT_ONCE && number < images.length - 1) continue;
+        await storage.addImages(domain.id, entry.id, good);
+        found.kept += good.length;
+        good = [];
+        say(`${entry.name}: looked at ${number + 1} of ${images.length} images.`);
+      }
+    } finally {
+      await this.context.refresh(); // once, as it reads all images
     }
     return found;
   }
