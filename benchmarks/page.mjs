@@ -1,4 +1,4 @@
-// Visits the page as a person would and measures: node page.mjs ORDER, a JSON object; prints JSON.
+// Visits the page as a person would and measures: an order comes in as JSON, and figures go out.
 // benchmarks/page.py gives the order and says what is measured.
 
 import { readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ const AT_ONCE = 100; // files that the page tries in one go
 const SAMPLE_MS = 200;
 const VISITS = 7; // to a page that is kept
 
-const order = JSON.parse(process.argv[2]);
+const order = JSON.parse(readFileSync(0, "utf8"));
 const profile = await mkdtemp(join(tmpdir(), "addapt-page-"));
 const context = await chromium.launchPersistentContext(profile, {
   executablePath: order.chromium,

@@ -139,9 +139,13 @@ def visit(page: Path, train: Path, test: Path) -> Row:
             "large_px": LARGE_PX,
             "large_s": LARGE_S,
         }
-        script = Path(__file__).with_suffix(".mjs")
-        node = ["node", str(script), json.dumps(order)]
-        done = subprocess.run(node, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            ["node", str(Path(__file__).with_suffix(".mjs"))],
+            input=json.dumps(order),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
     found: Row = json.loads(done.stdout)
     tried = found.pop("tried")
     return {

@@ -1,8 +1,8 @@
 // What the page may ask of the worker, and what comes back.
 
+import type { RunEntry } from "../storage";
 import type { Description } from "./description";
 import type { Domain } from "./domain_file";
-import type { RunEntry } from "../storage";
 import type { EpochRecord, LearningState } from "./learning";
 import type { Processor } from "./runtime";
 

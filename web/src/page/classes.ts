@@ -1,49 +1,36 @@
-// The classes of a domain and their images: taken by the camera, from files, or pasted.
+// The classes of a domain and their images, each class a card.
 
 import { checkClasses, checkClassName } from "../engine/class_names";
 import { Refusal } from "../engine/description";
+import type { ClassEntry, ImageEntry } from "../storage";
+import { Adding } from "./adding";
 import type { Context, Part } from "./context";
-import { attempt, button, byId, download, make, say } from "./elements";
-import {
-  checkShown,
-  droppedFiles,
-  filesOf,
-  likelyImages,
-  MOST_FILES,
-  unreadable,
-  unzipped,
-  zipOf,
-  type Given,
-} from "./files";
+import { attempt, button, byId, download, make } from "./elements";
+import { droppedFiles, filesOf, unzipped, zipOf, type Given } from "./files";
 import { holdButton } from "./holding";
 import { DRAGGED, Selection } from "./selection";
-import type { ClassEntry, ImageEntry } from "../storage";
 
 const SHOWN = 40; // images of a class, and how many more at a time; all of them make the page slow
-const AT_ONCE = 50; // images that are kept in one go
-
-interface Found {
-  kept: number;
-  wrong: string[]; // names of what are no images
-}
 
 export class Classes implements Part {
   private readonly thumbnails = new Map<number, string>(); // image -> URL
   private readonly shown = new Map<number, number>(); // class -> images, where it is not SHOWN
   private readonly selection: Selection;
+  private readonly adding: Adding;
   private shownDomain = -1;
   private cards = new Map<string, HTMLElement>(); // by what they show
 
   constructor(private readonly context: Context) {
     this.selection = new Selection(context);
+    this.adding = new Adding(context);
     const input = make("input", { type: "file", multiple: true, "aria-label": "Add class folders" });
     input.webkitdirectory = true;
-    this.onFiles(input, (given) => this.addFolders(given));
+    this.onFiles(input, (given) => this.adding.addFolders(given));
     const zip = make("input", { type: "file", accept: ".zip", "aria-label": "Add a zip of class folders" });
     zip.addEventListener("change", () => {
       const [file] = zip.files ?? [];
       if (file)
-        void attempt(async () => this.addFolders(await unzipped(file))).then(() => (zip.value = ""));
+        void attempt(async () => this.adding.addFolders(await unzipped(file))).then(() => (zip.value = ""));
     });
     byId("class-actions").append(
       button("Add a class", () => attempt(() => this.addClass())),
@@ -51,13 +38,13 @@ export class Classes implements Part {
       make("span", { class: "file" }, ["Add a zip", zip]),
       button("Save all images", () => attempt(() => this.saveImages())),
     );
-    this.acceptDrops(byId("images-title").parentElement!, (given) => this.addFolders(given));
+    this.acceptDrops(byId("images-title").parentElement!, (given) => this.adding.addFolders(given));
     document.addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files ?? [])];
       const [first] = this.context.domain.classes;
       if (files.length && first && !this.context.isTeaching)
         void attempt(() =>
-          this.add(files.map((file) => ({ file, name: file.name, folder: "" })), this.focused() ?? first),
+          this.adding.add(files.map((file) => ({ file, name: file.name, folder: "" })), this.focused() ?? first),
         );
     });
   }
@@ -103,7 +90,7 @@ export class Classes implements Part {
       id: `files-${entry.id}`,
       "aria-label": `Add images of ${entry.name}`,
     });
-    this.onFiles(input, (given) => this.add(given, entry));
+    this.onFiles(input, (given) => this.adding.add(given, entry));
     const card = make("article", { class: "card", "aria-labelledby": `class-${entry.id}` }, [
       make("div", { class: "row" }, [
         title,
@@ -111,7 +98,7 @@ export class Classes implements Part {
         ...(images.length ? [this.chooseButton(entry, images)] : []),
       ]),
       make("div", { class: "row" }, [
-        holdButton(this.context, entry, (files) => this.keepTaken(files, entry)),
+        holdButton(this.context, entry, (files) => this.adding.addTaken(files, entry)),
         make("span", { class: "file" }, ["Add files", input]),
         button("Rename", () => attempt(() => this.renameClass(entry)), {
           "aria-label": `Rename the class ${entry.name}`,
@@ -127,7 +114,7 @@ export class Classes implements Part {
     card.dataset["classId"] = String(entry.id);
     this.acceptDrops(
       card,
-      (given) => this.add(given, entry),
+      (given) => this.adding.add(given, entry),
       () => this.selection.drop(entry),
     );
     return card;
@@ -158,97 +145,12 @@ export class Classes implements Part {
     return make("li", {}, [this.selection.choice(image, name, src), remove]);
   }
 
-  private async keepTaken(files: Blob[], entry: ClassEntry): Promise<void> {
-    void navigator.storage?.persist?.(); // so that nothing is thrown away unasked
-    await this.context.storage.addImages(this.context.domain.id, entry.id, files);
-    await this.context.refresh();
-    this.told({ kept: files.length, wrong: [] }, entry.name);
-  }
-
-  private async add(given: Given[], entry: ClassEntry): Promise<void> {
-    this.told(await this.keepImages(given, entry), entry.name);
-  }
-
-  /** Add files by their folders, each of which is a class. */
-  private async addFolders(given: Given[]): Promise<void> {
-    const byFolder = new Map<string, Given[]>();
-    for (const each of likelyImages(given).images)
-      byFolder.set(each.folder, [...(byFolder.get(each.folder) ?? []), each]);
-    if (!byFolder.size) throw new Refusal("There are no images in what was given.");
-    if (byFolder.has(""))
-      throw new Refusal("Some of these images lie in no folder: drop them on the class they belong to.");
-    checkShown(new Set([...this.context.domain.classes.map(({ name }) => name), ...byFolder.keys()]).size);
-    const found: Found = { kept: 0, wrong: [] };
-    const { id } = this.context.domain;
-    for (const folder of [...byFolder.keys()].sort()) {
-      if (this.context.domain.id !== id)
-        throw new Refusal("Another domain was chosen meanwhile: the other folders were not added.");
-      const { kept, wrong } = await this.keepImages(byFolder.get(folder)!, await this.classCalled(folder));
-      found.kept += kept;
-      found.wrong.push(...wrong);
-    }
-    await this.dropEmptyFirstClasses();
-    this.told(found, byFolder.size === 1 ? "a class" : `${byFolder.size} classes`);
-  }
-
-  /** Look at files, and keep those that are images, in the order in which the shell has them. */
-  private async keepImages(given: Given[], entry: ClassEntry): Promise<Found> {
-    if (given.length > MOST_FILES)
-      throw new Refusal(`${given.length} files at once: give ${MOST_FILES} at most.`);
-    const { images, others } = likelyImages(given);
-    images.sort((a, b) => (a.name < b.name ? -1 : 1));
-    const found: Found = { kept: 0, wrong: others.map(({ name }) => name) };
-    const { engine, storage, domain } = this.context; // another domain may be chosen meanwhile
-    void navigator.storage?.persist?.();
-    let good: Blob[] = [];
-    try {
-      for (const [number, { file, name }] of images.entries()) {
-        if (await engine.ask("isImage", file)) good.push(file);
-        else found.wrong.push(name);
-        if (good.length < AT_ONCE && number < images.length - 1) continue;
-        await storage.addImages(domain.id, entry.id, good);
-        found.kept += good.length;
-        good = [];
-        say(`${entry.name}: looked at ${number + 1} of ${images.length} images.`);
-      }
-    } finally {
-      await this.context.refresh(); // once, as it reads all images
-    }
-    return found;
-  }
-
-  private told({ kept, wrong }: Found, where: string): void {
-    if (wrong.length) say(`${kept} images were added. ${unreadable(wrong)}`, "error");
-    else say(`${kept} images were added to ${where}.`);
-  }
-
-  private async classCalled(name: string): Promise<ClassEntry> {
-    const { domain } = this.context;
-    const known = domain.classes.find((each) => each.name === name);
-    if (known) return known;
-    const id = Math.max(-1, ...domain.classes.map((each) => each.id)) + 1;
-    const entry = { id, name };
-    checkClassName(name);
-    checkClasses([...domain.classes, entry].map((each) => each.name));
-    await this.context.change((now) => ({ ...now, classes: [...now.classes, entry] }));
-    return entry;
-  }
-
-  /** Take away “class 1” and “class 2” of a new domain, where folders have brought others. */
-  private async dropEmptyFirstClasses(): Promise<void> {
-    for (const entry of this.context.domain.classes)
-      if (/^class \d+$/.test(entry.name) && !this.context.imagesOf(entry.id).length) {
-        await this.context.storage.removeClass(this.context.domain.id, entry.id);
-        await this.context.refresh();
-      }
-  }
-
   private async addClass(): Promise<void> {
     const number = this.context.domain.classes.length + 1;
     const name = prompt("What is the class called?", `class ${number}`)?.trim();
     if (name && this.context.domain.classes.some((each) => each.name === name))
       throw new Refusal(`There is a class “${name}” already.`);
-    if (name) await this.classCalled(name);
+    if (name) await this.adding.classCalled(name);
   }
 
   private async renameClass(entry: ClassEntry): Promise<void> {

@@ -1,10 +1,10 @@
 // What all parts of the page share: the domain at hand, and who is told when it changes.
 
 import { Refusal, type Description } from "../engine/description";
+import type { DomainEntry, ImageEntry, Storage } from "../storage";
 import type { Camera } from "./camera";
 import { attempt } from "./elements";
 import type { Engine } from "./engine";
-import type { DomainEntry, ImageEntry, Storage } from "../storage";
 
 /** A part of the page; it shows the domain at hand whenever that is another or has changed. */
 export interface Part {

@@ -2,10 +2,10 @@
 
 import { Refusal } from "../engine/description";
 import type { Domain } from "../engine/domain_file";
+import type { ClassEntry, DomainEntry } from "../storage";
 import type { Context, Part } from "./context";
 import { attempt, button, byId, download, make, say } from "./elements";
 import { checkShown } from "./files";
-import type { ClassEntry, DomainEntry } from "../storage";
 
 const SUFFIX = ".safetensors";
 const NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?$/; // as the shell allows it

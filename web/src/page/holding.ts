@@ -1,9 +1,9 @@
 // The button that takes images by the camera as long as it is held.
 
 import { Refusal } from "../engine/description";
+import type { ClassEntry } from "../storage";
 import type { Context } from "./context";
 import { attempt, make } from "./elements";
-import type { ClassEntry } from "../storage";
 
 const FRAME_MS = 150; // between two images
 const WORDS = "Hold to take images";

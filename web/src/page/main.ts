@@ -2,6 +2,7 @@
 
 import { Refusal } from "../engine/description";
 import type { Processor } from "../engine/runtime";
+import { Storage, usedStorage } from "../storage";
 import { Camera } from "./camera";
 import { Classes } from "./classes";
 import { Context, type Part } from "./context";
@@ -9,7 +10,6 @@ import { Device } from "./device";
 import { Domains } from "./domains";
 import { attempt, button, byId, make, say } from "./elements";
 import { Engine } from "./engine";
-import { Storage, usedStorage } from "../storage";
 import { Teaching } from "./teaching";
 import { Trying } from "./trying";
 

@@ -1,9 +1,9 @@
 // Images that are chosen, and what is done with them: moved to another class, by a menu or by
 // dragging, or deleted.
 
+import type { ClassEntry, ImageEntry } from "../storage";
 import type { Context, Part } from "./context";
 import { attempt, button, byId, make, say } from "./elements";
-import type { ClassEntry, ImageEntry } from "../storage";
 
 export const DRAGGED = "application/x-addapt-images"; // the type of what is dragged: images of this page
 

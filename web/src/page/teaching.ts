@@ -3,9 +3,9 @@
 import { Refusal } from "../engine/description";
 import type { EpochRecord, LearningState } from "../engine/learning";
 import type { Progress } from "../engine/requests";
+import type { ImageEntry, RunEntry } from "../storage";
 import type { Context, Part } from "./context";
 import { attempt, button, byId, make, percent, say } from "./elements";
-import type { ImageEntry, RunEntry } from "../storage";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [CURVE_WIDTH, CURVE_HEIGHT] = [300, 80];
