@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from addapt.domains.plane import Plane, Spread
 from addapt.engines.onnx.adamw import AdamW
 from addapt.images import ORDER, VARIATION, Augmentation, Sample, generator_of, split_validation
 from addapt.images.image_set import RESAMPLING
@@ -155,6 +156,29 @@ def _scores(rng: np.random.Generator) -> list[dict[str, Any]]:
     return found
 
 
+def _planes(rng: np.random.Generator) -> list[dict[str, Any]]:
+    found = []
+    for images, width, held_out in ((3, 8, 1), (40, 64, 3), (41, 64, 12), (150, 1280, 30)):
+        ways = rng.standard_normal((5, width))
+        some = (rng.standard_normal((images + held_out, 5)) @ ways).astype(np.float32)
+        some += rng.standard_normal(some.shape).astype(np.float32) / 3
+        some[0] = 0
+        plane = Plane.fit(some[:images])
+        distances = plane.distances(some[images:])
+        spread = Spread.of(distances)
+        found.append(
+            {
+                "features": some[:images].tolist(),
+                "others": some[images:].tolist(),
+                "axes": len(plane.axes),
+                "distances": distances.tolist(),
+                "spread": asdict(spread),
+                "relative": spread.relative(distances).tolist(),
+            }
+        )
+    return found
+
+
 def _schedule() -> list[dict[str, Any]]:
     return [
         {"steps": steps, "factors": [lr_factor(step, steps) for step in range(steps)]}
@@ -173,6 +197,7 @@ MADE: dict[str, Callable[[np.random.Generator], Any]] = {
     "resize": _resize,
     "adamw": _adamw,
     "scores": _scores,
+    "planes": _planes,
     "schedule": lambda _: _schedule(),
     "texts": lambda _: _texts(),
 }

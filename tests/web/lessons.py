@@ -59,7 +59,9 @@ def write_lesson(folder: Path) -> None:
     learner.learn(NAME, images, method=method, image_px=PX)
     samples = scan_folder(images).samples
     pixels = [np.asarray(Image.open(sample.path)) for sample in samples]
-    model = learner.predict([sample.path for sample in samples], NAME, top=len(CLASSES))
+    paths = [sample.path for sample in samples]
+    model = learner.predict(paths, NAME, top=len(CLASSES))
+    recognised = learner.recognise(paths, NAME)
     history = (folder / "store" / f"{NAME}.history.jsonl").read_text().splitlines()
     info, tensors = learner.store.read(NAME)
     probabilities = [[dict(found.top)[label] for label in CLASSES] for found in model]
@@ -71,6 +73,7 @@ def write_lesson(folder: Path) -> None:
         "history": [json.loads(line) for line in history],
         "info": json.loads(info.to_json()),
         "probabilities": probabilities,
+        "distances": [each.distance for each in recognised],
         "of_files": {
             f"{sample.path.parent.name}/{sample.path.name}": row
             for sample, row in zip(samples, probabilities, strict=True)

@@ -12,10 +12,14 @@ import {
 import { jobFor, type Job } from "../src/engine/job";
 import { Learning, newState, type LearningState } from "../src/engine/learning";
 import { makeLesson, type Lesson } from "../src/engine/lesson";
+import { Look } from "../src/engine/look";
 import { Model, firstValues, parametersOf, splitVector } from "../src/engine/model";
+import { distanceFrom } from "../src/engine/plane";
 import { prepareRuntime } from "../src/engine/runtime";
-import { asciiJson } from "../src/engine/safetensors";
+import { asciiJson, seal, unseal, type Tensors } from "../src/engine/safetensors";
 import { softmax } from "../src/engine/scores";
+import { hash, isOfSignature, relativeDistance, signatureFields, type Signature } from "../src/engine/signature";
+import { sign } from "../src/engine/signing";
 import { assertNear, expected, pathOf } from "./expected";
 
 const read = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(pathOf(name)));
@@ -70,8 +74,9 @@ test("learning gives the same domain, stopped in between or not", async () => {
         ({ learning, model } = await begin(state));
       }
     }
-    const learned = await learning.finish();
-    await model.rest();
+    const learned = await learning.finish(description.signature.held_out_images);
+    const look = new Look(description, read);
+    const signature = await sign(description, model, look, lesson.train.images, learned.heldOut);
     assert.equal(learning.history.length, wanted.history.length);
     learning.history.forEach((record, i) => {
       const shell = wanted.history[i];
@@ -85,6 +90,7 @@ test("learning gives the same domain, stopped in between or not", async () => {
     assertNear(learned.values, domain.values, 1e-4);
     const { temperature, calibration_error: error } = wanted.info.val_report;
     assertNear([learned.temperature, learned.error], [temperature, error], 1e-4);
+    assertSigned(signature, domain.signature!, learned.heldOut);
     if (stopped) continue;
     const info = describeDomain(
       description,
@@ -95,22 +101,72 @@ test("learning gives the same domain, stopped in between or not", async () => {
       learning.history.length,
       learned,
       new Set(),
+      await signatureFields(signature),
     );
-    const file = await writeDomain(description, { info, values: learned.values });
+    const taught = { info, values: learned.values, signature };
+    const file = await writeDomain(description, taught);
     await writeFile(pathOf("taught.safetensors"), file);
     const again = await readDomain(description, file);
-    assert.deepEqual(again, { info, values: learned.values });
+    assert.deepEqual(again, taught);
     for (const name of ["classes", "train_images", "val_images", "epochs", "hyperparameters"])
       assert.deepEqual((info as never)[name], wanted.info[name], name);
     assert.deepEqual(info.options["held_out"], wanted.info.options.held_out);
   }
 });
 
+function assertSigned(found: Signature, wantedOne: Signature, features: Float32Array[]): void {
+  assert.equal(found.look_px, wantedOne.look_px);
+  const { mean, deviation, images: heldOut } = wantedOne.spread;
+  assert.equal(found.spread.images, heldOut);
+  assertNear([found.spread.mean, found.spread.deviation], [mean, deviation], 1e-3);
+  for (const plane of ["look", "answer"] as const) {
+    const of = (signature: Signature): number[] =>
+      features.map((row) => distanceFrom(signature[plane], row));
+    assertNear(of(found), of(wantedOne), 1e-3);
+  }
+}
+
+test("a signature of the shell is written as it was read, and told apart from a wrong one", async () => {
+  const file = await read("store/colours.safetensors");
+  const domain = await readDomain(description, file);
+  assert.deepEqual(await signatureFields(domain.signature!), domain.info.signature);
+  const { text, tensors } = await unseal(file);
+  assert.deepEqual((await unseal(await writeDomain(description, domain))).tensors, tensors);
+
+  const refused = async (info: object, changed: Tensors, message: RegExp): Promise<void> => {
+    const sealed = await seal(JSON.stringify({ ...JSON.parse(text), ...info }), changed);
+    await assert.rejects(readDomain(description, sealed), { name: "Refusal", message });
+  };
+  const { signature } = domain.info;
+  const spread = signature["spread"] as object;
+  await refused({ signature: { ...signature, sha256: "00" } }, tensors, /not the one that was written/);
+  await refused({ signature: { ...signature, look_px: 0 } }, tensors, /makes no sense/);
+  await refused({ signature: { ...signature, more: 1 } }, tensors, /makes no sense/);
+  await refused({ signature: { ...signature, spread: { ...spread, deviation: 0 } } }, tensors, /makes no sense/);
+  await refused({ signature: { ...signature, spread: { ...spread, images: 0.5 } } }, tensors, /makes no sense/);
+  const name = "signature.answer.scales";
+  const fewer = new Map(tensors);
+  fewer.delete(name);
+  await refused({}, fewer, /are missing/);
+  for (const [values, message] of [
+    [Float32Array.of(NaN), /infinite or not a number/],
+    [Float32Array.of(1), /do not fit/],
+  ] as [Float32Array, RegExp][]) {
+    const changed: Tensors = new Map([...tensors, [name, { dtype: "F32", shape: [1], values }]]);
+    const signing: Tensors = new Map([...changed].filter(([each]) => isOfSignature(each)));
+    await refused({ signature: { ...signature, sha256: await hash(signing) } }, changed, message);
+  }
+  const none = await seal(JSON.stringify({ ...JSON.parse(text), signature: {} }), tensors);
+  assert.equal((await readDomain(description, none)).signature, undefined);
+});
+
 test("a domain of the shell says the same here", async () => {
   const domain = await ofTheShell();
   const model = new Model(description, read, wanted.px, classes.length, domain.values);
-  const found = (await model.logits(images)).map(softmax);
-  found.forEach((row, i) => assertNear(row, wanted.probabilities[i], 1e-4));
+  const said = await model.answers(images);
+  said.forEach(({ logits }, i) => assertNear(softmax(logits), wanted.probabilities[i], 1e-4));
+  const distances = said.map(({ features }) => relativeDistance(domain.signature!, features));
+  assertNear(distances, wanted.distances, 1e-3);
   const arrays = splitVector(parametersOf(description, classes.length), domain.values);
   for (const [name, { values }] of arrays) assert.deepEqual([...values], wanted.tensors[name], name);
 });
@@ -147,7 +203,7 @@ test("files that are damaged, of others, or hostile are refused", async () => {
 });
 
 test("domains that the page cannot use are refused by what is wrong with them", async () => {
-  const { info, values } = await ofTheShell();
+  const { info, values, signature } = await ofTheShell();
   const refusals: [object, RegExp][] = [
     [{ schema: 11 }, /newer addapt/],
     [{ schema: 3 }, /older addapt/],
@@ -165,17 +221,18 @@ test("domains that the page cannot use are refused by what is wrong with them", 
     [{ options: [] }, /“options”/],
   ];
   for (const [change, message] of refusals) {
-    const file = await writeDomain(description, { info: { ...info, ...change }, values });
+    const file = await writeDomain(description, { info: { ...info, ...change }, values, signature });
     await assert.rejects(readDomain(description, file), { name: "Refusal", message });
   }
   const fewer = await writeDomain(description, {
     info: { ...info, classes: ["a", "b"] },
     values: values.slice(0, values.length - description.backbone.features - 1),
+    signature,
   });
   assert.equal((await readDomain(description, fewer)).info.classes.length, 2);
   const infinite = values.slice();
   infinite[3] = Infinity;
-  const file = await writeDomain(description, { info, values: infinite });
+  const file = await writeDomain(description, { info, values: infinite, signature });
   await assert.rejects(readDomain(description, file), { message: /infinite/ });
 });
 

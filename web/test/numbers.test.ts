@@ -5,6 +5,7 @@ import { classLift } from "../src/engine/balance";
 import { bestTemperature, calibrationError } from "../src/engine/calibration";
 import { epochOrder, roundHalfEven, splitValidation } from "../src/engine/chance";
 import { batches, goingOn, lrFactor } from "../src/engine/job";
+import { distanceFrom, fitPlane, relative, spreadOf } from "../src/engine/plane";
 import {
   Scores,
   crossEntropy,
@@ -84,4 +85,18 @@ test("learning goes on between what was learned and a new model", () => {
   const fresh = Float32Array.of(0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
   const going = goingOn(learned, 2, 2, fresh, 3, 2);
   assertNear(going, [0.6, 1.6, 1.8, 2.4, 3, 3.6, 0, 0, 0, 0, 0], 1e-6);
+});
+
+test("planes and distances from them are the same", () => {
+  const rows = (found: number[][]): Float32Array[] => found.map((row) => Float32Array.from(row));
+  for (const wanted of expected("planes")) {
+    const plane = fitPlane(rows(wanted.features));
+    assert.equal(plane.scales.length, wanted.axes);
+    const distances = rows(wanted.others).map((row) => distanceFrom(plane, row));
+    assertNear(distances, wanted.distances, 1e-3);
+    const spread = spreadOf(wanted.distances);
+    const { mean, deviation, images } = wanted.spread;
+    assertNear([spread.mean, spread.deviation, spread.images], [mean, deviation, images], 1e-9);
+    assertNear(wanted.distances.map((each: number) => relative(spread, each)), wanted.relative, 1e-9);
+  }
 });

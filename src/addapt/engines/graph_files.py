@@ -21,6 +21,15 @@ class SizedGraphs:
 
 
 @dataclass(frozen=True)
+class LookGraph:
+    """The graph of the shared look: the frozen features of images made small, for signatures."""
+
+    image_px: int
+    recognising: str
+    at_once: int
+
+
+@dataclass(frozen=True)
 class GraphFiles:
     """What `WritesGraphs.write_graphs` has written into a folder.
 
@@ -33,6 +42,7 @@ class GraphFiles:
     first_values: str
     parameters: tuple[tuple[str, tuple[int, ...]], ...]
     sizes: tuple[SizedGraphs, ...]
+    look: LookGraph
 
 
 class WritesGraphs(ABC):
@@ -40,7 +50,7 @@ class WritesGraphs(ABC):
 
     @abstractmethod
     def write_graphs(self, folder: Path, method: Method, sizes: Sequence[int]) -> GraphFiles:
-        """Write the graphs of learning and recognising for images of these sizes.
+        """Write the graphs of learning and recognising for images of these sizes, and of the look.
 
         Args:
             folder: an existing one.

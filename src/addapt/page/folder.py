@@ -21,6 +21,7 @@ from addapt.engines.graph_files import SEED, GraphFiles, WritesGraphs
 from addapt.images import Augmentation
 from addapt.learning.job import VAL_FRACTION
 from addapt.learning.lesson import check_image_px
+from addapt.learning.signing import ANSWER_IMAGES, HELD_OUT_IMAGES, LOOK_IMAGES
 from addapt.methods import Method, Recipe
 
 BUILT = Path(__file__).parent / "built"  # made of web/ by `make page`
@@ -113,6 +114,11 @@ def describe(engine: Engine, method: Method, graphs: GraphFiles) -> dict[str, An
         "schema": SCHEMA,
         "seed": SEED,
         "recipe": _recipe(recipe),
+        "signature": {
+            "look_images": LOOK_IMAGES,
+            "answer_images": ANSWER_IMAGES,
+            "held_out_images": HELD_OUT_IMAGES,
+        },
         "graphs": dataclasses.asdict(graphs),
         "versions": {"addapt": version("addapt")},
     }

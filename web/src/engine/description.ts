@@ -29,6 +29,13 @@ export interface SizedGraphs {
   at_once: number; // images that go through the network together
 }
 
+/** The graph of the frozen features of images made small, for signatures. */
+export interface LookGraph {
+  image_px: number;
+  recognising: string;
+  at_once: number;
+}
+
 export interface Description {
   backbone: {
     name: string;
@@ -44,11 +51,13 @@ export interface Description {
   schema: number;
   seed: number;
   recipe: Recipe;
+  signature: { look_images: number; answer_images: number; held_out_images: number };
   graphs: {
     weights: string;
     first_values: string;
     parameters: [name: string, shape: number[]][]; // of the adaptor, in the order of its vector
     sizes: SizedGraphs[];
+    look: LookGraph;
   };
   versions: Record<string, string>;
 }

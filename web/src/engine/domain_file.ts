@@ -5,9 +5,10 @@ import { graphsOf, Refusal, type Description } from "./description";
 import type { Job } from "./job";
 import type { Learned } from "./learning";
 import type { Lesson } from "./lesson";
-import { joinVector, parametersOf, splitVector } from "./model";
+import { joinVector, parametersOf, splitVector, type Arrays } from "./model";
 import { meaning, wilsonInterval } from "./scores";
-import { seal, unseal } from "./safetensors";
+import { seal, unseal, type Tensors } from "./safetensors";
+import { isOfSignature, readSignature, signatureTensors, type Signature } from "./signature";
 
 /** The version of onnxruntime-web; the build puts it here. */
 declare const RUNTIME_VERSION: string;
@@ -44,9 +45,10 @@ export interface DomainInfo {
 export interface Domain {
   info: DomainInfo;
   values: Float32Array;
+  signature?: Signature | undefined; // older domains have none
 }
 
-/** Describe a domain that has just been learned. */
+/** Describe a domain that has just been learned; `signature` is what is to be said of its own. */
 export function describeDomain(
   description: Description,
   classes: string[],
@@ -56,6 +58,7 @@ export function describeDomain(
   epochs: number,
   { record: best, temperature, error }: Learned,
   heldOutBefore: ReadonlySet<number>,
+  signature: Record<string, unknown>,
 ): DomainInfo {
   const { backbone, recipe } = description;
   const { train, val } = lesson;
@@ -105,22 +108,32 @@ export function describeDomain(
       [HELD_OUT]: heldOutText(lesson, heldOutBefore),
     },
     gates: {},
-    signature: {}, // addapt index makes one
+    signature,
     versions: { ...description.versions, "onnxruntime-web": RUNTIME_VERSION },
     date: new Date().toISOString().replace(/\.\d+Z$/, "+00:00"),
   };
 }
 
 export async function writeDomain(description: Description, domain: Domain): Promise<Uint8Array> {
-  const parameters = parametersOf(description, domain.info.classes.length);
-  return seal(JSON.stringify(domain.info), splitVector(parameters, domain.values));
+  const { info, values, signature } = domain;
+  const tensors: Tensors = signature ? signatureTensors(signature) : new Map();
+  const parameters = parametersOf(description, info.classes.length);
+  for (const [name, array] of splitVector(parameters, values)) tensors.set(name, { dtype: "F32", ...array });
+  return seal(JSON.stringify(info), tensors);
 }
 
-/** Read a file that may be a stranger's; its signature is left out. */
+/** Read a file that may be a stranger's. */
 export async function readDomain(description: Description, file: Uint8Array): Promise<Domain> {
-  const { text, arrays } = await unseal(file);
+  const { text, tensors } = await unseal(file);
   const info = checkInfo(description, text);
   const parameters = parametersOf(description, info.classes.length);
+  const [arrays, signing]: [Arrays, Tensors] = [new Map(), new Map()];
+  for (const [name, tensor] of tensors) {
+    if (isOfSignature(name)) signing.set(name, tensor);
+    else if (tensor.dtype === "F32")
+      arrays.set(name, { shape: tensor.shape, values: tensor.values as Float32Array });
+    else throw new Refusal(`The file is damaged, tensor “${name}” is not of 32-bit floats: take it from a copy.`);
+  }
   for (const [name, shape] of parameters) {
     const found = arrays.get(name);
     if (!found || found.shape.join() !== shape.join())
@@ -128,7 +141,8 @@ export async function readDomain(description: Description, file: Uint8Array): Pr
   }
   if (arrays.size !== parameters.length)
     throw new Refusal("The file is not as its method keeps it: there are tensors more than it has.");
-  return { info: { ...info, signature: {} }, values: joinVector(parameters, arrays) };
+  const signature = await readSignature(info.signature, signing, description.backbone.features);
+  return { info, values: joinVector(parameters, arrays), signature };
 }
 
 /** By what the logits were divided after learning. */

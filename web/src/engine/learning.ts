@@ -12,6 +12,7 @@ import { batches, lrFactor, stepsPerEpoch, type Job } from "./job";
 import type { Lesson } from "./lesson";
 import type { Model } from "./model";
 import { Scores, crossEntropy, standardError } from "./scores";
+import { someHeldOut } from "./signing";
 import { DRAWS, drawVariation, vary } from "./vary";
 
 const ERRORS = 2; // standard errors by which an earlier epoch must be better to be kept
@@ -44,6 +45,7 @@ export interface Learned {
   record: EpochRecord;
   temperature: number; // by which logits were divided
   error: number; // of the probabilities that is left
+  heldOut: Float32Array[]; // the features of these images
 }
 
 export function newState(values: Float32Array): LearningState {
@@ -95,19 +97,28 @@ export class Learning {
   }
 
   /** Take the best epoch's values, lift rare classes, and calibrate; after the last step. */
-  async finish(): Promise<Learned> {
+  async finish(mostHeldOut: number): Promise<Learned> {
     const { model } = this;
-    const { images, labels } = this.lesson.val;
+    const { images, labels } = someHeldOut(this.lesson.val, mostHeldOut);
     const values = this.state.best.slice();
     const start = values.length - model.classes;
     this.lift?.forEach((lift, label) => (values[start + label]! += lift));
     model.values.set(values);
-    const logits = await model.logits(images);
+    await model.stopLearning();
+    const said = await model.answers(images);
+    const logits = said.map((each) => each.logits);
     const temperature = bestTemperature(logits, labels);
     for (let i = start - model.classes * model.features; i < values.length; i++)
       values[i]! /= temperature;
     const error = calibrationError(divided(logits, temperature), labels);
-    return { values, record: this.state.history[this.state.bestEpoch - 1]!, temperature, error };
+    model.values.set(values);
+    return {
+      values,
+      record: this.state.history[this.state.bestEpoch - 1]!,
+      temperature,
+      error,
+      heldOut: said.map(({ features }) => features),
+    };
   }
 
   /** Return copies of all that is needed to go on. */

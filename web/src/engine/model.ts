@@ -5,8 +5,9 @@ import { graphsOf, type Description, type SizedGraphs } from "./description";
 import { Session, bytes, floats, type Tensors } from "./runtime";
 
 // Names of the graphs' inputs and outputs, as in addapt.engines.onnx.step.
-const [IMAGES, TARGETS, SCALE, LOGITS, LOSS] = ["images", "targets", "scale", "logits", "loss"];
-const [HEAD_WEIGHT, HEAD_BIAS] = ["head.weight", "head.bias"];
+const [TARGETS, SCALE, LOGITS, LOSS] = ["targets", "scale", "logits", "loss"];
+export const [IMAGES, FEATURES] = ["images", "features"];
+export const [HEAD_WEIGHT, HEAD_BIAS] = ["head.weight", "head.bias"];
 const gradientOf = (name: string): string => `of ${name}`;
 
 /** Give a file of the page by its name. */
@@ -34,6 +35,12 @@ export async function firstValues(
   const values = new Float32Array(sizeOf(parametersOf(description, classes)));
   values.set(drawn);
   return values;
+}
+
+/** What a model says of an image: logits, and the features that its head read. */
+export interface Said {
+  logits: Float32Array;
+  features: Float32Array;
 }
 
 export function splitVector(parameters: [string, number[]][], vector: Float32Array): Arrays {
@@ -128,6 +135,12 @@ export class Model {
     this.gradient.fill(0);
   }
 
+  /** Learn no more: from now on the graph of recognising is the one that runs. */
+  async stopLearning(): Promise<void> {
+    this.optimiser = undefined;
+    await this.rest();
+  }
+
   /** Compute the logits of images, one row each. */
   async logits(images: Uint8Array[]): Promise<Float32Array[]> {
     const session = await this.opened();
@@ -139,8 +152,21 @@ export class Model {
         inputs[SCALE!] = floats(Float32Array.of(1));
       }
       const logits = (await session.run(inputs, [LOGITS!]))[LOGITS!]!;
-      for (let i = 0; i < few.length; i++)
-        found.push(logits.slice(i * this.classes, (i + 1) * this.classes));
+      found.push(...rows(logits, few.length));
+    }
+    return found;
+  }
+
+  /** Compute logits and adapted features of images; only where nothing is being learned. */
+  async answers(images: Uint8Array[]): Promise<Said[]> {
+    const session = await this.opened();
+    const found: Said[] = [];
+    for (const [few] of inPieces(images, this.graphs.at_once)) {
+      const outputs = await session.run(this.inputs(few), [LOGITS!, FEATURES!]);
+      const features = rows(outputs[FEATURES!]!, few.length);
+      rows(outputs[LOGITS!]!, few.length).forEach((logits, i) =>
+        found.push({ logits, features: features[i]! }),
+      );
     }
     return found;
   }
@@ -162,17 +188,26 @@ export class Model {
   }
 
   private inputs(images: Uint8Array[]): Tensors {
-    const px = this.imagePx;
-    const all = new Uint8Array(images.length * px * px * 3);
-    images.forEach((image, place) => all.set(image, place * px * px * 3));
-    const inputs: Tensors = { [IMAGES!]: bytes(all, images.length, px, px, 3) };
+    const inputs: Tensors = { [IMAGES!]: pixels(images, this.imagePx) };
     for (const [name, { shape, values }] of splitVector(this.parameters, this.values))
       inputs[name] = floats(values, ...shape);
     return inputs;
   }
 }
 
-function* inPieces<Item>(items: Item[], most: number): Generator<[Item[], number]> {
+/** Put images, RGB bytes (px, px, 3) each, into one input. */
+export function pixels(images: Uint8Array[], px: number): Tensors[string] {
+  const all = new Uint8Array(images.length * px * px * 3);
+  images.forEach((image, place) => all.set(image, place * px * px * 3));
+  return bytes(all, images.length, px, px, 3);
+}
+
+export function rows(values: Float32Array, count: number): Float32Array[] {
+  const width = values.length / count;
+  return Array.from({ length: count }, (_, row) => values.slice(row * width, (row + 1) * width));
+}
+
+export function* inPieces<Item>(items: Item[], most: number): Generator<[Item[], number]> {
   for (let start = 0; start < items.length; start += most)
     yield [items.slice(start, start + most), start];
 }

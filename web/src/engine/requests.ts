@@ -22,7 +22,7 @@ export interface Taught {
 }
 
 export interface Progress {
-  phase: "reading" | "learning";
+  phase: "reading" | "learning" | "signing";
   done: number;
   of: number;
   history: EpochRecord[];
@@ -30,6 +30,7 @@ export interface Progress {
 
 export interface Answer {
   probabilities: Float32Array;
+  distance: number | null; // beyond 1 the image is none of the domain's; null where that is not known
   ms: number;
 }
 

@@ -25,15 +25,16 @@ const FILTERS: Record<Interpolation, Filter> = {
   },
 };
 
-/** Squeeze an image of RGBA bytes, whose alpha is left out, into a square of RGB bytes. */
+/** Squeeze an image of RGB or RGBA bytes, whose alpha is left out, into a square of RGB bytes. */
 export function resizeToSquare(
-  rgba: Uint8Array | Uint8ClampedArray,
+  image: Uint8Array | Uint8ClampedArray,
   width: number,
   height: number,
   px: number,
   interpolation: Interpolation,
 ): Uint8Array {
   const filter = FILTERS[interpolation];
+  const channels = image.length / (width * height);
   // Clamped arrays cut off what a bicubic filter puts below 0 or above 255.
   const across = new Uint8ClampedArray(height * px * 3);
   const columns = weights(width, px, filter);
@@ -42,11 +43,11 @@ export function resizeToSquare(
       let r = HALF;
       let g = HALF;
       let b = HALF;
-      for (let i = 0, at = (row * width + first) * 4; i < shares.length; i++, at += 4) {
+      for (let i = 0, at = (row * width + first) * channels; i < shares.length; i++, at += channels) {
         const share = shares[i]!;
-        r += rgba[at]! * share;
-        g += rgba[at + 1]! * share;
-        b += rgba[at + 2]! * share;
+        r += image[at]! * share;
+        g += image[at + 1]! * share;
+        b += image[at + 2]! * share;
       }
       across[to++] = r >> PRECISION;
       across[to++] = g >> PRECISION;

@@ -8,10 +8,13 @@ import { describeDomain, heldOutOf, readDomain, temperatureOf, writeDomain, type
 import { goingOn, jobFor } from "./job";
 import { Learning, newState } from "./learning";
 import { makeLesson } from "./lesson";
+import { Look } from "./look";
 import { Model, firstValues } from "./model";
 import type { Answer, Kind, Progress, Question, Reply, Requests, Taught, TeachOrder } from "./requests";
 import { prepareRuntime, type Processor } from "./runtime";
 import { softmax } from "./scores";
+import { relativeDistance, signatureFields } from "./signature";
+import { sign } from "./signing";
 
 const KEEP_EVERY_MS = 10_000;
 
@@ -65,6 +68,7 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
   const storage = await Storage.open();
   // Kept from here: a state has megabytes, and would stop the page for a moment.
   const keep = (): Promise<void> => storage.putRun({ ...order.run, state: learning.capture() });
+  const keepIfPossible = (): Promise<unknown> => keep().catch((error: Error) => warnings.add(error.message));
   await learning.prepare();
   let keptAt = performance.now();
   try {
@@ -81,12 +85,21 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
         history: [...learning.history],
       });
       if (performance.now() - keptAt > KEEP_EVERY_MS) {
-        await keep().catch((error: Error) => warnings.add(error.message));
+        await keepIfPossible();
         keptAt = performance.now();
       }
       await new Promise((resume) => setTimeout(resume)); // so that a pause is heard
     }
-    const learned = await learning.finish();
+    await keepIfPossible(); // signing takes a while
+    const learned = await learning.finish(description.signature.held_out_images);
+    const signature = await sign(
+      description,
+      model,
+      new Look(description, read),
+      lesson.train.images,
+      learned.heldOut,
+      (done, of) => tell({ phase: "signing", done, of, history: [...learning.history] }),
+    );
     const info = describeDomain(
       description,
       classes,
@@ -96,8 +109,9 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
       learning.history.length,
       learned,
       before,
+      await signatureFields(signature),
     );
-    return { domain: { info, values: learned.values }, warnings: [...warnings] };
+    return { domain: { info, values: learned.values, signature }, warnings: [...warnings] };
   } finally {
     storage.close();
     await model.rest();
@@ -120,8 +134,9 @@ async function recognise({ domain, key, image }: Requests["recognise"]["takes"])
     await ready?.model.rest();
     ready = { key, model: new Model(description, read, px, classes.length, domain.values) };
   }
-  const [logits] = await ready.model.logits([square]);
-  return { probabilities: softmax(logits!), ms: performance.now() - started };
+  const [said] = await ready.model.answers([square]);
+  const distance = domain.signature ? relativeDistance(domain.signature, said!.features) : null;
+  return { probabilities: softmax(said!.logits), distance, ms: performance.now() - started };
 }
 
 const handlers: Handlers = {

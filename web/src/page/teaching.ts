@@ -148,7 +148,9 @@ export class Teaching implements Part {
     this.words.textContent =
       phase === "reading"
         ? `Reading image ${done} of ${of}`
-        : `Step ${done} of ${of}, about ${left < 90 ? `${left} s` : `${Math.round(left / 60)} min`} left` +
+        : phase === "signing"
+          ? `Looking what its images are like: ${done} of ${of}`
+          : `Step ${done} of ${of}, about ${left < 90 ? `${left} s` : `${Math.round(left / 60)} min`} left` +
           (accuracy === undefined ? "" : `; recognised of the images held out: ${percent(accuracy)}`);
     this.draw(history);
   }

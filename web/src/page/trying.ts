@@ -9,6 +9,8 @@ import { filesOf, unreadable } from "./files";
 
 const TOP = 5;
 const MOST_FILES = 100;
+const LIMIT = 1; // of the distance: beyond it lies one of twenty images of the domain itself
+const NONE = "none of these";
 
 export class Trying implements Part {
   private readonly live = byId("live"); // below the camera's picture
@@ -101,7 +103,12 @@ export class Trying implements Part {
     return this.context.engine.ask("recognise", { domain, key, image });
   }
 
-  private answer(domain: Domain, { probabilities, ms }: Answer): HTMLElement {
+  private answer(domain: Domain, { probabilities, distance, ms }: Answer): HTMLElement {
+    if (distance !== null && distance > LIMIT)
+      return make("div", {}, [
+        make("div", { class: "answers" }, [make("strong", {}, [NONE])]),
+        make("p", { class: "soft" }, [`${distance.toFixed(1)} off, and ${LIMIT} is the limit; ${Math.round(ms)} ms`]),
+      ]);
     const ranked = [...probabilities.entries()].sort(([, a], [, b]) => b - a).slice(0, TOP);
     const rows = ranked.flatMap(([label, share], place) => {
       const name = domain.info.classes[label]!;

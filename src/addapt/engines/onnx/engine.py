@@ -13,9 +13,10 @@ import onnxruntime
 from addapt._disk import write_atomically
 from addapt._errors import OptionError
 from addapt.backbones import BackboneInfo, backbone_entry, weights_file
+from addapt.domains import LOOK_PX
 from addapt.engines.abilities import ONNX, Abilities
 from addapt.engines.base import Engine, Features, Form, Images
-from addapt.engines.graph_files import SEED, GraphFiles, SizedGraphs, WritesGraphs
+from addapt.engines.graph_files import SEED, GraphFiles, LookGraph, SizedGraphs, WritesGraphs
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adaptor import Adaptor
 from addapt.engines.onnx.graph import IMAGES
@@ -165,12 +166,15 @@ class OnnxEngine(Engine, WritesGraphs):
         values = first_values(parameters, SEED) if parameters else np.zeros(0, np.float32)
         first = f"{method.name}-{SEED}.values"
         write_atomically(folder / first, values.astype("<f4").tobytes())
-        weights, sized = "", []
+        sized, write = [], self._runtime.write_graph
         for px in sizes:
-            learning, recognising, weights = self._runtime.write_graphs(folder, method, px)
+            learning, _ = write(folder, "learning", method, px)
+            recognising, _ = write(folder, "recognising", method, px)
             sized.append(SizedGraphs(px, learning, recognising, images_at_once(px)))
+        graph, weights = write(folder, "recognising", Head(), LOOK_PX)
+        look = LookGraph(LOOK_PX, graph, images_at_once(LOOK_PX))
         shapes = tuple((parameter.name, parameter.shape) for parameter in parameters)
-        return GraphFiles(weights, first, shapes, tuple(sized))
+        return GraphFiles(weights, first, shapes, tuple(sized), look)
 
     def _adaptor(self, method: Method, classes: int) -> Adaptor:
         if classes < 1:

@@ -59,20 +59,20 @@ class Runtime:
         write_exported_file(file, order, self._frozen, export, arrays)
         return Session(file, self.threads)
 
-    def write_graphs(self, folder: Path, method: Method, image_px: int) -> tuple[str, str, str]:
-        """Copy the graphs of learning and recognising, and the weights; return the files' names.
+    def write_graph(
+        self, folder: Path, kind: str, method: Method, image_px: int
+    ) -> tuple[str, str]:
+        """Copy a graph for "learning" or "recognising", and the weights; return the files' names.
 
         Raises:
             OSError: the disk refused.
         """
-        orders = [self._order(kind, method, image_px) for kind in ("learning", "recognising")]
-        files = [graph_file(order, self._frozen) for order in orders]
-        files.append(files[0].with_name(orders[0].weights_file))
-        for file in files:
-            if not (folder / file.name).exists():  # graphs of all sizes share the weights
-                shutil.copyfile(file, folder / file.name)
-        learning, recognising, weights = (file.name for file in files)
-        return learning, recognising, weights
+        order = self._order(kind, method, image_px)
+        graph = graph_file(order, self._frozen)
+        for name in (graph.name, order.weights_file):
+            if not (folder / name).exists():  # all graphs share the weights
+                shutil.copyfile(graph.with_name(name), folder / name)
+        return graph.name, order.weights_file
 
     def multiply_adds(self, px: int) -> int:
         """Count those of the convolutions for one image."""
