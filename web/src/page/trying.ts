@@ -104,12 +104,17 @@ export class Trying implements Part {
   }
 
   private answer(domain: Domain, { probabilities, distance, ms }: Answer): HTMLElement {
-    if (distance !== null && distance > LIMIT)
-      return make("div", {}, [
-        make("div", { class: "answers" }, [make("strong", {}, [NONE])]),
-        make("p", { class: "soft" }, [`${distance.toFixed(1)} off, and ${LIMIT} is the limit; ${Math.round(ms)} ms`]),
-      ]);
     const ranked = [...probabilities.entries()].sort(([, a], [, b]) => b - a).slice(0, TOP);
+    if (distance !== null && distance > LIMIT) {
+      const [label, share] = ranked[0]!;
+      const nearest = `${domain.info.classes[label]!}, ${percent(share)}, comes nearest`;
+      return make("div", {}, [
+        make("strong", {}, [NONE]),
+        make("p", { class: "soft" }, [
+          `${nearest}, but the image is ${distance.toFixed(1)} off: ${LIMIT} is the limit. ${Math.round(ms)} ms`,
+        ]),
+      ]);
+    }
     const rows = ranked.flatMap(([label, share], place) => {
       const name = domain.info.classes[label]!;
       return [
