@@ -20,6 +20,7 @@ PX = 32
 LARGE_PX = 700  # of an image that takes more than a megabyte
 CLASSES = ("blue", "green", "red")
 NAME = "colours"
+FOREIGN = "foreign.png"  # an image of none of the classes
 FIRST_BLOCK = 14  # the last two have an adaptor: a small graph
 
 
@@ -55,6 +56,9 @@ def write_lesson(folder: Path) -> None:
     large = rng.integers(0, 256, (LARGE_PX, LARGE_PX, 3), dtype=np.uint8)
     Image.fromarray(large).save(folder / "later" / "large.png")
 
+    squares = np.kron(np.indices((4, 4)).sum(0) % 2 * 255, np.ones((PX // 4, PX // 4)))
+    Image.fromarray(squares.astype(np.uint8)).save(folder / FOREIGN)
+
     learner = Learner(engine, folder / "store")
     learner.learn(NAME, images, method=method, image_px=PX)
     samples = scan_folder(images).samples
@@ -74,6 +78,7 @@ def write_lesson(folder: Path) -> None:
         "info": json.loads(info.to_json()),
         "probabilities": probabilities,
         "distances": [each.distance for each in recognised],
+        "foreign": next(iter(learner.recognise(folder / FOREIGN, NAME))).distance,
         "of_files": {
             f"{sample.path.parent.name}/{sample.path.name}": row
             for sample, row in zip(samples, probabilities, strict=True)

@@ -1,8 +1,7 @@
 // The worker: everything that computes, so that the page never stutters.
 
 import { Storage } from "../storage";
-import type { Description } from "./description";
-import { Refusal } from "./description";
+import { graphsOf, Refusal, type Description } from "./description";
 import { isImage, jpegOf, squareOf } from "./decode";
 import { describeDomain, heldOutOf, readDomain, temperatureOf, writeDomain, type Domain } from "./domain_file";
 import { goingOn, jobFor } from "./job";
@@ -64,6 +63,9 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
   const state = order.state ?? newState(await startOf(classes.length, from));
   const model = new Model(description, read, imagePx, classes.length, state.values);
   const learning = new Learning(model, recipe, job, lesson, state);
+  // Had before, should the page be offline when all is learned.
+  for (const graphs of [graphsOf(description, imagePx), description.graphs.look])
+    await read(graphs.recognising);
   const warnings = new Set(lesson.warnings);
   const storage = await Storage.open();
   // Kept from here: a state has megabytes, and would stop the page for a moment.
