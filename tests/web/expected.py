@@ -19,6 +19,7 @@ from addapt.learning.balance import class_lift
 from addapt.learning.calibration import best_temperature, calibration_error
 from addapt.learning.evaluation import cross_entropy, softmax
 from addapt.learning.loop import lr_factor
+from addapt.learning.recognising import candidates
 from addapt.learning.scores import Scores, meaning, wilson_interval
 from addapt.learning.state import standard_error
 
@@ -179,6 +180,11 @@ def _planes(rng: np.random.Generator) -> list[dict[str, Any]]:
     return found
 
 
+def _candidates() -> list[dict[str, list[Any]]]:
+    places = [[0.0], [0.5], [1.0, 0.2], [0.3, 0.31, 0.315, 0.304, 0.29], [0.21, 0.2, 0.21]]
+    return [{"looks": looks, "asked": candidates(np.array(looks)).tolist()} for looks in places]
+
+
 def _schedule() -> list[dict[str, Any]]:
     return [
         {"steps": steps, "factors": [lr_factor(step, steps) for step in range(steps)]}
@@ -198,6 +204,7 @@ MADE: dict[str, Callable[[np.random.Generator], Any]] = {
     "adamw": _adamw,
     "scores": _scores,
     "planes": _planes,
+    "candidates": lambda _: _candidates(),
     "schedule": lambda _: _schedule(),
     "texts": lambda _: _texts(),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from addapt.engines import open_engine
@@ -16,10 +17,12 @@ from addapt.methods import DA3
 from addapt.page.folder import DESCRIPTION, describe
 from tests.conftest import write_images
 
+Pixels = npt.NDArray[np.float64]
 PX = 32
 LARGE_PX = 700  # of an image that takes more than a megabyte
 CLASSES = ("blue", "green", "red")
 NAME = "colours"
+OTHER = "squares"
 FOREIGN = "foreign.png"  # an image of none of the classes
 FIRST_BLOCK = 14  # the last two have an adaptor: a small graph
 
@@ -36,6 +39,12 @@ def open_quick() -> tuple[OnnxEngine, DA3]:
     assert isinstance(engine, OnnxEngine)
     engine.threads = 1
     return engine, Quick(first_block=FIRST_BLOCK)
+
+
+def _squares(count: int) -> Pixels:
+    """Return the brightness of a board of count x count squares."""
+    board = np.indices((count, count)).sum(0) % 2 * 255.0
+    return np.kron(board, np.ones((PX // count, PX // count)))
 
 
 def write_lesson(folder: Path) -> None:
@@ -56,11 +65,19 @@ def write_lesson(folder: Path) -> None:
     large = rng.integers(0, 256, (LARGE_PX, LARGE_PX, 3), dtype=np.uint8)
     Image.fromarray(large).save(folder / "later" / "large.png")
 
-    squares = np.kron(np.indices((4, 4)).sum(0) % 2 * 255, np.ones((PX // 4, PX // 4)))
-    Image.fromarray(squares.astype(np.uint8)).save(folder / FOREIGN)
+    for label, side in (("coarse", 4), ("fine", 16)):
+        (folder / "squares" / label).mkdir(parents=True)
+        for number in range(6):
+            pixels = _squares(side) * rng.uniform(0.4, 1, (PX, PX))
+            Image.fromarray(pixels.astype(np.uint8)).save(
+                folder / "squares" / label / f"{number}.png"
+            )
+    Image.fromarray(_squares(2).astype(np.uint8)).save(folder / FOREIGN)
 
     learner = Learner(engine, folder / "store")
     learner.learn(NAME, images, method=method, image_px=PX)
+    foreign = next(iter(learner.recognise(folder / FOREIGN, NAME)))
+    learner.learn(OTHER, folder / "squares", method=method, image_px=PX)
     samples = scan_folder(images).samples
     pixels = [np.asarray(Image.open(sample.path)) for sample in samples]
     paths = [sample.path for sample in samples]
@@ -78,7 +95,17 @@ def write_lesson(folder: Path) -> None:
         "info": json.loads(info.to_json()),
         "probabilities": probabilities,
         "distances": [each.distance for each in recognised],
-        "foreign": next(iter(learner.recognise(folder / FOREIGN, NAME))).distance,
+        "foreign": foreign.distance,
+        "among_all": {
+            file: [found.nearest, found.label]
+            for file in (
+                "images/green/3.png",
+                "squares/fine/0.png",
+                "squares/coarse/1.png",
+                FOREIGN,
+            )
+            for found in learner.recognise(folder / file)
+        },
         "of_files": {
             f"{sample.path.parent.name}/{sample.path.name}": row
             for sample, row in zip(samples, probabilities, strict=True)

@@ -11,7 +11,7 @@ from addapt.domains.file import read_domain
 from addapt.learning import Learner
 from addapt.learning.store_check import StoreCheck
 from tests.web.conftest import RunTests
-from tests.web.lessons import NAME, open_quick
+from tests.web.lessons import NAME, OTHER, open_quick
 
 
 @pytest.mark.parametrize("name", ["files", "images", "numbers"])
@@ -45,5 +45,7 @@ def test_learning_and_files_are_those_of_the_shell(run_tests: RunTests, lesson: 
     np.testing.assert_allclose(
         [each.distance for each in near], [each.distance for each in wanted_near], atol=1e-2
     )
-    assert all(each.looks.keys() == {"taught", NAME} for each in learner.recognise(paths[:2]))
+    assert all(
+        each.looks.keys() == {"taught", NAME, OTHER} for each in learner.recognise(paths[:2])
+    )
     assert not any(finding.is_wrong for finding in StoreCheck(store).findings())

@@ -4,6 +4,7 @@ import { AdamW } from "../src/engine/adamw";
 import { classLift } from "../src/engine/balance";
 import { bestTemperature, calibrationError } from "../src/engine/calibration";
 import { epochOrder, roundHalfEven, splitValidation } from "../src/engine/chance";
+import { candidates } from "../src/engine/choosing";
 import { batches, goingOn, lrFactor } from "../src/engine/job";
 import { distanceFrom, fitPlane, relative, spreadOf } from "../src/engine/plane";
 import {
@@ -99,4 +100,8 @@ test("planes and distances from them are the same", () => {
     assertNear([spread.mean, spread.deviation, spread.images], [mean, deviation, images], 1e-9);
     assertNear(wanted.distances.map((each: number) => relative(spread, each)), wanted.relative, 1e-9);
   }
+});
+
+test("the same domains are asked", () => {
+  for (const { looks, asked } of expected("candidates")) assert.deepEqual(candidates(looks), asked);
 });

@@ -6,15 +6,19 @@ import { resizeToSquare } from "./resize";
 const MOST_PIXELS = 16_000_000; // of a canvas on some phones; larger images are drawn smaller
 const JPEG_QUALITY = 0.92;
 
-/** Decode an image upright, transparent parts white, and squeeze it into a square. */
+/** Decode an image and squeeze it into a square. */
 export async function squareOf(
   image: Blob | ImageBitmap,
   px: number,
   { backbone }: Description,
 ): Promise<Uint8Array> {
-  const bitmap = image instanceof ImageBitmap ? image : await decode(image);
-  const { data, width, height } = draw(bitmap).pixels();
+  const { data, width, height } = await pixelsOf(image);
   return resizeToSquare(data, width, height, px, backbone.interpolation);
+}
+
+/** Decode an image upright, transparent parts white; a frame of the camera is closed. */
+export async function pixelsOf(image: Blob | ImageBitmap): Promise<ImageData> {
+  return draw(image instanceof ImageBitmap ? image : await decode(image)).pixels();
 }
 
 /** Make a JPEG of a frame of the camera. */

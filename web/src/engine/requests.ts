@@ -29,9 +29,18 @@ export interface Progress {
 }
 
 export interface Answer {
+  name: string; // of the domain that was asked
+  classes: string[];
   probabilities: Float32Array;
   distance: number | null; // beyond 1 the image is none of the domain's; null where that is not known
   ms: number;
+}
+
+/** A domain that is kept and has learned. */
+export interface Known {
+  id: number;
+  name: string;
+  learned: Domain;
 }
 
 /** Each request: what it takes and what it gives. */
@@ -41,7 +50,8 @@ export interface Requests {
   jpeg: { takes: ImageBitmap; gives: Blob };
   teach: { takes: TeachOrder; gives: Taught };
   pause: { takes: null; gives: null };
-  recognise: { takes: { domain: Domain; key: string; image: Blob | ImageBitmap }; gives: Answer };
+  recognise: { takes: { domain: Known; image: Blob | ImageBitmap }; gives: Answer };
+  choose: { takes: Blob | ImageBitmap; gives: Answer }; // among all that are kept
   write: { takes: Domain; gives: Uint8Array };
   read: { takes: Uint8Array; gives: Domain };
 }

@@ -2,14 +2,17 @@
 
 import { Storage } from "../storage";
 import { graphsOf, Refusal, type Description } from "./description";
-import { isImage, jpegOf, squareOf } from "./decode";
+import { candidates } from "./choosing";
+import { isImage, jpegOf, pixelsOf, squareOf } from "./decode";
 import { describeDomain, heldOutOf, readDomain, temperatureOf, writeDomain, type Domain } from "./domain_file";
 import { goingOn, jobFor } from "./job";
 import { Learning, newState } from "./learning";
 import { makeLesson } from "./lesson";
 import { Look } from "./look";
 import { Model, firstValues } from "./model";
-import type { Answer, Kind, Progress, Question, Reply, Requests, Taught, TeachOrder } from "./requests";
+import { distanceFrom } from "./plane";
+import type { Answer, Kind, Known, Progress, Question, Reply, Requests, Taught, TeachOrder } from "./requests";
+import { resizeToSquare } from "./resize";
 import { prepareRuntime, type Processor } from "./runtime";
 import { softmax } from "./scores";
 import { relativeDistance, signatureFields } from "./signature";
@@ -28,6 +31,7 @@ let description: Description;
 let processor: Processor;
 let isPaused = false;
 let ready: { key: string; model: Model } | undefined; // what was asked last
+let look: Look | undefined; // if there was something to choose
 
 async function fetched(name: string): Promise<Response> {
   const response = await fetch(new URL(name, self.location.href)).catch(() => undefined);
@@ -49,6 +53,7 @@ async function open(): Promise<{ description: Description; processor: Processor 
 async function teach(order: TeachOrder, tell: (progress: Progress) => void): Promise<Taught> {
   isPaused = false;
   await ready?.model.rest();
+  await look?.rest();
   ready = undefined;
   const { classes, imagePx, labels, from } = order;
   const images: Uint8Array[] = [];
@@ -128,17 +133,55 @@ async function startOf(classes: number, from: Domain | null): Promise<Float32Arr
   return goingOn(from.values, from.info.classes.length, temperature, fresh, classes, features);
 }
 
-async function recognise({ domain, key, image }: Requests["recognise"]["takes"]): Promise<Answer> {
+async function recognise({ domain, image }: Requests["recognise"]["takes"]): Promise<Answer> {
   const started = performance.now();
-  const { image_px: px, classes } = domain.info;
-  const square = await squareOf(image, px, description);
+  return answerOf(domain, await squareOf(image, domain.learned.info.image_px, description), started);
+}
+
+/** Ask the domains that are nearest at the shared look; the one that is least far answers. */
+async function choose(image: Requests["choose"]["takes"]): Promise<Answer> {
+  const started = performance.now();
+  const known = await signedDomains();
+  const { data, width, height } = await pixelsOf(image);
+  const square = (px: number): Uint8Array =>
+    resizeToSquare(data, width, height, px, description.backbone.interpolation);
+  const sizes = new Set(known.map(({ learned }) => learned.info.image_px));
+  const px = sizes.size > 1 ? description.graphs.look.image_px : [...sizes][0]!;
+  look ??= new Look(description, read);
+  const [features] = await look.features([square(px)], px);
+  const looks = known.map(({ learned }) => distanceFrom(learned.signature!.look, features!));
+  const answers: Answer[] = [];
+  for (const place of candidates(looks)) {
+    const domain = known[place]!;
+    answers.push(await answerOf(domain, square(domain.learned.info.image_px), started));
+  }
+  const least = Math.min(...answers.map(({ distance }) => distance!));
+  return { ...answers.find(({ distance }) => distance === least)!, ms: performance.now() - started };
+}
+
+/** Return the domains that can be chosen among, as they are kept now. */
+async function signedDomains(): Promise<Known[]> {
+  const storage = await Storage.open();
+  const kept = await storage.domains().finally(() => storage.close());
+  const { image_px: lookPx } = description.graphs.look;
+  const known = kept.flatMap(({ id, name, learned }) =>
+    learned?.signature?.look_px === lookPx ? [{ id, name, learned }] : [],
+  );
+  if (!known.length)
+    throw new Refusal("No domain here can be chosen by itself: teach one, or import one that has a signature.");
+  return known;
+}
+
+async function answerOf({ id, name, learned }: Known, square: Uint8Array, started: number): Promise<Answer> {
+  const { image_px: px, classes, date } = learned.info;
+  const key = `${id} ${date}`;
   if (ready?.key !== key) {
     await ready?.model.rest();
-    ready = { key, model: new Model(description, read, px, classes.length, domain.values) };
+    ready = { key, model: new Model(description, read, px, classes.length, learned.values) };
   }
   const [said] = await ready.model.answers([square]);
-  const distance = domain.signature ? relativeDistance(domain.signature, said!.features) : null;
-  return { probabilities: softmax(said!.logits), distance, ms: performance.now() - started };
+  const distance = learned.signature ? relativeDistance(learned.signature, said!.features) : null;
+  return { name, classes, probabilities: softmax(said!.logits), distance, ms: performance.now() - started };
 }
 
 const handlers: Handlers = {
@@ -151,6 +194,7 @@ const handlers: Handlers = {
     return null;
   },
   recognise,
+  choose,
   write: (domain) => writeDomain(description, domain),
   read: (file) => readDomain(description, file),
 };

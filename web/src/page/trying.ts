@@ -1,8 +1,7 @@
-// What the domain at hand says of the camera's frames, and of files.
+// What the domain at hand, or any that is here, says of the camera's frames, and of files.
 
 import { Refusal } from "../engine/description";
-import type { Domain } from "../engine/domain_file";
-import type { Answer } from "../engine/requests";
+import type { Answer, Known } from "../engine/requests";
 import type { Context, Part } from "./context";
 import { attempt, byId, make, percent } from "./elements";
 import { filesOf, unreadable } from "./files";
@@ -23,6 +22,7 @@ export class Trying implements Part {
     id: "try-files",
     "aria-label": "Try with files",
   });
+  private readonly any = make("input", { type: "checkbox", id: "try-any" });
   private isLooking = false;
 
   constructor(private readonly context: Context) {
@@ -30,25 +30,28 @@ export class Trying implements Part {
       const files = filesOf(this.input.files!).map(({ file, name }) => ({ file, name }));
       void attempt(() => this.tryFiles(files)).then(() => (this.input.value = ""));
     });
+    this.any.addEventListener("change", () => this.show());
     byId("try").append(
       this.hint,
+      make("p", {}, [this.any, make("label", { for: "try-any" }, [" Any domain that is here"])]),
       make("span", { class: "file" }, ["Try with files", this.input]),
       this.tried,
     );
   }
 
   show(): void {
-    const { domain, isTeaching, camera } = this.context;
-    this.input.disabled = isTeaching || !domain.learned;
+    const { isTeaching, camera } = this.context;
+    const isKnown = this.asked !== undefined;
+    this.input.disabled = isTeaching || !isKnown;
     this.hint.textContent = isTeaching
       ? "While it is taught, the domain answers nothing."
-      : !domain.learned
+      : !isKnown
         ? "Teach the domain first, or import one."
         : camera.isOn
           ? "What the camera shows is answered below its picture."
           : "Switch the camera on, or choose files.";
-    if (isTeaching || !domain.learned || !camera.isOn) this.live.replaceChildren();
-    if (!domain.learned) this.tried.replaceChildren();
+    if (isTeaching || !isKnown || !camera.isOn) this.live.replaceChildren();
+    if (!isKnown) this.tried.replaceChildren();
     void attempt(() => this.look());
   }
 
@@ -59,12 +62,13 @@ export class Trying implements Part {
     try {
       for (;;) {
         const { domain, isTeaching, camera } = this.context;
-        if (!domain.learned || isTeaching || !camera.isOn) return;
+        const { asked } = this;
+        if (asked === undefined || isTeaching || !camera.isOn) return;
         const frame = await camera.frame();
         if (frame) {
-          const answer = await this.ask(domain.learned, frame);
+          const answer = await this.ask(asked, frame);
           if (this.context.domain.id === domain.id && this.context.camera.isOn)
-            this.live.replaceChildren(this.answer(domain.learned, answer));
+            this.live.replaceChildren(this.answer(answer));
         }
         await new Promise((resume) => requestAnimationFrame(resume));
       }
@@ -74,9 +78,8 @@ export class Trying implements Part {
   }
 
   private async tryFiles(files: { file: Blob; name: string }[]): Promise<void> {
-    const { domain } = this.context;
-    const { learned } = domain;
-    if (!learned) throw new Refusal("Teach the domain first, or import one.");
+    const { asked } = this;
+    if (asked === undefined) throw new Refusal("Teach the domain first, or import one.");
     if (files.length > MOST_FILES)
       throw new Refusal(`${files.length} files: try ${MOST_FILES} at most; the shell takes any number.`);
     this.forgetTried();
@@ -86,9 +89,9 @@ export class Trying implements Part {
         wrong.push(name);
         continue;
       }
-      const answer = await this.ask(learned, file);
+      const answer = await this.ask(asked, file);
       const image = make("img", { src: URL.createObjectURL(file), alt: name });
-      this.tried.append(make("div", { class: "tried" }, [image, this.answer(learned, answer)]));
+      this.tried.append(make("div", { class: "tried" }, [image, this.answer(answer)]));
     }
     if (wrong.length) throw new Refusal(unreadable(wrong));
   }
@@ -98,16 +101,23 @@ export class Trying implements Part {
     this.tried.replaceChildren();
   }
 
-  private ask(domain: Domain, image: Blob | ImageBitmap): Promise<Answer> {
-    const key = `${this.context.domain.id} ${domain.info.date}`;
-    return this.context.engine.ask("recognise", { domain, key, image });
+  /** The domain to ask; null if it is to be chosen among all, undefined if there is none. */
+  private get asked(): Known | null | undefined {
+    const { id, name, learned } = this.context.domain;
+    if (this.any.checked) return null;
+    return learned ? { id, name, learned } : undefined;
   }
 
-  private answer(domain: Domain, { probabilities, distance, ms }: Answer): HTMLElement {
+  private ask(domain: Known | null, image: Blob | ImageBitmap): Promise<Answer> {
+    const { engine } = this.context;
+    return domain ? engine.ask("recognise", { domain, image }) : engine.ask("choose", image);
+  }
+
+  private answer({ name, classes, probabilities, distance, ms }: Answer): HTMLElement {
     const ranked = [...probabilities.entries()].sort(([, a], [, b]) => b - a).slice(0, TOP);
     if (distance !== null && distance > LIMIT) {
       const [label, share] = ranked[0]!;
-      const nearest = `${domain.info.classes[label]!}, ${percent(share)}, comes nearest`;
+      const nearest = `${name}: ${classes[label]!}, ${percent(share)}, comes nearest`;
       return make("div", {}, [
         make("strong", {}, [NONE]),
         make("p", { class: "soft" }, [
@@ -116,16 +126,16 @@ export class Trying implements Part {
       ]);
     }
     const rows = ranked.flatMap(([label, share], place) => {
-      const name = domain.info.classes[label]!;
+      const word = classes[label]!;
       return [
-        make(place ? "span" : "strong", {}, [name]),
-        make("meter", { value: String(share), "aria-label": `Probability of ${name}` }),
+        make(place ? "span" : "strong", {}, [word]),
+        make("meter", { value: String(share), "aria-label": `Probability of ${word}` }),
         make("span", {}, [percent(share)]),
       ];
     });
     return make("div", {}, [
       make("div", { class: "answers" }, rows),
-      make("p", { class: "soft" }, [`${Math.round(ms)} ms`]),
+      make("p", { class: "soft" }, [`${name}, ${Math.round(ms)} ms`]),
     ]);
   }
 }
