@@ -1,9 +1,9 @@
 // The worker: everything that computes, so that the page never stutters.
 
 import { Storage } from "../storage";
-import { graphsOf, Refusal, type Description } from "./description";
 import { candidates } from "./choosing";
 import { isImage, jpegOf, pixelsOf, squareOf } from "./decode";
+import { graphsOf, Refusal, type Description } from "./description";
 import { describeDomain, heldOutOf, readDomain, temperatureOf, writeDomain, type Domain } from "./domain_file";
 import { goingOn, jobFor } from "./job";
 import { Learning, newState } from "./learning";
@@ -32,6 +32,14 @@ let processor: Processor;
 let isPaused = false;
 let ready: { key: string; model: Model } | undefined; // what was asked last
 let look: Look | undefined; // if there was something to choose
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+/** Do one thing after the other, as all share sessions. */
+function inTurn<Found>(work: () => Promise<Found>): Promise<Found> {
+  const turn = lastTurn.then(work);
+  lastTurn = turn.catch(() => undefined);
+  return turn;
+}
 
 async function fetched(name: string): Promise<Response> {
   const response = await fetch(new URL(name, self.location.href)).catch(() => undefined);
@@ -52,9 +60,11 @@ async function open(): Promise<{ description: Description; processor: Processor 
 
 async function teach(order: TeachOrder, tell: (progress: Progress) => void): Promise<Taught> {
   isPaused = false;
-  await ready?.model.rest();
-  await look?.rest();
-  ready = undefined;
+  await inTurn(async () => {
+    await ready?.model.rest();
+    await look?.rest();
+    ready = undefined;
+  });
   const { classes, imagePx, labels, from } = order;
   const images: Uint8Array[] = [];
   for (const file of order.images) {
@@ -193,8 +203,8 @@ const handlers: Handlers = {
     isPaused = true;
     return null;
   },
-  recognise,
-  choose,
+  recognise: (takes) => inTurn(() => recognise(takes)),
+  choose: (image) => inTurn(() => choose(image)),
   write: (domain) => writeDomain(description, domain),
   read: (file) => readDomain(description, file),
 };
