@@ -11,7 +11,6 @@ Writes `results/zoo.jsonl`; `table` prints what is there, and with `--page` writ
 
 import argparse
 import logging
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -163,7 +162,6 @@ def error_of(value: Tensor, reference: Tensor) -> float:
 
 
 def make_row(name: str) -> Row:
-    started = time.perf_counter()
     row: Row = {"name": name}
     try:
         network = build(name)
@@ -175,9 +173,7 @@ def make_row(name: str) -> Row:
     except Exception as error:  # foreign code: what cannot be run plainly is not ours to freeze
         return row | {"failed": f"{type(error).__name__}: {error}".split("\n", 1)[0]}
     try:
-        freezing = time.perf_counter()
         frozen = freeze(network, example=x[:1])
-        row["freeze_s"] = round(time.perf_counter() - freezing, 2)
     except AddaptError as error:
         return row | {"refused": str(error)}
     try:
@@ -202,7 +198,7 @@ def make_row(name: str) -> Row:
         row["uncut"] = str(error)
     except Exception as error:
         row["wrong"] = f"Backbone.of: {type(error).__name__}: {error}".split("\n", 1)[0]
-    return row | {"wall_s": round(time.perf_counter() - started, 1)}
+    return row
 
 
 def loss_of(model: nn.Module, x: Tensor) -> Tensor:
@@ -352,7 +348,7 @@ def main() -> None:
         for name in arguments.name or [name for name in names() if (name,) not in there]:
             row = make_row(name) | surroundings(f"python benchmarks/zoo.py run {name}")
             append_row(arguments.out, row)
-            print(table([row]).splitlines()[-1], f"{row.get('wall_s', 0)} s", flush=True)
+            print(table([row]).splitlines()[-1], flush=True)
     rows = rows_of(arguments.out)
     if arguments.page:
         PAGE.write_text(page(rows), encoding="utf-8")
