@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from addapt._errors import AddaptError
+from addapt._errors import AddaptError, UnknownNameError
 from addapt.bench import predict
 from addapt.bench.answers import Recogniser, start
-from addapt.bench.predict import engines_here, run_cold, run_warm
+from addapt.bench.predict import engines_for, run_cold, run_warm
 from addapt.bench.remote import Worker
 from addapt.bench.shell import Ran
 from addapt.learning import Progress
@@ -64,8 +64,15 @@ def test_without_pytorch_there_is_no_ratio(
     fake: type[FakeWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predict, "find_spec", lambda name: None if name == "torch" else name)
-    assert engines_here() == ["onnx"]
+    assert engines_for("resnet18") == ["onnx"]
     assert [row.ratio_time for row in run_warm(SMALL[:1], 1)] == [None, None]
+
+
+def test_only_engines_that_have_the_backbone() -> None:
+    assert engines_for("resnet18") == ["onnx", "torch"]
+    assert engines_for("timm:resnet18") == ["torch"]
+    with pytest.raises(UnknownNameError, match="Did you mean 'resnet18'"):
+        engines_for("resnet19")
 
 
 def test_a_worker_times_images_and_tells_its_peak() -> None:

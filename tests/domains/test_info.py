@@ -155,7 +155,8 @@ def test_another_backbone_or_other_weights_are_named() -> None:
         check_backbone(INFO, "resnet50", other, path)
     assert str(caught.value) == (
         "flowers was learned on efficientnet_lite0 (weights 1a2b3c…), but this backbone is "
-        "resnet50 (weights ffeedd…): use that one: load_backbone('efficientnet_lite0')."
+        "resnet50 (weights ffeedd…): use that one: load_backbone('efficientnet_lite0'), or "
+        "Backbone.of for your own."
     )
     for sha256, words in ((other, "weights ffeedd"), ("", "random weights")):
         with pytest.raises(DomainError, match=f"{words}.* other weights for the same network"):

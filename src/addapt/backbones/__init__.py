@@ -3,10 +3,11 @@
 from addapt.backbones.catalogue import (
     BACKBONES,
     IMAGENET_INPUT,
+    TIMM,
     BackboneEntry,
     backbone_entry,
     check_backbone,
-    native_px,
+    is_named,
 )
 from addapt.backbones.info import BackboneInfo, BlockInfo, InputInfo
 from addapt.backbones.networks import Block, ConvLayer, Network, network
@@ -23,9 +24,10 @@ __all__ = [
     "InputInfo",
     "Network",
     "PretrainedPackage",
+    "TIMM",
     "backbone_entry",
     "check_backbone",
-    "native_px",
+    "is_named",
     "network",
     "weights_file",
 ]

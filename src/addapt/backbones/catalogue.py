@@ -81,24 +81,22 @@ BACKBONES = {
 }
 
 
+def is_named(name: str) -> bool:
+    """Say whether a name makes a backbone: one of the catalogue, or of a network of timm.
+
+    A network made in Python has a name, too, by which nobody else can make it.
+    """
+    return name.startswith(TIMM) or name in BACKBONES
+
+
 def check_backbone(name: str) -> None:
-    """Refuse a name that is neither in the catalogue nor that of a network of timm.
+    """Refuse a name that makes no backbone; whether timm knows it is only told by timm.
 
     Raises:
         UnknownNameError: that is so.
     """
-    if not name.startswith(TIMM):
+    if not is_named(name):
         backbone_entry(name)
-
-
-def native_px(name: str) -> int:
-    """Return the side of the images that a backbone is made for; of one of timm, what most are.
-
-    Raises:
-        UnknownNameError: there is no such backbone.
-    """
-    check_backbone(name)
-    return (IMAGENET_INPUT if name.startswith(TIMM) else backbone_entry(name).input).px
 
 
 def backbone_entry(name: str) -> BackboneEntry:

@@ -17,6 +17,7 @@ from addapt.bench.answers import Recogniser
 from addapt.bench.remote import Worker
 from addapt.bench.shell import Ran, run_addapt
 from addapt.engines.abilities import RUNTIMES
+from addapt.engines.choosing import choose_engine
 from addapt.learning import OnProgress, Progress
 from addapt.memory.allocator import Allocator
 
@@ -67,9 +68,16 @@ class _Entry:
     seconds: list[float] = field(default_factory=list)
 
 
-def engines_here() -> list[str]:
-    """Return the engines that are installed."""
-    return [engine for engine, package in RUNTIMES.items() if find_spec(package) is not None]
+def engines_for(backbone: str) -> list[str]:
+    """Return the engines that are installed and have a backbone.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+        MissingPackageError: it needs PyTorch, which is not installed.
+    """
+    usual = choose_engine(backbone=backbone)
+    here = [engine for engine, package in RUNTIMES.items() if find_spec(package) is not None]
+    return here if usual == "onnx" else [usual]
 
 
 def run_warm(

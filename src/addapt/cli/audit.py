@@ -45,7 +45,7 @@ def audit(
                 "--method audits a method's own step, whatever the weights: leave out --plain, "
                 "--codes, --all and --weights."
             )
-        from addapt.backbones import native_px
+        from addapt.engines import native_px
         from addapt.engines.installed import require_torch
 
         require_torch("`addapt audit`")

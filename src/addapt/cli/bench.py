@@ -80,9 +80,9 @@ def step(
         if chart is not None:
             check_chart(chart)
         check_saving(save)
-        from addapt.backbones import native_px
         from addapt.bench.contender import Workload, check_comparison
         from addapt.bench.step import run_comparison
+        from addapt.engines import native_px
 
         names = options.parse_names(methods)
         workload = Workload(

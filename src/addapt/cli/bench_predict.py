@@ -45,11 +45,10 @@ def predict(
     with command(as_json=as_json, debug=debug):
         check_saving(save)
         sides = _parse_sides(image_px)
-        from addapt.backbones import backbone_entry
         from addapt.bench.answers import Recogniser
-        from addapt.bench.predict import engines_here, run_cold, run_warm
+        from addapt.bench.predict import engines_for, run_cold, run_warm
 
-        backbone_entry(backbone)
+        engines = engines_for(backbone)
         chosen = None if weights is None else str(weights)
         given = {
             "backbone": backbone,
@@ -60,17 +59,13 @@ def predict(
             "threads": threads,
         }
         recognisers = [
-            Recogniser(engine, backbone, chosen, px, threads)
-            for px in sides
-            for engine in engines_here()
+            Recogniser(engine, backbone, chosen, px, threads) for px in sides for engine in engines
         ]
         with progress_bar(between_steps=True) as show:
             warm = run_warm(recognisers, rounds, on_progress=show, debug=debug)
             cold = []
             if cold_rounds:
-                cold = run_cold(
-                    engines_here(), backbone, chosen, threads, cold_rounds, on_progress=show
-                )
+                cold = run_cold(engines, backbone, chosen, threads, cold_rounds, on_progress=show)
         rows = {
             "rows": [dataclasses.asdict(row) for row in warm],
             "cold_rows": [dataclasses.asdict(row) for row in cold],

@@ -27,6 +27,7 @@ def open_learner(
 
     Raises:
         UnknownNameError: there is no such domain, which is told before an engine is loaded.
+        DomainError: it is damaged, or no name makes its backbone.
         WeightsError: the weights are not to be had.
         MissingPackageError: PyTorch is needed for it, and not installed.
     """
@@ -39,6 +40,7 @@ def open_learner(
     from addapt.learning.loading import asked_by
 
     method, gates = asked_by(info, kept.path(domain))
+    _require_named(domain, info.backbone)
     opened = open_engine(
         info.backbone, weights, engine=engine, method=method, gates=gates, device=device
     )
@@ -57,21 +59,23 @@ def open_store_learner(
     """Return a learner with the backbone on which most domains of a store were learned.
 
     Raises:
-        DomainError: there is no domain, or none that can be read.
+        DomainError: there is no domain, or none that can be read and whose backbone a name makes.
         WeightsError: the weights are not to be had.
     """
-    from collections import Counter
-
     from addapt._errors import DomainError
+    from addapt.backbones import is_named
     from addapt.domains import Store
 
-    kept, backbones = Store(store), Counter[str]()
+    kept, learned_on = Store(store), dict[str, list[str]]()
     for name in kept.names():
         with contextlib.suppress(DomainError):  # told about when the domains are chosen among
-            backbones[kept.info(name).backbone] += 1
+            learned_on.setdefault(kept.info(name).backbone, []).append(name)
     from addapt.learning import Learner
 
-    usual = backbones.most_common(1)[0][0] if backbones else options.DEFAULT_BACKBONE
+    usual = options.DEFAULT_BACKBONE
+    if learned_on:
+        usual = max(learned_on, key=lambda each: (is_named(each), len(learned_on[each])))
+        _require_named(learned_on[usual][0], usual)
     if engine is None and device == "cpu":
         learner = Learner(usual, store, weights=weights)
     else:
@@ -104,10 +108,29 @@ def open_to_learn(
     named = options.DEFAULT_BACKBONE
     if start is not None:
         named = start.info.backbone
+        _require_named(start.name, named)
         method, gates = asked_by(start.info, start.path)
     return open_engine(
         backbone or named, weights, engine=engine, method=method, gates=gates, device=device
     )
+
+
+def _require_named(domain: str, backbone: str) -> None:
+    """Refuse a domain whose backbone no name makes, such as a network made in Python.
+
+    Raises:
+        DomainError: that is so.
+    """
+    from addapt._errors import DomainError
+    from addapt.backbones import is_named
+
+    if not is_named(backbone):
+        raise DomainError(
+            f"The domain {domain!r} was learned on {backbone!r}, a network made in Python, which "
+            "no command can make. Use it there: learner = "
+            f"addapt.Learner(addapt.Backbone.of(network, name={backbone!r}), STORE), then "
+            f"learner.predict(images, {domain!r}); learner.export makes one model of both."
+        )
 
 
 def say_gates(info: "DomainInfo", *, used: bool, wanted: bool | None) -> None:

@@ -177,7 +177,7 @@ def check_backbone(info: DomainInfo, name: str, weights_sha256: str, path: Path)
     remedy = (
         "these are other weights for the same network: give those it was learned on with `weights`."
         if info.backbone == name
-        else f"use that one: load_backbone({info.backbone!r})."
+        else f"use that one: load_backbone({info.backbone!r}), or Backbone.of for your own."
     )
     raise DomainError(
         f"{path.stem} was learned on {info.backbone} ({_weights(info.weights_sha256)}), "

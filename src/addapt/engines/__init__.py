@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from addapt._errors import OptionError
+from addapt.backbones import TIMM, backbone_entry
 from addapt.engines.base import Engine
 from addapt.engines.choosing import choose_engine
 from addapt.engines.installed import require_runtime, require_torch
@@ -49,6 +50,20 @@ def open_engine(
         backbone, weights, device=device, seed=seed
     )
     return opened
+
+
+def native_px(backbone: str) -> int:
+    """Return the side of the images that a backbone is made for; timm tells it of its own.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+        MissingPackageError: it is one of timm, and timm or PyTorch is not installed.
+    """
+    if not backbone.startswith(TIMM):
+        return backbone_entry(backbone).input.px
+    require_torch(f"the backbone {backbone!r}")
+    px: int = import_module("addapt.engines.torch.backbones.from_timm").native_px(backbone)
+    return px
 
 
 def engine_of(

@@ -17,7 +17,7 @@ from addapt._errors import (
     TrainingError,
     UnknownNameError,
 )
-from addapt.backbones import BACKBONES
+from addapt.backbones import BACKBONES, is_named
 from addapt.domains import DomainFile, Store, check_name, open_domain, writing
 from addapt.domains.layout import DAMAGED_SUFFIX, LEARNING_FOLDER, SUFFIX, leftovers, may_be_name
 from addapt.domains.lock import is_being_written
@@ -52,7 +52,8 @@ class StoreCheck:
     """Checks things of one store.
 
     `load` makes a domain's model, or raises an AddaptError that says why none can be made of the
-    file. It is called for domains of addapt's own backbones, whatever weights they were learned on.
+    file. It is called for domains of addapt's own backbones and of timm's, whatever weights they
+    were learned on.
     """
 
     def __init__(self, store: Store, load: Callable[[str], object] | None = None) -> None:
@@ -126,9 +127,10 @@ class StoreCheck:
         try:
             check_name(name)
             with open_domain(path) as file:
-                remark = _look_into(file)
-            if self._load is not None and file.info.backbone in BACKBONES:
-                self._load(name)
+                load = self._load if is_named(file.info.backbone) else None
+                remark = _look_into(file, loads=load is not None)
+            if load is not None:
+                load(name)
         except MissingPackageError as error:
             return GOOD, f"Its model was not made. {error}"
         except DamagedError as error:
@@ -159,23 +161,30 @@ class StoreCheck:
         return LEFT_OVER, "A program was stopped while it wrote: `repair` removes it."
 
 
-def _look_into(file: DomainFile) -> str:
-    """Return what should be known about a file, or raise the DomainError that tells its fault."""
+def _look_into(file: DomainFile, *, loads: bool) -> str:
+    """Return what should be known about a file, or raise the DomainError that tells its fault.
+
+    With `loads` its model is made next, which tells whether it fits its backbone.
+    """
     if file.data_bytes > LOOK_INTO_BYTES:
         return f"It has {file.data_bytes} bytes of tensors: too many to look into."
     file.read()  # first, as damage may be the reason of another problem
     info, has_signature = file.info, file.signature() is not None
     entry = BACKBONES.get(info.backbone)
     _check_head(file, None if entry is None else entry.features)
-    if entry is None:
+    if entry is None and not loads:
+        remedy = ": `addapt check --load` does that" if is_named(info.backbone) else ""
         return (
             f"Its backbone {info.backbone!r} is none of addapt's own: whether it fits that one was "
-            "not checked."
+            f"not checked{remedy}."
         )
+    unchecked = f"({info.weights_sha256[:6]}…): whether you have them was not checked."
+    if entry is None:
+        return f"It was learned on weights of {info.backbone} {unchecked}"
     if info.weights_sha256 != entry.weights_sha256:
         return (
             f"It was learned on other weights of {info.backbone} than those that come along "
-            f"({info.weights_sha256[:6]}…): whether you have them was not checked."
+            f"{unchecked}"
         )
     if not has_signature:
         return NO_SIGNATURE

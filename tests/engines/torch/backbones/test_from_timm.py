@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,29 +10,20 @@ from torch import nn
 
 from addapt import DA3, Finetune, Learner, attach, load_backbone
 from addapt._errors import MissingPackageError, OptionError, UnknownNameError, WeightsError
-from addapt.backbones import check_backbone, native_px
+from addapt.backbones import check_backbone
+from addapt.engines import native_px
 from addapt.engines.choosing import choose_engine
 from addapt.engines.torch.backbones.from_timm import MOST_LIKE
 from addapt.engines.torch.engine import hollow_backbone
 from addapt.engines.torch.memory import audit_backbone, audit_method
 from tests.conftest import MakeFolder
+from tests.engines.torch.backbones.library_timm import NAME, PX, stand_in
 from tests.engines.torch.backbones.test_backbone_of import MobileNet, build
-
-NAME = "timm:mobile"
-
-
-def create_model(name: str, num_classes: int = 10) -> nn.Module:
-    network = MobileNet()
-    if not num_classes:
-        network.classifier = nn.Identity()  # type: ignore[assignment]
-    return network
 
 
 @pytest.fixture
 def timm(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["mobile", "other", *(f"mobile_{number}" for number in range(50))]
-    library = SimpleNamespace(list_models=lambda: names, create_model=create_model)
-    monkeypatch.setitem(sys.modules, "timm", library)
+    stand_in(monkeypatch)
 
 
 @pytest.mark.usefixtures("timm")
@@ -92,6 +82,14 @@ def test_fine_tuning_loads_it_plain_and_shapes_need_no_weights() -> None:
 
 
 @pytest.mark.usefixtures("timm")
+def test_the_side_of_its_images() -> None:
+    assert native_px(NAME) == PX
+    assert native_px("timm:other") == 224  # which says nothing
+    with pytest.raises(UnknownNameError, match="timm:mobile"):
+        native_px("timm:mobil")
+
+
+@pytest.mark.usefixtures("timm")
 def test_audits() -> None:
     plain, frozen = audit_backbone(NAME, image_px=32)
     assert sum(row.kept_bytes for row in frozen) * 5 < sum(row.kept_bytes for row in plain)
@@ -100,7 +98,6 @@ def test_audits() -> None:
 
 def test_names_are_known_before_an_engine_is_opened() -> None:
     check_backbone(NAME)
-    assert native_px(NAME) == 224
     assert choose_engine(backbone=NAME) == "torch"
     with pytest.raises(OptionError, match="'onnx' has no backbone 'timm:mobile'"):
         choose_engine("onnx", backbone=NAME)
@@ -123,3 +120,4 @@ def test_the_real_library() -> None:
     backbone = load_backbone("timm:mobilenetv3_small_050", "random")
     assert len(backbone.blocks) == 11
     assert timm.create_model("mobilenetv3_small_050").num_features == 288
+    assert native_px("timm:tf_efficientnetv2_b0") == 192

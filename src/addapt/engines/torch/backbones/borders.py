@@ -98,7 +98,8 @@ def split(
     if len(units) < 2:
         raise OptionError(
             f"{name} cannot be cut into stem and blocks: all of it is one block, "
-            f"{units[0].path!r}. Give `blocks=[...]`, paths of modules inside it."
+            f"{units[0].path!r}. Name the blocks in Python, by paths of modules inside it: "
+            "addapt.Backbone.of(network, blocks=[...])."
         )
     rest = nodes[nodes.index(units[-1].result) + 1 :]
     return units, tuple(rest)

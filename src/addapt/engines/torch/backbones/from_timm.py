@@ -13,7 +13,7 @@ from torch import nn
 
 from addapt._errors import MissingPackageError, UnknownNameError, WeightsError
 from addapt._text import printable
-from addapt.backbones.catalogue import TIMM
+from addapt.backbones import IMAGENET_INPUT, TIMM
 from addapt.backbones.state_file import read_state
 from addapt.engines.torch.backbones.base import Backbone
 
@@ -56,8 +56,25 @@ def unfilled_timm(name: str) -> Backbone:
         return Backbone.of(_create(name), name=name, plain=True)
 
 
+def native_px(name: str) -> int:
+    """Return the side of the images that a network of timm is made for; nothing is built.
+
+    Raises:
+        MissingPackageError: timm is not installed.
+        UnknownNameError: timm has no such network.
+    """
+    config = _library(name).get_pretrained_cfg(name.removeprefix(TIMM))
+    return IMAGENET_INPUT.px if config is None else int(config.input_size[-1])
+
+
 def _create(name: str) -> nn.Module:
     """Build a network of timm without its classifier."""
+    network: nn.Module = _library(name).create_model(name.removeprefix(TIMM), num_classes=0)
+    return network.eval()
+
+
+def _library(name: str) -> Any:
+    """Return timm, which has a network of this name."""
     try:
         import timm
     except ImportError as error:
@@ -74,8 +91,7 @@ def _create(name: str) -> nn.Module:
             [f"{TIMM}{other}" for other in like or known[:MOST_LIKE]],
             "Python's timm.list_models() names all of timm.",
         )
-    network: nn.Module = timm.create_model(model, num_classes=0)
-    return network.eval()
+    return timm
 
 
 def _fill(network: nn.Module, state: Mapping[str, NDArray[Any]], name: str, path: Path) -> None:
