@@ -56,5 +56,9 @@ class TrainingError(AddaptError):
     """Learning that cannot go on, such as a loss that is not a number."""
 
 
+class FleetError(AddaptError):
+    """A fleet of devices that cannot learn together, or what one of them sent."""
+
+
 class MissingPackageError(AddaptError):
     """An optional package that this command needs is not installed."""

@@ -17,6 +17,7 @@ from addapt.cli.demo import demo
 from addapt.cli.domains import domains, remove, rename, rename_class, show
 from addapt.cli.eval import evaluate
 from addapt.cli.export import export
+from addapt.cli.fleet import fleet
 from addapt.cli.index import index
 from addapt.cli.learn import learn
 from addapt.cli.output import say
@@ -56,6 +57,7 @@ app.command()(plan)
 bench.command()(gates)
 bench.command("predict")(bench_predict)
 app.add_typer(bench, name="bench")
+app.add_typer(fleet, name="fleet")
 app.command()(demo)
 expand_paths(app)
 

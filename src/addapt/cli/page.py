@@ -93,7 +93,8 @@ def serve(
         import socket
         import webbrowser
 
-        from addapt.page.access import Access, is_loopback, make_token
+        from addapt._hosts import is_loopback
+        from addapt.page.access import Access, make_token
         from addapt.page.server import LOOPBACK, PageHandler, make_server
 
         if store is None and host is not None:

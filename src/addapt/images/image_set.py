@@ -94,6 +94,13 @@ class ImageSet:
         selected.px = self.px
         return selected
 
+    def relabelled(self, labels: npt.NDArray[np.int64]) -> "ImageSet":
+        """Give the same set with new labels: those at the places of its old ones."""
+        other = self.select(range(len(self)))
+        other._samples = self._samples.relabelled(labels)
+        other.labels = labels[self.labels]
+        return other
+
     def resized(self, px: int) -> "ImageSet":
         """Give the same set with images of another size; what keeps them is shared."""
         other = self.select(range(len(self)))

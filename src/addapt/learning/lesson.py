@@ -69,6 +69,12 @@ class Lesson:
         train, val = self.train.resized(px), self.val.resized(px)
         return replace(self, train=train, val=val, image_px=px)
 
+    def in_classes(self, classes: tuple[str, ...]) -> "Lesson":
+        """Return the same with its classes numbered as among these, which are all and more."""
+        places = np.array([classes.index(label) for label in self.classes], np.int64)
+        train, val = self.train.relabelled(places), self.val.relabelled(places)
+        return replace(self, classes=classes, train=train, val=val)
+
 
 @dataclass(frozen=True)
 class FoundImages:

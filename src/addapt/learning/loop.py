@@ -72,8 +72,8 @@ def train(
         # Nothing is left of them where the run was stopped before or during validation.
         for indices in np.array_split(order, steps_per_epoch)[step - epoch * steps_per_epoch :]:
             started = time.perf_counter()
-            place = _Place(step, steps)
-            loss = _step(model, job, lesson, indices, place)
+            place = Place(step, steps)
+            loss = make_step(model, job, lesson, indices, place)
             _refuse_divergence(loss, "loss", place, job)
             loss_sum += loss
             step += 1
@@ -93,7 +93,7 @@ def train(
         except _ValidationStopped:
             state.capture(model, step, loss_sum)
             return False
-        _refuse_divergence(validation_loss, "validation loss", _Place(step - 1, steps), job)
+        _refuse_divergence(validation_loss, "validation loss", Place(step - 1, steps), job)
         record = EpochRecord(
             epoch=epoch + 1,
             train_loss=loss_sum / steps_per_epoch,
@@ -120,17 +120,17 @@ def lr_factor(step: int, steps: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Step number `step`, from 0, of `steps`."""
 
     step: int
     steps: int
 
 
-def _step(
-    model: Model, job: Job, lesson: Lesson, indices: npt.NDArray[np.int64], place: _Place
+def make_step(
+    model: Model, job: Job, lesson: Lesson, indices: npt.NDArray[np.int64], place: Place
 ) -> float:
-    """Make one optimiser step from one batch; return the batch's mean loss."""
+    """Make one optimiser step from one batch; return the batch's mean loss, which may be NaN."""
     # The whole batch's random numbers at once: the parts do not change them.
     draws = job.augmentation.draw(len(indices), generator_of(job.seed, VARIATION, place.step))
     parts = parts_of(len(indices), job.micro_batch, statistics=job.method.batch_statistics)
@@ -145,7 +145,7 @@ def _step(
     return loss
 
 
-def _refuse_divergence(value: float, what: str, place: _Place, job: Job) -> None:
+def _refuse_divergence(value: float, what: str, place: Place, job: Job) -> None:
     if not math.isfinite(value):
         raise TrainingError(
             f"The {what} became {value} at step {place.step + 1} of {place.steps}. The last good "

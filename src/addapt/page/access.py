@@ -1,7 +1,6 @@
 """Who may ask a server for the domains of its device: this machine, or who has the token."""
 
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from email.message import Message
@@ -9,6 +8,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from addapt._errors import AddaptError, OptionError
+from addapt._hosts import is_loopback
 
 COOKIE = "addapt-token"
 TOKEN_BYTES = 24
@@ -33,16 +33,6 @@ def make_token(given: str | None) -> str:
             "digits, '-' and '_', or leave it out for a new one."
         )
     return given
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""A device of a fleet, as people start it: from what was asked for to what happens."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from addapt._errors import DomainError, FleetError, OptionError
+from addapt._hosts import is_loopback
+from addapt.domains import Store
+from addapt.fleet.news import NewsReader
+from addapt.fleet.processes import Link, node
+from addapt.images import scan_folder
+from addapt.learning.place import refuse_store_inside
+
+News = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Joining:
+    """What is asked of a device.
+
+    `certificate` is that of the server's authority, `key` the device's own; `insecure` does
+    without. With `fetch` what was learned is kept in `store`, with `personal` the device's own
+    version of it if that is better.
+    """
+
+    address: str
+    name: str
+    images: Path
+    store: Path
+    fetch: bool
+    personal: bool
+    restart: bool
+    budget_bytes: int | None
+    threads: int
+    backbone: str
+    weights: Path | None
+    certificate: Path | None
+    key: Path | None
+    insecure: bool
+
+    @property
+    def link(self) -> Link:
+        """Where the server is.
+
+        Raises:
+            OptionError: the address is none.
+        """
+        host, _, port = self.address.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not (host and port.isdigit() and 0 < int(port) < 65536):
+            raise OptionError(f"The server's address is {self.address!r}: give HOST:PORT.")
+        return Link(host, int(port), self.certificate)
+
+    def check(self) -> None:
+        """Refuse what makes no sense, before anything is started.
+
+        Raises:
+            OptionError, DataError, DomainError: that is so.
+        """
+        link = self.link
+        if self.certificate is None and not self.insecure and not is_loopback(link.host):
+            raise OptionError(
+                f"Nothing proves that {link.address} is your server. Copy the ca.crt that it has "
+                "made to here, and give `certificate` and `key`; in a network that you trust "
+                "wholly, `insecure=True` does without."
+            )
+        for what in (self.certificate, self.key):
+            if what is not None and not what.is_file():
+                raise OptionError(f"There is no file {what}: `addapt fleet key FILE` makes a key.")
+        scan_folder(self.images)
+        refuse_store_inside(self.store, self.images)
+        store = Store(self.store)
+        if self.personal and not self.fetch:
+            raise OptionError("`personal` is about what is fetched: give `fetch`, too.")
+        if self.fetch and store.exists(self.name) and not self.restart:
+            raise DomainError(
+                f"There is a domain {self.name!r} in {self.store} already: give another store, "
+                "or `restart=True` to have it replaced in the end."
+            )
+
+
+def join(asked: Joining) -> Iterator[News]:
+    """Take part in a fleet, and yield what happens until it is over.
+
+    Raises:
+        FleetError: it could not go on.
+    """
+    asked.check()
+    settings = {
+        "images": str(asked.images.absolute()),
+        "name": asked.name,
+        "store": str(asked.store.absolute()),
+        "fetch": asked.fetch,
+        "personal": asked.personal,
+        "budget-bytes": asked.budget_bytes or 0,
+        "threads": asked.threads,
+        "backbone": asked.backbone,
+        "weights": "" if asked.weights is None else str(asked.weights.absolute()),
+    }
+    with node(asked.link, asked.key, settings) as home:
+        for fact in NewsReader(home.news).follow(home.require_running):
+            if "refused" in fact:
+                raise FleetError(str(fact["refused"]))
+            if fact.get("over"):
+                home.wait_for_sending()
+            yield fact
+            if fact.get("over"):
+                return

@@ -1,0 +1,59 @@
+"""What messages of a fleet hold, by name."""
+
+import math
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.common.constant import SType
+from numpy.lib import format as npy
+
+from addapt._text import printable
+from addapt.engines.base import State
+
+ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
+PLAN, OFFER, ROUND, REFUSAL, LAST = "plan", "offer", "round", "refusal", "last"
+IMAGES, LOSS, JUDGED, CORRECT = "images", "loss", "judged", "correct"
+PULL = "proximal-mu"  # as Flower's FedProx calls it
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+LONGEST_REFUSAL = 500  # characters
+
+
+def record_of(state: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
+    """Pack arrays."""
+    return ArrayRecord({name: Array(array) for name, array in state.items()})
+
+
+def arrays_of(record: ArrayRecord) -> State:
+    """Unpack arrays, after a look at whether they are as large as they say.
+
+    Raises:
+        ValueError: they are not, or no arrays of numbers.
+    """
+    return {name: _unpacked(array) for name, array in record.items()}
+
+
+def _unpacked(array: Array) -> npt.NDArray[Any]:
+    if array.stype != SType.NUMPY:
+        raise ValueError(f"an array of the kind {array.stype!r:.40}")
+    stream = BytesIO(array.data)
+    read_header = HEADERS.get(npy.read_magic(stream))
+    if read_header is None:
+        raise ValueError("an array of an unknown version")
+    shape, _, dtype = read_header(stream)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - stream.tell():
+        raise ValueError("an array that is not as large as it says")
+    return array.numpy()
+
+
+def refusal(why: str) -> RecordDict:
+    """Say in a reply why a device does not do what it is asked."""
+    return RecordDict({REFUSAL: ConfigRecord({REFUSAL: why[:LONGEST_REFUSAL]})})
+
+
+def refusal_of(content: RecordDict) -> str:
+    """Return why a device does not do what it was asked; "" if it does."""
+    said = content.get(REFUSAL)
+    return printable(str(said[REFUSAL])[:LONGEST_REFUSAL]) if isinstance(said, ConfigRecord) else ""

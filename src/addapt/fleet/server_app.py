@@ -1,0 +1,289 @@
+"""What Flower runs on the server: devices agree on classes, learn round by round, and are done."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flwr.app import (
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
+from flwr.serverapp import Grid, ServerApp
+
+from addapt._errors import AddaptError, FleetError
+from addapt._text import printable
+from addapt.domains import Store
+from addapt.engines import open_engine
+from addapt.engines.base import Engine
+from addapt.fleet.keeping import Progress, keep_on_server, load_progress, save_progress
+from addapt.fleet.messages import (
+    ARRAYS,
+    CONFIG,
+    CORRECT,
+    JUDGED,
+    METRICS,
+    OFFER,
+    PLAN,
+    arrays_of,
+    record_of,
+    refusal_of,
+)
+from addapt.fleet.news import tell
+from addapt.fleet.plan import MOST_IMAGES, Offer, Plan, agree_on_classes, agree_on_size, lacking
+from addapt.fleet.strategy import CarefulStrategy
+from addapt.methods import build_method
+
+app = ServerApp()
+
+LOOK_EVERY_S = 1.0
+ASK_S = 120.0  # for what devices have
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What was asked for, from Flower's run configuration."""
+
+    name: str
+    rounds: int
+    min_devices: int
+    strategy: str
+    store: Store
+    restart: bool
+    backbone: str
+    weights: str | None
+    method: str
+    image_px: int | None
+    seed: int
+    round_timeout_s: float
+    news: Path | None
+
+    @classmethod
+    def of(cls, said: dict[str, Any]) -> "_Settings":
+        return cls(
+            name=str(said["name"]),
+            rounds=int(said["rounds"]),
+            min_devices=int(said["min-devices"]),
+            strategy=str(said["strategy"]),
+            store=Store(Path(str(said["store"]))),
+            restart=bool(said["restart"]),
+            backbone=str(said["backbone"]),
+            weights=str(said["weights"]) or None,
+            method=str(said["method"]),
+            image_px=int(said["image-px"]) or None,
+            seed=int(said["seed"]),
+            round_timeout_s=float(said["round-timeout"]),
+            news=Path(str(said["news"])) if said["news"] else None,
+        )
+
+    def tell(self, **facts: Any) -> None:
+        if self.news:
+            tell(self.news, **facts)
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Lead a fleet from its first round, or the one it was left at, to a domain in the store."""
+    settings = _Settings.of(dict(context.run_config))
+    try:
+        _lead(grid, settings)
+    except AddaptError as error:
+        settings.tell(refused=str(error))
+        raise
+
+
+def _lead(grid: Grid, settings: _Settings) -> None:
+    engine = open_engine(settings.backbone, settings.weights, engine="onnx")
+    before = None if settings.restart else load_progress(settings.store, settings.name)
+    offers = _gather(grid, settings, engine, None if before is None else before.plan)
+    if before is None:
+        plan = _plan(settings, engine, list(offers.values()))
+        first = engine.new_model(plan.method, len(plan.classes), seed=plan.seed).state()
+        before = Progress(plan, 0, (), first)
+    plan = before.plan
+    names = {device: offer.name for device, offer in offers.items()}
+    settings.tell(
+        devices=[
+            {
+                "name": offer.name,
+                "images": sum(offer.images.values()),
+                "lacking": lacking(offer, plan.classes),
+            }
+            for offer in offers.values()
+        ],
+        classes=list(plan.classes),
+        image_px=plan.image_px,
+        done=before.done,
+        rounds=plan.rounds,
+    )
+
+    def left_out(device: int, why: str) -> None:
+        settings.tell(left_out=names.get(device, f"device {device}"), why=why)
+
+    forms = dict(engine.forms(plan.method, len(plan.classes)))
+    strategy = CarefulStrategy(
+        settings.strategy, settings.min_devices, forms, before.done, MOST_IMAGES, left_out
+    )
+    state, last = before, partial(_after_round, settings, strategy, before, time.monotonic())
+    if before.done < plan.rounds:
+        result = strategy.start(
+            grid,
+            record_of(before.state),
+            num_rounds=plan.rounds - before.done,
+            timeout=settings.round_timeout_s,
+            train_config=ConfigRecord({PLAN: plan.to_text()}),
+            evaluate_fn=last,
+        )
+        state = replace(before, done=plan.rounds, state=arrays_of(result.arrays))
+    _end(grid, settings, engine, state, strategy, left_out)
+
+
+def _gather(grid: Grid, settings: _Settings, engine: Engine, plan: Plan | None) -> dict[int, Offer]:
+    """Wait until enough devices are there that can take part; return what they have."""
+    offers: dict[int, Offer] = {}
+    refused: set[int] = set()
+    told = -1
+    while True:
+        here = set(grid.get_node_ids())
+        offers = {device: offer for device, offer in offers.items() if device in here}
+        new = here - offers.keys() - refused
+        for reply in _ask(grid, new, MessageType.QUERY, RecordDict(), ASK_S):
+            device = reply.metadata.src_node_id
+            try:
+                offers[device] = _offer_of(reply, engine, plan)
+            except FleetError as error:
+                refused.add(device)
+                settings.tell(left_out=f"device {device}", why=str(error))
+        if told != len(offers):
+            told = len(offers)
+            settings.tell(waiting=told, needed=settings.min_devices)
+        if len(offers) >= settings.min_devices and not new:
+            return offers
+        time.sleep(LOOK_EVERY_S)
+
+
+def _offer_of(reply: Message, engine: Engine, plan: Plan | None) -> Offer:
+    """Read what a device has, and refuse one that cannot take part."""
+    if reply.has_error():
+        raise FleetError(f"it failed: {printable(reply.error.reason)}")
+    if why := refusal_of(reply.content):
+        raise FleetError(why)
+    found = reply.content.get(OFFER)
+    if not isinstance(found, ConfigRecord):
+        raise FleetError("it offers nothing")
+    offer, own = Offer.from_text(str(found.get(OFFER))), engine.backbone
+    if (offer.backbone, offer.weights_sha256) != (own.name, own.weights_sha256):
+        raise FleetError(
+            f"{offer.name} has another backbone or other weights ({printable(offer.backbone)})"
+        )
+    if plan is not None and (new := sorted(set(offer.images) - set(plan.classes))):
+        raise FleetError(
+            f"{offer.name} has the class {printable(new[0])!r}, without which the fleet has begun"
+        )
+    return offer
+
+
+def _plan(settings: _Settings, engine: Engine, offers: list[Offer]) -> Plan:
+    method = build_method(settings.method).for_backbone(len(engine.backbone.blocks))
+    engine.require(method, None)
+    return Plan(
+        name=settings.name,
+        classes=agree_on_classes(offers),
+        method=method,
+        image_px=settings.image_px or agree_on_size(offers),
+        rounds=settings.rounds,
+        seed=settings.seed,
+        backbone=engine.backbone.name,
+        weights_sha256=engine.backbone.weights_sha256,
+    )
+
+
+def _after_round(
+    settings: _Settings,
+    strategy: CarefulStrategy,
+    before: Progress,
+    started: float,
+    server_round: int,
+    arrays: ArrayRecord,
+) -> None:
+    """Write what has been learned, and say what devices made of what was there before."""
+    if server_round == 0:
+        return
+    done = before.done + server_round
+    accuracies = (*before.accuracies, *strategy.accuracies)
+    save_progress(
+        settings.store,
+        replace(before, done=done, accuracies=accuracies, state=arrays_of(arrays)),
+    )
+    settings.tell(
+        round=done,
+        rounds=before.plan.rounds,
+        devices=len(strategy.images),
+        accuracy=accuracies[-1] if accuracies else None,
+        bytes=strategy.bytes,
+        left_s=(time.monotonic() - started) / server_round * (before.plan.rounds - done),
+    )
+
+
+def _end(
+    grid: Grid,
+    settings: _Settings,
+    engine: Engine,
+    progress: Progress,
+    strategy: CarefulStrategy,
+    left_out: Any,
+) -> None:
+    """Show all devices what was learned in the end, and write the domain."""
+    content = RecordDict(
+        {
+            ARRAYS: record_of(progress.state),
+            CONFIG: ConfigRecord({PLAN: progress.plan.to_text()}),
+        }
+    )
+    judged = correct = 0
+    devices = set(grid.get_node_ids())
+    silent = set(devices)
+    for reply in _ask(grid, devices, MessageType.EVALUATE, content, settings.round_timeout_s):
+        if reply.has_error():
+            continue
+        silent.discard(reply.metadata.src_node_id)
+        if why := refusal_of(reply.content):
+            left_out(reply.metadata.src_node_id, why)
+            continue
+        metrics = reply.content.get(METRICS)
+        if isinstance(metrics, MetricRecord):
+            images, right = metrics.get(JUDGED), metrics.get(CORRECT)
+            if type(images) is int and type(right) is int and 0 <= right <= images <= MOST_IMAGES:
+                judged, correct = judged + images, correct + right
+    for device in silent:
+        left_out(device, "it did not answer at the end")
+    file = keep_on_server(
+        engine,
+        progress,
+        settings.store,
+        devices=len(strategy.images),
+        images=sum(strategy.images.values()),
+        judged=judged,
+        correct=correct,
+    )
+    settings.tell(
+        file=str(file),
+        accuracy=correct / judged if judged else None,
+        classes=list(progress.plan.classes),
+    )
+
+
+def _ask(
+    grid: Grid, devices: Iterable[int], kind: str, content: RecordDict, timeout_s: float
+) -> Iterable[Message]:
+    messages = [
+        Message(content=content, message_type=kind, dst_node_id=device) for device in devices
+    ]
+    return grid.send_and_receive(messages, timeout=timeout_s) if messages else []
