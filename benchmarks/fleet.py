@@ -1,0 +1,293 @@
+"""A fleet of eight devices against each device alone, and against all images in one place.
+
+    python benchmarks/fleet.py run [--domain digits] [--split even] [--seed 0] [--threads 1]
+    python benchmarks/fleet.py processes [--devices 2] [--image-px 224]
+    python benchmarks/fleet.py table
+
+`run` needs the extra `fleet`. It splits 1,000 training images in three ways: evenly; by class, each
+class's shares drawn from a Dirichlet distribution of .3; by size, the second device half as many as
+the first, the third a third. Messages go from the server's app straight to the devices' apps, in
+one process: both apps, Flower's strategy and its averages are those of real processes, which would
+take hours. Accuracy is that on the test images, which nobody learns from. Appends to
+`results/fleet.jsonl`; runs that are there are not made again.
+
+`processes` starts a real SuperLink and real SuperNodes on the loopback address and writes the most
+memory of each kind of process, and the time of a round, to `results/fleet_processes.json`.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import domains
+import numpy as np
+import numpy.typing as npt
+from result_rows import RESULTS, Row, latest, make_rows, read_rows, surroundings
+
+from addapt.engines import open_engine
+from addapt.engines.base import Engine, State
+from addapt.images import ImageSet, load_images, scan_folder
+from addapt.learning import Learner
+from addapt.learning.evaluation import evaluate
+from addapt.methods import build_method
+
+FILE = RESULTS / "fleet.jsonl"
+PROCESSES_FILE = RESULTS / "fleet_processes.json"
+DOMAINS = ("digits", "solar-cells")
+SPLITS = ("even", "skewed", "sizes")
+BACKBONE, METHOD = "efficientnet_lite0", "da3"
+DEVICES, ROUNDS, SEEDS = 8, 20, 3
+JUDGED_EVERY = 2  # rounds
+SKEW = 0.3
+FEWEST_OF_A_CLASS, FEWEST = 3, 10  # images that a device may have
+
+Folders = list[dict[str, list[Path]]]
+
+
+def split(train: Path, how: str, devices: int, seed: int) -> Folders:
+    """Deal images out: for each device, those of each class that it has."""
+    chance = np.random.default_rng(seed)
+    while True:
+        dealt: Folders = [{} for _ in range(devices)]
+        sizes = 1 / np.arange(1, devices + 1) if how == "sizes" else np.ones(devices)
+        for folder in sorted(train.iterdir()):
+            paths = sorted(folder.iterdir())
+            chance.shuffle(paths)  # type: ignore[arg-type]
+            shares = chance.dirichlet([SKEW] * devices) if how == "skewed" else sizes / sizes.sum()
+            for device, part in enumerate(_parts(len(paths), shares)):
+                if len(part):
+                    dealt[device][folder.name] = [paths[place] for place in part]
+        if all(sum(map(len, own.values())) >= FEWEST for own in dealt):
+            return dealt
+
+
+def _parts(images: int, shares: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
+    """Split so many images; who would get very few of them leaves them to who gets most."""
+    ends = np.round(np.cumsum(shares) * images).astype(np.int64)
+    counts = np.diff(ends, prepend=0)
+    counts[counts < FEWEST_OF_A_CLASS] = 0
+    counts[shares.argmax()] += images - counts.sum()
+    return np.split(np.arange(images), np.cumsum(counts)[:-1])
+
+
+def lay_out(dealt: Folders, work: Path) -> list[Path]:
+    """Write each device's class folders."""
+    folders = []
+    for device, own in enumerate(dealt):
+        folders.append(work / f"device{device}")
+        for label, paths in own.items():
+            (folders[-1] / label).mkdir(parents=True)
+            for path in paths:
+                shutil.copyfile(path, folders[-1] / label / path.name)
+    return folders
+
+
+def recognised(learner: Learner, test: Path) -> float:
+    """Return the share of test images that get the name of their class."""
+    paths = sorted(path for path in test.rglob("*") if path.is_file())
+    predictions = learner.predict(paths, domain="domain")
+    right = [p.label == path.parent.name for p, path in zip(predictions, paths, strict=True)]
+    return float(statistics.mean(right))
+
+
+def learn_alone(engine: Engine, folder: Path, test: Path, seed: int) -> float:
+    """Learn as `addapt learn` does by itself; return the accuracy on all classes."""
+    with tempfile.TemporaryDirectory() as store:
+        learner = Learner(engine, store)
+        learner.learn("domain", folder, method=METHOD, seed=seed)
+        return recognised(learner, test)
+
+
+def learn_together(
+    engine: Engine, folders: Sequence[Path], test: Path, seed: int, strategy: str
+) -> Row:
+    """Learn as a fleet; return the accuracy by rounds, and what was sent."""
+    from fleet_in_process import InProcessGrid, lead
+    from flwr.app import Message, MessageType
+
+    from addapt.fleet.messages import ARRAYS, arrays_of
+
+    states: list[State] = []
+    sent = defaultdict[str, int](int)
+
+    def note(message: Message, answer: Message) -> None:
+        if message.metadata.message_type == MessageType.TRAIN:
+            sent["down"] += _array_bytes(message)
+            sent["up"] += _array_bytes(answer)
+            sent["messages"] += 1
+            if sent["messages"] % len(folders) == 1:
+                states.append(arrays_of(message.content[ARRAYS]))
+        elif message.metadata.message_type == MessageType.EVALUATE and len(states) == ROUNDS:
+            states.append(arrays_of(message.content[ARRAYS]))
+
+    with tempfile.TemporaryDirectory() as work:
+        devices = [
+            {
+                "images": str(folder),
+                "name": "domain",
+                "store": f"{work}/{folder.name}",
+                "threads": engine.threads,
+            }
+            for folder in folders
+        ]
+        settings = {
+            "name": "domain",
+            "rounds": ROUNDS,
+            "min-devices": len(folders),
+            "strategy": strategy,
+            "store": f"{work}/server",
+            "restart": False,
+            "backbone": BACKBONE,
+            "weights": "",
+            "method": METHOD,
+            "image-px": 0,
+            "seed": seed,
+            "round-timeout": 3600.0,
+            "news": f"{work}/news.jsonl",
+        }
+        lead(InProcessGrid(devices, note), settings)
+        news = [json.loads(line) for line in Path(f"{work}/news.jsonl").read_text().splitlines()]
+    plan = next(line for line in news if "image_px" in line)
+    contents = scan_folder(test)
+    images, _ = load_images(contents.samples, plan["image_px"], engine.backbone.input.interpolation)
+    judged = [*range(0, ROUNDS, JUDGED_EVERY), ROUNDS]
+    return {
+        "by_round": {
+            str(done): judge(engine, states[done], contents.classes, images) for done in judged
+        },
+        "left_out": sum("left_out" in line for line in news),
+        "bytes_down": sent["down"] // sent["messages"],
+        "bytes_up": sent["up"] // sent["messages"],
+        "finetuning_bytes": 2 * engine.weights_bytes,  # the network there and back, without a head
+        "image_px": plan["image_px"],
+    }
+
+
+def _array_bytes(message: Any) -> int:
+    return sum(
+        len(array.data)
+        for record in message.content.array_records.values()
+        for array in record.values()
+    )
+
+
+def judge(engine: Engine, state: State, classes: Sequence[str], images: ImageSet) -> float:
+    """Return the accuracy of a state."""
+    method = build_method(METHOD).for_backbone(len(engine.backbone.blocks))
+    model = engine.new_model(method, len(classes), seed=0)
+    model.load_state(state)
+    return evaluate(model, images)[0].accuracy
+
+
+def make(engine: Engine, name: str, how: str, seed: int, strategy: str) -> Row:
+    """Make one run: a fleet, its devices alone, all images in one place."""
+    started = time.perf_counter()
+    folders = domains.domain_folders(name)
+    with tempfile.TemporaryDirectory() as work:
+        dealt = split(folders.train, how, DEVICES, seed)
+        own = lay_out(dealt, Path(work))
+        together = learn_together(engine, own, folders.test, seed, strategy)
+        alone = [learn_alone(engine, folder, folders.test, seed) for folder in own]
+    words = f"--domain {name} --split {how} --seed {seed} --strategy {strategy}"
+    return {
+        "domain": name,
+        "split": how,
+        "seed": seed,
+        "strategy": strategy,
+        "method": METHOD,
+        "backbone": BACKBONE,
+        "rounds": ROUNDS,
+        "images": [sum(map(len, device.values())) for device in dealt],
+        "classes": [len(device) for device in dealt],
+        **together,
+        "accuracy": together["by_round"][str(ROUNDS)],
+        "alone": alone,
+        "one_place": learn_alone(engine, folders.train, folders.test, seed),
+        "wall_s": round(time.perf_counter() - started, 1),
+    } | surroundings(
+        f"python benchmarks/fleet.py run {words} --threads {engine.threads}",
+        threads=engine.threads,
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the runs that are not in the file yet."""
+    engine = open_engine(BACKBONE, engine="onnx")
+    engine.threads = args.threads
+    seeds = range(SEEDS) if args.seed is None else [args.seed]
+    names, splits = args.domain or DOMAINS, args.split or SPLITS
+    done = latest(read_rows(FILE), "domain", "split", "seed", "strategy")
+    wanted = [
+        (name, how, seed, args.strategy) for seed in seeds for name in names for how in splits
+    ]
+    todo = [
+        (METHOD, " ".join(map(str, key)), partial(make, engine, *key))
+        for key in wanted
+        if key not in done
+    ]
+    make_rows(FILE, todo, len(wanted))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Render means over seeds as Markdown."""
+    lines = [
+        "| domain | images split | strategy | fleet | one place | mean device alone | best alone "
+        "| a device and round sends and gets | of fine-tuning | seeds |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    found = defaultdict[tuple[str, str, str], list[Row]](list)
+    for row in latest(rows, "domain", "split", "seed", "strategy").values():
+        found[row["domain"], row["split"], row["strategy"]].append(row)
+    for key, own in found.items():
+        shares = [
+            statistics.mean(row["accuracy"] for row in own),
+            statistics.mean(row["one_place"] for row in own),
+            statistics.mean(statistics.mean(row["alone"]) for row in own),
+            statistics.mean(max(row["alone"]) for row in own),
+        ]
+        sent = own[-1]["bytes_down"] + own[-1]["bytes_up"]
+        cells = [f"{100 * share:.1f}" for share in shares]
+        cells += [f"{sent / 1e6:.2f} MB", f"1/{own[-1]['finetuning_bytes'] / sent:.1f}"]
+        lines.append(f"| {' | '.join([*key, *cells, str(len(own))])} |")
+    return "\n".join(lines) + "\n"
+
+
+def processes(args: argparse.Namespace) -> None:
+    """Measure real processes: their memory, and the time of a round."""
+    from fleet_processes import measure
+
+    row = measure(args.devices, args.image_px, args.rounds)
+    words = f"--devices {args.devices} --image-px {args.image_px} --rounds {args.rounds}"
+    row |= surroundings(f"python benchmarks/fleet.py processes {words}", threads=1)
+    PROCESSES_FILE.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(row, indent=1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("run", "processes", "table"))
+    parser.add_argument("--domain", choices=domains.DOMAINS, action="append")
+    parser.add_argument("--split", choices=SPLITS, action="append")
+    parser.add_argument("--strategy", default="fedavg", help="fedavg, fedprox or fedadam")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--devices", type=int, default=2, help="of real processes")
+    parser.add_argument("--rounds", type=int, default=3, help="of real processes")
+    parser.add_argument("--image-px", type=int, default=224, help="of real processes")
+    args = parser.parse_args()
+    if args.what == "table":
+        print(table(read_rows(FILE)), end="")
+    else:
+        {"run": run, "processes": processes}[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

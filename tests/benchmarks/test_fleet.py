@@ -1,0 +1,66 @@
+"""The benchmark of fleets: how images are dealt out, and what the table says."""
+
+from pathlib import Path
+
+import fleet
+import pytest
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Path:
+    for label in "abcde":
+        (tmp_path / label).mkdir()
+        for number in range(100):
+            (tmp_path / label / f"{number}.png").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("how", fleet.SPLITS)
+def test_each_image_is_dealt_out_once(train: Path, how: str) -> None:
+    dealt = fleet.split(train, how, 8, seed=0)
+    paths = [path for own in dealt for few in own.values() for path in few]
+    assert sorted(paths) == sorted(train.rglob("*.png"))
+    assert all(path.parent.name == label for own in dealt for label in own for path in own[label])
+
+
+@pytest.mark.parametrize("how", fleet.SPLITS)
+def test_a_device_can_learn_from_what_it_gets(train: Path, how: str) -> None:
+    for own in fleet.split(train, how, 8, seed=1):
+        assert min(map(len, own.values())) >= fleet.FEWEST_OF_A_CLASS
+        assert sum(map(len, own.values())) >= fleet.FEWEST
+
+
+def test_splits_are_what_they_are_called(train: Path) -> None:
+    even, skewed, sizes = (
+        [{label: len(paths) for label, paths in own.items()} for own in dealt]
+        for dealt in (fleet.split(train, how, 8, seed=0) for how in fleet.SPLITS)
+    )
+    assert {count for own in even for count in own.values()} <= {12, 13}
+    assert any(len(own) < 5 for own in skewed)
+    assert sum(sizes[0].values()) > 6 * sum(sizes[7].values())
+
+
+def test_the_same_seed_deals_the_same(train: Path) -> None:
+    assert fleet.split(train, "skewed", 8, 3) == fleet.split(train, "skewed", 8, 3)
+    assert fleet.split(train, "skewed", 8, 3) != fleet.split(train, "skewed", 8, 4)
+
+
+def test_the_table_has_means_over_seeds() -> None:
+    rows = [
+        {
+            "domain": "digits",
+            "split": "even",
+            "strategy": "fedavg",
+            "seed": seed,
+            "accuracy": accuracy,
+            "one_place": 0.9,
+            "alone": [0.2, 0.4],
+            "bytes_down": 1_000_000,
+            "bytes_up": 1_000_000,
+            "finetuning_bytes": 28_000_000,
+        }
+        for seed, accuracy in ((0, 0.8), (1, 0.9))
+    ]
+    assert "| digits | even | fedavg | 85.0 | 90.0 | 30.0 | 40.0 | 2.00 MB | 1/14.0 | 2 |" in (
+        fleet.table(rows)
+    )

@@ -1,0 +1,326 @@
+"""Whole fleets in one process, on the smallest engine: the apps that real processes run, too."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("flwr")
+
+from fleet_in_process import InProcessGrid, lead  # noqa: E402
+from flwr.app import ArrayRecord, Message, MessageType  # noqa: E402
+
+from addapt.domains import Store  # noqa: E402
+from addapt.fleet import client_app, server_app  # noqa: E402
+from addapt.fleet.keeping import load_progress  # noqa: E402
+from addapt.fleet.messages import ARRAYS, IMAGES, METRICS, record_of  # noqa: E402
+from tests.fake_engine import FakeEngine  # noqa: E402
+
+COLOURS = {"blue": (40, 40, 190), "green": (40, 190, 40), "red": (190, 40, 40)}
+Change = Callable[[Message], None]
+
+
+@pytest.fixture(autouse=True)
+def _smallest_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for app in (client_app, server_app):
+        monkeypatch.setattr(app, "open_engine", lambda *_, **__: FakeEngine())
+    monkeypatch.setattr(server_app, "LOOK_EVERY_S", 0.0)
+
+
+class Fleet:
+    """Devices with images of some colours each, and a server, all below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.devices = folder, list[dict[str, Any]]()
+        self.answers: list[Message] = []
+        self.store = Store(folder / "server")
+
+    def add(self, *classes: str, images: int = 12, **settings: Any) -> None:
+        """Add a device."""
+        number = len(self.devices) + 1
+        place = self.folder / f"device{number}"
+        chance = np.random.default_rng(number)
+        for label in classes:
+            (place / "images" / label).mkdir(parents=True)
+            for image in range(images):
+                noise = chance.integers(-40, 40, (32, 32, 3))
+                pixels = (noise + np.array(COLOURS[label])).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(place / "images" / label / f"{image}.png")
+        self.devices.append(
+            {
+                "images": str(place / "images"),
+                "name": "colours",
+                "store": str(place / "store"),
+                "news": str(place / "news.jsonl"),
+                **settings,
+            }
+        )
+
+    def learn(self, change: Change = lambda answer: None, **settings: Any) -> list[dict[str, Any]]:
+        """Lead the fleet to its end; return what the server told.
+
+        `change` may do something to the answers of devices on their way.
+        """
+
+        def note(message: Message, answer: Message) -> None:
+            if message.metadata.message_type == MessageType.TRAIN:
+                self.answers.append(answer)
+                change(answer)
+
+        news = self.folder / "news.jsonl"
+        news.unlink(missing_ok=True)
+        asked = {
+            "name": "colours",
+            "rounds": 6,
+            "min-devices": len(self.devices),
+            "strategy": "fedavg",
+            "store": str(self.store.folder),
+            "restart": False,
+            "backbone": "fake",
+            "weights": "",
+            "method": "head",
+            "image-px": 32,
+            "seed": 0,
+            "round-timeout": 60.0,
+            "news": str(news),
+        }
+        lead(InProcessGrid(self.devices, note), asked | settings)
+        return self.told("news.jsonl")
+
+    def told(self, file: str) -> list[dict[str, Any]]:
+        """Return the news in a file."""
+        return [json.loads(line) for line in (self.folder / file).read_text().splitlines()]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    yield Fleet(tmp_path)
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedprox", "fedadam"])
+def test_devices_that_lack_classes_learn_all_of_them(fleet: Fleet, strategy: str) -> None:
+    fleet.add("red", "green")
+    fleet.add("green", "blue")
+    fleet.add("red", "blue")
+    end = fleet.learn(strategy=strategy, rounds=10)[-1]
+    info = fleet.store.info("colours")
+    assert info.classes == ("blue", "green", "red")
+    assert end["accuracy"] == info.val_accuracy > 0.9
+
+
+def test_it_is_said_who_lacks_what(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("green", "blue", images=8)
+    begun = next(line for line in fleet.learn(rounds=1) if "image_px" in line)
+    assert [(d["images"], d["lacking"]) for d in begun["devices"]] == [
+        (24, ["blue"]),
+        (16, ["red"]),
+    ]
+
+
+def test_nothing_but_named_arrays_and_counts_leaves_a_device(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.learn(rounds=1)
+    (answer,) = fleet.answers
+    assert set(answer.content[ARRAYS]) == {"head.weight", "head.bias"}
+    assert all(isinstance(value, int | float) for value in answer.content[METRICS].values())
+
+
+def _infinite(answer: Message) -> None:
+    _set(answer, lambda array: np.full_like(array, np.inf))
+
+
+def _of_another_shape(answer: Message) -> None:
+    _set(answer, lambda array: np.zeros((1000, 3), np.float32))
+
+
+def _of_another_type(answer: Message) -> None:
+    _set(answer, lambda array: array.astype(np.float64))
+
+
+def _without_arrays(answer: Message) -> None:
+    del answer.content[ARRAYS]
+
+
+def _without_counts(answer: Message) -> None:
+    del answer.content[METRICS]
+
+
+def _with_more_arrays(answer: Message) -> None:
+    answer.content[ARRAYS] = ArrayRecord(
+        {**answer.content[ARRAYS], "more": next(iter(answer.content[ARRAYS].values()))}
+    )
+
+
+def _with_cut_arrays(answer: Message) -> None:
+    for array in answer.content[ARRAYS].values():
+        array.data = array.data[:-4]
+
+
+def _with_negative_images(answer: Message) -> None:
+    answer.content[METRICS][IMAGES] = -5
+
+
+def _with_other_images(answer: Message) -> None:
+    answer.content[METRICS][IMAGES] = 10**9
+
+
+def _set(answer: Message, change: Callable[[Any], Any]) -> None:
+    arrays = {name: change(array.numpy()) for name, array in answer.content[ARRAYS].items()}
+    answer.content[ARRAYS] = record_of(arrays)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        _infinite,
+        _of_another_shape,
+        _of_another_type,
+        _without_arrays,
+        _without_counts,
+        _with_more_arrays,
+        _with_cut_arrays,
+        _with_negative_images,
+        _with_other_images,
+    ],
+)
+def test_what_is_no_update_is_left_out_and_named(fleet: Fleet, harm: Change) -> None:
+    for _ in range(3):
+        fleet.add("red", "green")
+    news = fleet.learn(_of_device(2, harm), rounds=4)
+    left_out = [line for line in news if "left_out" in line]
+    assert len(left_out) == 4 and all(line["why"] for line in left_out)
+    assert [line["devices"] for line in news if "round" in line] == [2] * 4
+    assert news[-1]["accuracy"] > 0.9
+
+
+def test_an_update_much_longer_than_others_does_not_decide(fleet: Fleet) -> None:
+    for _ in range(3):
+        fleet.add("red", "green")
+
+    def enlarge(answer: Message) -> None:
+        _set(answer, lambda array: -(array + 1) * np.float32(1e6))
+
+    news = fleet.learn(_of_device(2, enlarge), rounds=2)
+    _, tensors = fleet.store.read("colours")
+    assert max(abs(tensor).max() for tensor in tensors.values()) < 100
+    assert news[-1]["classes"] == ["green", "red"]
+
+
+def _of_device(number: int, harm: Change) -> Change:
+    def change(answer: Message) -> None:
+        if answer.metadata.src_node_id == number:
+            harm(answer)
+
+    return change
+
+
+def test_a_server_that_was_killed_goes_on_from_its_last_round(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("red", "green")
+    trained = 0
+
+    def kill(answer: Message) -> None:
+        nonlocal trained
+        trained += 1
+        if trained == 7:  # in the fourth round
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fleet.learn(kill)
+    progress = load_progress(fleet.store, "colours")
+    assert progress is not None and progress.done == 3
+    news = fleet.learn()
+    assert [line["round"] for line in news if "round" in line] == [4, 5, 6]
+    assert fleet.store.info("colours").epochs == 6
+    assert load_progress(fleet.store, "colours") is None
+
+
+def test_going_on_gives_what_would_have_been_without_the_break(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    whole = Fleet(tmp_path / "whole")
+    for each in (fleet, whole):
+        each.add("red", "green")
+    trained = 0
+
+    def kill(answer: Message) -> None:
+        nonlocal trained
+        trained += 1
+        if trained == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fleet.learn(kill)
+    fleet.learn()
+    whole.learn()
+    left, right = (each.store.read("colours")[1] for each in (fleet, whole))
+    assert all(np.array_equal(left[name], right[name]) for name in right)
+
+
+def test_a_device_with_a_new_class_comes_too_late(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("red", "green")
+
+    def kill(answer: Message) -> None:
+        raise KeyboardInterrupt
+
+    fleet.learn(rounds=1)
+    fleet.store.remove("colours")
+    with pytest.raises(KeyboardInterrupt):
+        fleet.learn(_after(2, kill))
+    fleet.add("red", "blue")
+    news = fleet.learn(**{"min-devices": 2})
+    assert any("left_out" in line and "blue" in line["why"] for line in news)
+    assert fleet.store.info("colours").classes == ("green", "red")
+
+
+def _after(answers: int, change: Change) -> Change:
+    seen = 0
+
+    def changed(answer: Message) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > answers:
+            change(answer)
+
+    return changed
+
+
+def test_a_device_keeps_what_all_have_learned_if_it_asks_for_it(fleet: Fleet) -> None:
+    fleet.add("red", "green", fetch=True)
+    fleet.add("green", "blue")
+    fleet.learn(rounds=10)
+    kept, other = (Store(Path(device["store"])) for device in fleet.devices)
+    info = kept.info("colours")
+    assert info.classes == ("blue", "green", "red") and info.signature
+    assert other.names() == ()
+
+
+def test_a_personal_version_is_not_worse_on_the_own_images(fleet: Fleet) -> None:
+    fleet.add("red", "green", fetch=True, personal=True)
+    fleet.add("green", "blue")
+    fleet.learn(rounds=1)
+    end = fleet.told("device1/news.jsonl")[-1]
+    assert end["accuracy"] >= fleet.told("device1/news.jsonl")[0]["accuracy"]
+
+
+def test_a_device_without_images_is_left_out(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("red", "green")
+    fleet.add()
+    news = fleet.learn(rounds=1, **{"min-devices": 2})
+    assert any("left_out" in line for line in news)
+    assert news[-1]["classes"] == ["green", "red"]
+
+
+def test_a_device_that_joined_for_another_domain_says_so(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("red", "green")
+    fleet.add("red", "green", name="faces")
+    news = fleet.learn(rounds=1, **{"min-devices": 2})
+    assert any("left_out" in line and "colours" in line["why"] for line in news)
