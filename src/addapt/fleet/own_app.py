@@ -4,6 +4,8 @@ Flower would unpack the app that a server sends, and run it. Who joins a fleet l
 addapt, and not to whatever program a server likes to send.
 """
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from addapt._errors import FleetError
@@ -11,19 +13,36 @@ from addapt._errors import FleetError
 PROGRAM = "flwr-clientapp"
 
 
+def write_program(folder: Path) -> None:
+    """Write what runs `main` under the name by which a node starts Flower's program."""
+    folder.mkdir()
+    program = folder / PROGRAM
+    program.write_text(
+        f"#!{sys.executable}\nfrom {__name__} import main\n\nmain()\n", encoding="utf-8"
+    )
+    program.chmod(0o700)
+
+
 def main() -> None:
-    """Run Flower's program with its two doors to sent code shut."""
+    """Run Flower's program."""
     from flwr.supernode.cli import flwr_clientapp
+
+    shut_doors()
+    flwr_clientapp()
+
+
+def shut_doors() -> None:
+    """Have Flower unpack nothing that was sent, and find this package's app instead.
+
+    Raises:
+        FleetError: this version of Flower has its doors elsewhere.
+    """
     from flwr.supernode.runtime import run_clientapp
 
     from addapt.fleet.client_app import app
 
-    for name, replacement in (
-        ("install_from_fab", lambda *_, **__: None),
-        ("get_load_client_app_fn", lambda *_, **__: lambda *_, **__: app),
-    ):
-        _replace(run_clientapp, name, replacement)
-    flwr_clientapp()
+    _replace(run_clientapp, "install_from_fab", lambda *_, **__: None)
+    _replace(run_clientapp, "get_load_client_app_fn", lambda *_, **__: lambda *_, **__: app)
 
 
 def _replace(module: Any, name: str, replacement: Any) -> None:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO
 
 from addapt._errors import FleetError, MissingPackageError, OptionError
+from addapt.fleet.own_app import write_program
 
 APP = Path(__file__).with_name("app")  # what `flwr run` takes
 LOOPBACK = "127.0.0.1"
@@ -70,6 +71,8 @@ class FlowerHome:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="addapt-fleet-")
         self.path = Path(self._folder.name)
+        self._own = self.path / "programs"
+        write_program(self._own)
         self._running: list[tuple[str, subprocess.Popen[bytes], IO[bytes]]] = []
 
     def __enter__(self) -> "FlowerHome":
@@ -101,12 +104,13 @@ class FlowerHome:
     @property
     def environment(self) -> dict[str, str]:
         """What its processes see: Flower looks for its own programs on the path."""
-        programs = str(Path(sys.executable).parent)
+        programs, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
         return {
             **os.environ,
             "FLWR_HOME": str(self.path),
             "FLWR_TELEMETRY_ENABLED": "0",
-            "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "PATH": os.pathsep.join([str(self._own), programs, path]),
         }
 
     def start(self, program: str, *words: str) -> None:
@@ -165,7 +169,7 @@ class FlowerHome:
         if link.certificate is None:
             connection.append("insecure = true")
         else:
-            connection.append(f"root-certificates = {to_toml(str(link.certificate))}")
+            connection.append(f"root-certificates = {to_toml(str(link.certificate.absolute()))}")
         lines = ["[superlink]", f"default = {to_toml(SERVER)}", "", f"[superlink.{SERVER}]"]
         lines += connection
         (self.path / "config.toml").write_text("\n".join([*lines, ""]), encoding="utf-8")
