@@ -1,48 +1,81 @@
-"""What a node starts in place of Flower's program: it answers by this package's own app.
+"""What is started in place of Flower's programs: this package's own apps, and no other.
 
-Flower would unpack the app that a server sends, and run it. Who joins a fleet lends its images to
-addapt, and not to whatever program a server likes to send.
+Flower would unpack the app that a run brings along, and run it: on devices what the server sends,
+on the server what anyone sends who reaches its port. Who joins or serves a fleet lends images and a
+disk to addapt, and not to whatever program others like to send.
 """
 
+import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from addapt._errors import FleetError
 
-PROGRAM = "flwr-clientapp"
+CLIENT, SERVER = "flwr-clientapp", "flwr-serverapp"
+# Started for runs of other kinds.
+REFUSED = ("flwr-agentapp", "flwr-connector", "flwr-model", "flwr-simulation")
+SETTINGS = "run.toml"  # of a server's app, in the home of Flower that its process has made
 
 
-def write_program(folder: Path) -> None:
-    """Write what runs `main` under the name by which a node starts Flower's program."""
+def write_programs(folder: Path) -> None:
+    """Write what is started under Flower's names."""
     folder.mkdir()
-    program = folder / PROGRAM
-    program.write_text(
-        f"#!{sys.executable}\nfrom {__name__} import main\n\nmain()\n", encoding="utf-8"
-    )
-    program.chmod(0o700)
+    programs = {CLIENT: run_client, SERVER: run_server, **dict.fromkeys(REFUSED, refuse)}
+    for name, function in programs.items():
+        words = f"from {__name__} import {function.__name__} as run\n\nrun()\n"
+        (folder / name).write_text(f"#!{sys.executable}\n{words}", encoding="utf-8")
+        (folder / name).chmod(0o700)
 
 
-def main() -> None:
-    """Run Flower's program."""
-    from flwr.supernode.cli import flwr_clientapp
-
-    shut_doors()
-    flwr_clientapp()
+def run_client() -> None:
+    """Run Flower's program of a device with the own app."""
+    shut_client()
+    import_module("flwr.supernode.cli").flwr_clientapp()
 
 
-def shut_doors() -> None:
-    """Have Flower unpack nothing that was sent, and find this package's app instead.
+def run_server() -> None:
+    """Run Flower's program of a server with the own app, by the settings of the own process."""
+    shut_server(Path(os.environ["FLWR_HOME"]) / SETTINGS)
+    import_module("flwr.superlink.cli").flwr_serverapp()
+
+
+def refuse() -> None:
+    """Run nothing."""
+    raise SystemExit("A run asked for an app of another kind, which is not run here.")
+
+
+def shut_client() -> None:
+    """Have Flower unpack nothing that was sent to a device, and find the own app instead.
 
     Raises:
         FleetError: this version of Flower has its doors elsewhere.
     """
-    from flwr.supernode.runtime import run_clientapp
-
     from addapt.fleet.client_app import app
 
-    _replace(run_clientapp, "install_from_fab", lambda *_, **__: None)
-    _replace(run_clientapp, "get_load_client_app_fn", lambda *_, **__: lambda *_, **__: app)
+    module = import_module("flwr.supernode.runtime.run_clientapp")
+    _replace(module, "install_from_fab", lambda *_, **__: None)
+    _replace(module, "get_load_client_app_fn", lambda *_, **__: lambda *_, **__: app)
+
+
+def shut_server(settings: Path) -> None:
+    """Have Flower run the own app, whatever a run brings along and asks for.
+
+    Args:
+        settings: a TOML file of what was really asked for.
+
+    Raises:
+        FleetError: this version of Flower has its door elsewhere.
+    """
+    from addapt.fleet.server_app import app
+
+    def run(grid: Any, context: Any, **_: Any) -> Any:
+        context.run_config = import_module("tomli").loads(settings.read_text("utf-8"))
+        app(grid, context)
+        return context
+
+    _replace(import_module("flwr.superlink.runtime.run_serverapp"), "run_", run)
 
 
 def _replace(module: Any, name: str, replacement: Any) -> None:

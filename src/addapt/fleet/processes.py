@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO
 
 from addapt._errors import FleetError, MissingPackageError, OptionError
-from addapt.fleet.own_app import write_program
+from addapt.fleet.own_app import SETTINGS, write_programs
 
 APP = Path(__file__).with_name("app")  # what `flwr run` takes
 LOOPBACK = "127.0.0.1"
@@ -72,7 +72,7 @@ class FlowerHome:
         self._folder = tempfile.TemporaryDirectory(prefix="addapt-fleet-")
         self.path = Path(self._folder.name)
         self._own = self.path / "programs"
-        write_program(self._own)
+        write_programs(self._own)
         self._running: list[tuple[str, subprocess.Popen[bytes], IO[bytes]]] = []
 
     def __enter__(self) -> "FlowerHome":
@@ -180,7 +180,7 @@ class FlowerHome:
         Raises:
             FleetError: it refused.
         """
-        asked, told = self.path / "run.toml", {**settings, "news": str(self.news)}
+        asked, told = self.path / SETTINGS, {**settings, "news": str(self.news)}
         asked.write_text(
             "".join(f"{name} = {to_toml(value)}\n" for name, value in told.items()),
             encoding="utf-8",
