@@ -14,7 +14,7 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common"}
 # From the ground up. A unit may import itself and what stands on a line above it. But nobody
 # imports an engine from outside: the product knows it by `engines.base` alone.
 PRODUCT_BELOW: tuple[tuple[str, ...], ...] = (
-    ("_errors", "_text", "_disk", "_paths"),
+    ("_errors", "_text", "_disk", "_paths", "_hosts"),
     ("_cache", "memory"),
     ("images", "domains", "backbones", "methods"),
     ("gates", "watching"),
@@ -57,7 +57,7 @@ ONNX: tuple[tuple[str, ...], ...] = (
 PRODUCT_ABOVE: tuple[tuple[str, ...], ...] = (
     ("engines",),  # which opens one by its name
     ("learning",),
-    ("page",),
+    ("page", "fleet"),
     ("addapt",),  # the package's own face, src/addapt/__init__.py
     ("cli", "demo", "bench", "engines.torch.bench"),
 )

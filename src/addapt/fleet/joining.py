@@ -99,12 +99,14 @@ def join(asked: Joining) -> Iterator[News]:
         "backbone": asked.backbone,
         "weights": "" if asked.weights is None else str(asked.weights.absolute()),
     }
+    peak_bytes = 0
     with node(asked.link, asked.key, settings) as home:
         for fact in NewsReader(home.news).follow(home.require_running):
             if "refused" in fact:
                 raise FleetError(str(fact["refused"]))
+            peak_bytes = max(peak_bytes, fact.get("process_peak_bytes") or 0)
             if fact.get("over"):
                 home.wait_for_sending()
-            yield fact
+            yield fact | {"process_peak_bytes": peak_bytes or None}
             if fact.get("over"):
                 return

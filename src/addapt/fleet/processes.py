@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ SERVER = "fleet"  # as Flower's commands call it
 NODE = "flower-supernode"
 SENT = b"Sent successfully"  # Flower's own words in its log
 SEND_S, TAKEN_S = 20.0, 7.0
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LAST_LINES = 15  # of a process's own words, when it ended by itself
 
 PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
@@ -136,7 +138,9 @@ class FlowerHome:
     def last_words(self, program: str) -> str:
         """Return the end of what a program has said."""
         text = (self.path / f"{program}.log").read_text("utf-8", errors="replace")
-        return "It said: " + " / ".join(text.split("\n")[-LAST_LINES:]) if text else ""
+        lines = [line.strip() for line in COLOURS.sub("", text).split("\n")]
+        told = [line for line in lines if line and not line.startswith(("INFO", "WARNING"))]
+        return f"It said: {' '.join(told[-LAST_LINES:])}" if told else ""
 
     def wait_for(self, link: Link) -> None:
         """Wait until a server answers.

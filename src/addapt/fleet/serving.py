@@ -97,7 +97,8 @@ class Serving:
     def link(self) -> Link:
         """How this machine reaches the server."""
         host = LOOPBACK if self.host in EVERYWHERE else self.host
-        return Link(host, self.port, self.keys / AUTHORITY if self.secure else None)
+        authority = (self.keys / AUTHORITY).absolute()
+        return Link(host, self.port, authority if self.secure else None)
 
     @property
     def tls(self) -> Sequence[str]:
