@@ -16,6 +16,8 @@ from addapt.cli.main import app
 from addapt.cli.output import command
 
 SOURCE = Path(addapt.__path__[0])
+# They start Flower's programs, and tell these what they want.
+OTHERS_FLAGS = {Path("fleet/processes.py"), Path("fleet/serving.py")}
 
 
 @pytest.mark.parametrize(
@@ -48,9 +50,10 @@ def test_an_error_of_the_library_names_flags_on_one_line(
 
 
 def test_every_flag_exists() -> None:
-    commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    commands |= commands.pop("bench").commands
-    options = {word for each in commands.values() for option in each.params for word in option.opts}
+    above = dict(get_command(app).commands)  # type: ignore[attr-defined]
+    groups = [above.pop(name).commands for name in ("bench", "fleet")]
+    commands = [command for group in (above, *groups) for command in group.values()]
+    options = {word for each in commands for option in each.params for word in option.opts}
     assert set(FLAGS.values()) <= options
 
 
@@ -58,9 +61,15 @@ def test_flags_are_written_in_the_command_line_only() -> None:
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
         file = path.relative_to(SOURCE)
+        if file in OTHERS_FLAGS:
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if re.search(r"(?<![\w-])--[a-z]", node.value) and "pip install" not in node.value:
                     found.append((file.parts[0], f"{file}, line {node.lineno}"))
     assert any(room == "cli" for room, _ in found)  # flags are recognised
     assert [where for room, where in found if room != "cli"] == []
+
+
+def test_what_starts_other_programs_writes_their_flags() -> None:
+    assert all((SOURCE / file).exists() for file in OTHERS_FLAGS)

@@ -1,7 +1,7 @@
 """What Flower runs on a device: it answers the messages of a fleet's server.
 
-Where the images lie, and what may be used of the device, is said by whoever started its node
-(`--node-config`), and by nobody else.
+Where the images lie, and what may be used of the device, is said by whoever started its node, in
+Flower's configuration of a node, and by nobody else.
 """
 
 import socket

@@ -7,7 +7,7 @@ from typing import Any
 
 from addapt._errors import DomainError, FleetError, OptionError
 from addapt._hosts import is_loopback
-from addapt.domains import Store
+from addapt.domains import Store, check_name
 from addapt.fleet.news import NewsReader
 from addapt.fleet.processes import Link, node
 from addapt.images import scan_folder
@@ -60,6 +60,7 @@ class Joining:
             OptionError, DataError, DomainError: that is so.
         """
         link = self.link
+        check_name(self.name)
         if self.certificate is None and not self.insecure and not is_loopback(link.host):
             raise OptionError(
                 f"Nothing proves that {link.address} is your server. Copy the ca.crt that it has "

@@ -205,5 +205,6 @@ def load_progress(store: Store, name: str) -> Progress | None:
         raise FleetError(f"{path} could not be read because {disk_reason(error)}") from error
     except (DomainError, LookupError, TypeError, ValueError) as error:
         raise FleetError(
-            f"The unfinished fleet in {path} cannot be used ({error}): begin anew with --restart."
+            f"The unfinished fleet in {path} cannot be used ({error}): begin anew with "
+            "`restart=True`."
         ) from error

@@ -98,6 +98,8 @@ class Plan:
         """
         try:
             fields: dict[str, Any] = json.loads(text)
+            _require(isinstance(fields, dict), "no fields")
+            _require(isinstance(fields["classes"], list), "no list of classes")
             method = build_method(*fields.pop("method"))
             plan = cls(**fields | {"method": method, "classes": tuple(fields["classes"])})
             check_name(plan.name)
