@@ -60,7 +60,7 @@ def split(train: Path, how: str, devices: int, seed: int) -> Folders:
         sizes = 1 / np.arange(1, devices + 1) if how == "sizes" else np.ones(devices)
         for folder in sorted(train.iterdir()):
             paths = sorted(folder.iterdir())
-            chance.shuffle(paths)  # type: ignore[arg-type]
+            chance.shuffle(paths)
             shares = chance.dirichlet([SKEW] * devices) if how == "skewed" else sizes / sizes.sum()
             for device, part in enumerate(_parts(len(paths), shares)):
                 if len(part):
@@ -124,9 +124,9 @@ def learn_together(
             sent["up"] += _array_bytes(answer)
             sent["messages"] += 1
             if sent["messages"] % len(folders) == 1:
-                states.append(arrays_of(message.content[ARRAYS]))
+                states.append(arrays_of(message.content.array_records[ARRAYS]))
         elif message.metadata.message_type == MessageType.EVALUATE and len(states) == ROUNDS:
-            states.append(arrays_of(message.content[ARRAYS]))
+            states.append(arrays_of(message.content.array_records[ARRAYS]))
 
     with tempfile.TemporaryDirectory() as work:
         devices = [

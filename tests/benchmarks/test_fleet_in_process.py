@@ -12,12 +12,19 @@ from PIL import Image
 pytest.importorskip("flwr")
 
 from fleet_in_process import InProcessGrid, lead  # noqa: E402
-from flwr.app import ArrayRecord, Message, MessageType  # noqa: E402
+from flwr.app import (  # noqa: E402
+    ArrayRecord,
+    ConfigRecord,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
 
 from addapt.domains import Store  # noqa: E402
 from addapt.fleet import client_app, server_app  # noqa: E402
 from addapt.fleet.keeping import load_progress  # noqa: E402
-from addapt.fleet.messages import ARRAYS, IMAGES, METRICS, record_of  # noqa: E402
+from addapt.fleet.messages import ARRAYS, IMAGES, JUDGED, METRICS, REFUSAL, record_of  # noqa: E402
 from tests.fake_engine import FakeEngine  # noqa: E402
 
 COLOURS = {"blue": (40, 40, 190), "green": (40, 190, 40), "red": (190, 40, 40)}
@@ -88,7 +95,8 @@ class Fleet:
             "round-timeout": 60.0,
             "news": str(news),
         }
-        lead(InProcessGrid(self.devices, note), asked | settings)
+        changed = {name.replace("_", "-"): value for name, value in settings.items()}
+        lead(InProcessGrid(self.devices, note), asked | changed)
         return self.told("news.jsonl")
 
     def told(self, file: str) -> list[dict[str, Any]]:
@@ -126,8 +134,10 @@ def test_nothing_but_named_arrays_and_counts_leaves_a_device(fleet: Fleet) -> No
     fleet.add("red", "green")
     fleet.learn(rounds=1)
     (answer,) = fleet.answers
-    assert set(answer.content[ARRAYS]) == {"head.weight", "head.bias"}
-    assert all(isinstance(value, int | float) for value in answer.content[METRICS].values())
+    assert set(answer.content.array_records[ARRAYS]) == {"head.weight", "head.bias"}
+    assert all(
+        isinstance(value, int | float) for value in answer.content.metric_records[METRICS].values()
+    )
 
 
 def _infinite(answer: Message) -> None:
@@ -152,25 +162,38 @@ def _without_counts(answer: Message) -> None:
 
 def _with_more_arrays(answer: Message) -> None:
     answer.content[ARRAYS] = ArrayRecord(
-        {**answer.content[ARRAYS], "more": next(iter(answer.content[ARRAYS].values()))}
+        {
+            **answer.content.array_records[ARRAYS],
+            "more": next(iter(answer.content.array_records[ARRAYS].values())),
+        }
     )
 
 
 def _with_cut_arrays(answer: Message) -> None:
-    for array in answer.content[ARRAYS].values():
+    for array in answer.content.array_records[ARRAYS].values():
         array.data = array.data[:-4]
 
 
 def _with_negative_images(answer: Message) -> None:
-    answer.content[METRICS][IMAGES] = -5
+    answer.content.metric_records[METRICS][IMAGES] = -5
+
+
+def _with_arrays_that_are_none(answer: Message) -> None:
+    answer.content[ARRAYS] = MetricRecord({"head.weight": 1.0})
+
+
+def _without_a_reason(answer: Message) -> None:
+    answer.content = RecordDict({REFUSAL: ConfigRecord({})})
 
 
 def _with_other_images(answer: Message) -> None:
-    answer.content[METRICS][IMAGES] = 10**9
+    answer.content.metric_records[METRICS][IMAGES] = 10**9
 
 
 def _set(answer: Message, change: Callable[[Any], Any]) -> None:
-    arrays = {name: change(array.numpy()) for name, array in answer.content[ARRAYS].items()}
+    arrays = {
+        name: change(array.numpy()) for name, array in answer.content.array_records[ARRAYS].items()
+    }
     answer.content[ARRAYS] = record_of(arrays)
 
 
@@ -186,6 +209,8 @@ def _set(answer: Message, change: Callable[[Any], Any]) -> None:
         _with_cut_arrays,
         _with_negative_images,
         _with_other_images,
+        _with_arrays_that_are_none,
+        _without_a_reason,
     ],
 )
 def test_what_is_no_update_is_left_out_and_named(fleet: Fleet, harm: Change) -> None:
@@ -196,6 +221,20 @@ def test_what_is_no_update_is_left_out_and_named(fleet: Fleet, harm: Change) -> 
     assert len(left_out) == 4 and all(line["why"] for line in left_out)
     assert [line["devices"] for line in news if "round" in line] == [2] * 4
     assert news[-1]["accuracy"] > 0.9
+
+
+def test_what_else_a_device_says_is_not_heard(fleet: Fleet) -> None:
+    for _ in range(3):
+        fleet.add("red", "green")
+
+    def say_more(answer: Message) -> None:
+        answer.content.metric_records[METRICS]["more"] = [1.0, 2.0]
+        answer.content.metric_records[METRICS][JUDGED] = 10**15
+        answer.content["more"] = ConfigRecord({"more": "x" * 1000})
+
+    news = fleet.learn(_of_device(2, say_more), rounds=2)
+    assert [line["devices"] for line in news if "round" in line] == [3, 3]
+    assert news[-1]["accuracy"] is not None
 
 
 def test_an_update_much_longer_than_others_does_not_decide(fleet: Fleet) -> None:
@@ -274,7 +313,7 @@ def test_a_device_with_a_new_class_comes_too_late(fleet: Fleet) -> None:
     with pytest.raises(KeyboardInterrupt):
         fleet.learn(_after(2, kill))
     fleet.add("red", "blue")
-    news = fleet.learn(**{"min-devices": 2})
+    news = fleet.learn(min_devices=2)
     assert any("left_out" in line and "blue" in line["why"] for line in news)
     assert fleet.store.info("colours").classes == ("green", "red")
 
@@ -313,7 +352,7 @@ def test_a_device_without_images_is_left_out(fleet: Fleet) -> None:
     fleet.add("red", "green")
     fleet.add("red", "green")
     fleet.add()
-    news = fleet.learn(rounds=1, **{"min-devices": 2})
+    news = fleet.learn(rounds=1, min_devices=2)
     assert any("left_out" in line for line in news)
     assert news[-1]["classes"] == ["green", "red"]
 
@@ -322,5 +361,5 @@ def test_a_device_that_joined_for_another_domain_says_so(fleet: Fleet) -> None:
     fleet.add("red", "green")
     fleet.add("red", "green")
     fleet.add("red", "green", name="faces")
-    news = fleet.learn(rounds=1, **{"min-devices": 2})
+    news = fleet.learn(rounds=1, min_devices=2)
     assert any("left_out" in line and "colours" in line["why"] for line in news)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner, Result  # type: ignore[attr-defined, unused-ignore]
 
 from addapt.cli.main import app
 from addapt.engines.torch import engine

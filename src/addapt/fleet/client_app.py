@@ -105,7 +105,7 @@ def _config(message: Message) -> ConfigRecord:
 
 def _state(device: Device, plan: Plan, message: Message) -> Any:
     try:
-        state = arrays_of(message.content[ARRAYS])
+        state = arrays_of(message.content.array_records[ARRAYS])
     except (LookupError, ValueError) as error:
         raise FleetError(f"The server sent arrays that are none: {error}") from error
     check_state(state, device.forms(plan))
@@ -129,9 +129,15 @@ def learn(message: Message, context: Context) -> Message:
 
     def answer(settings: _Settings, message: Message, context: Context) -> RecordDict:
         device, plan, config = settings.device(), _plan(settings, message), _config(message)
-        state, number = _state(device, plan, message), int(config[ROUND])
+        state, number, pull = (
+            _state(device, plan, message),
+            config.get(ROUND),
+            config.get(PULL, 0.0),
+        )
+        if type(number) is not int or not 0 <= number < plan.rounds or not isinstance(pull, float):
+            raise FleetError(f"The server asked for round {number!r:.40} of {plan.rounds}.")
         judged = device.judge(plan, state)
-        learned = device.learn(plan, number, state, float(config.get(PULL, 0.0)))
+        learned = device.learn(plan, number, state, pull)
         if settings.news:
             tell(
                 settings.news,

@@ -9,7 +9,7 @@ from addapt._errors import DomainError, FleetError, OptionError
 from addapt._hosts import is_loopback
 from addapt.domains import Store, check_name
 from addapt.fleet.news import NewsReader
-from addapt.fleet.processes import Link, node
+from addapt.fleet.processes import Link, Value, node
 from addapt.images import scan_folder
 from addapt.learning.place import refuse_store_inside
 
@@ -89,7 +89,7 @@ def join(asked: Joining) -> Iterator[News]:
         FleetError: it could not go on.
     """
     asked.check()
-    settings = {
+    settings: dict[str, Value] = {
         "images": str(asked.images.absolute()),
         "name": asked.name,
         "store": str(asked.store.absolute()),

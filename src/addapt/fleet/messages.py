@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy.typing as npt
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.constant import SType
 from numpy.lib import format as npy
 
@@ -55,5 +55,19 @@ def refusal(why: str) -> RecordDict:
 
 def refusal_of(content: RecordDict) -> str:
     """Return why a device does not do what it was asked; "" if it does."""
-    said = content.get(REFUSAL)
-    return printable(str(said[REFUSAL])[:LONGEST_REFUSAL]) if isinstance(said, ConfigRecord) else ""
+    said = content.config_records.get(REFUSAL)
+    if said is None:
+        return ""
+    return printable(str(said.get(REFUSAL, "it does not say why"))[:LONGEST_REFUSAL])
+
+
+def judged_of(content: RecordDict, most: int) -> tuple[int, int]:
+    """Return how many images a device held out, and how many it recognised; 0 if it talks nonsense.
+
+    `most` images are believed.
+    """
+    said = content.metric_records.get(METRICS) or MetricRecord()
+    images, correct = said.get(JUDGED), said.get(CORRECT)
+    if type(images) is int and type(correct) is int and 0 <= correct <= images <= most:
+        return images, correct
+    return 0, 0

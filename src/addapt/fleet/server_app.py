@@ -13,7 +13,6 @@ from flwr.app import (
     Context,
     Message,
     MessageType,
-    MetricRecord,
     RecordDict,
 )
 from flwr.serverapp import Grid, ServerApp
@@ -27,12 +26,10 @@ from addapt.fleet.keeping import Progress, keep_on_server, load_progress, save_p
 from addapt.fleet.messages import (
     ARRAYS,
     CONFIG,
-    CORRECT,
-    JUDGED,
-    METRICS,
     OFFER,
     PLAN,
     arrays_of,
+    judged_of,
     record_of,
     refusal_of,
 )
@@ -174,7 +171,7 @@ def _gather(grid: Grid, settings: _Settings, engine: Engine, plan: Plan | None) 
 def _offer_of(reply: Message, engine: Engine, plan: Plan | None) -> Offer:
     """Read what a device has, and refuse one that cannot take part."""
     if reply.has_error():
-        raise FleetError(f"it failed: {printable(reply.error.reason)}")
+        raise FleetError(f"it failed: {printable(str(reply.error.reason))}")
     if why := refusal_of(reply.content):
         raise FleetError(why)
     found = reply.content.get(OFFER)
@@ -259,11 +256,8 @@ def _end(
         if why := refusal_of(reply.content):
             left_out(reply.metadata.src_node_id, why)
             continue
-        metrics = reply.content.get(METRICS)
-        if isinstance(metrics, MetricRecord):
-            images, right = metrics.get(JUDGED), metrics.get(CORRECT)
-            if type(images) is int and type(right) is int and 0 <= right <= images <= MOST_IMAGES:
-                judged, correct = judged + images, correct + right
+        images, right = judged_of(reply.content, MOST_IMAGES)
+        judged, correct = judged + images, correct + right
     for device in silent:
         left_out(device, "it did not answer at the end")
     file = keep_on_server(

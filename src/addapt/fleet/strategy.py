@@ -1,6 +1,7 @@
 """Flower's strategies, with a look at what devices send before it is averaged."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
@@ -12,12 +13,11 @@ from addapt.engines.base import Form, State
 from addapt.fleet.messages import (
     ARRAYS,
     CONFIG,
-    CORRECT,
     IMAGES,
-    JUDGED,
     METRICS,
     ROUND,
     arrays_of,
+    judged_of,
     record_of,
     refusal_of,
 )
@@ -36,7 +36,7 @@ SERVER_LR = 0.01  # FedAdam's step
 
 def _inner(name: str, devices: int) -> FedAvg:
     """Make one of Flower's own by its name."""
-    common = {
+    common: dict[str, Any] = {
         "fraction_evaluate": 0.0,  # accuracy comes with what was learned
         "min_train_nodes": devices,
         "min_available_nodes": devices,
@@ -132,12 +132,13 @@ class CarefulStrategy(Strategy):
                 if reply.has_error():
                     if device not in self._asked:  # the server speaks for one that is gone
                         continue
-                    raise FleetError(f"it failed: {printable(reply.error.reason)}")
+                    raise FleetError(f"it failed: {printable(str(reply.error.reason))}")
                 if why := refusal_of(reply.content):
                     raise FleetError(why)
-                state = arrays_of(reply.content[ARRAYS])
+                state = arrays_of(reply.content.array_records[ARRAYS])
                 check_state(state, self._forms)
-                images = check_images(reply.content[METRICS][IMAGES], self._most_images)
+                said = reply.content.metric_records[METRICS]
+                images = check_images(said[IMAGES], self._most_images)
                 found.append((reply, state, images))
             except (FleetError, LookupError, TypeError, ValueError) as error:
                 self._on_left_out(device, str(error))
@@ -147,23 +148,21 @@ class CarefulStrategy(Strategy):
             return []
         limit = MOST_TIMES * usual([distance(state, self._start) for _, state, _ in found])
         most = round(MOST_TIMES * usual([images for _, _, images in found]))
-        believed = []
-        for reply, state, images in found:
-            metrics = MetricRecord({**reply.content[METRICS], IMAGES: min(images, most)})
-            content = RecordDict(
-                {ARRAYS: record_of(clipped(state, self._start, limit)), METRICS: metrics}
-            )
-            reply.content = content
-            believed.append(reply)
         self._note(found)
-        return believed
+        for reply, state, images in found:
+            # Nothing else: Flower ends where devices do not tell the same things.
+            reply.content = RecordDict(
+                {
+                    ARRAYS: record_of(clipped(state, self._start, limit)),
+                    METRICS: MetricRecord({IMAGES: min(images, most)}),
+                }
+            )
+        return [reply for reply, _, _ in found]
 
     def _note(self, found: list[tuple[Message, State, int]]) -> None:
         """Remember who took part, and what they say of what there was before."""
         self.images = {reply.metadata.src_node_id: images for reply, _, images in found}
-        said = [reply.content[METRICS] for reply, _, _ in found]
-        judged = [(m.get(CORRECT), m.get(JUDGED)) for m in said]
-        good = [(c, n) for c, n in judged if type(c) is int and type(n) is int and 0 <= c <= n]
-        if images := sum(n for _, n in good):
-            self.accuracies.append(sum(c for c, _ in good) / images)
+        judged = [judged_of(reply.content, self._most_images) for reply, _, _ in found]
+        if images := sum(n for n, _ in judged):
+            self.accuracies.append(sum(correct for _, correct in judged) / images)
         self.bytes = 2 * sum(array.nbytes for array in self._start.values())
