@@ -4,11 +4,12 @@ PYTHON ?= python3
 
 PIP := $(VENV)/bin/pip --disable-pip-version-check
 
-.PHONY: help test demo page clean
+.PHONY: help test demo fleet-demo page clean
 
 help:
 	@echo 'make test    set up $(VENV), then format, lint, types and tests (scripts/check)'
 	@echo 'make demo    set up $(VENV) with the images of the demo, then run it'
+	@echo 'make fleet-demo  four devices on this machine learn together; draws demo/fleet.png'
 	@echo 'make page    build the page that teaches in the browser (Node.js 20 or newer)'
 	@echo 'make clean   delete $(VENV), caches and builds; stores and demo results stay'
 	@echo
@@ -21,6 +22,9 @@ test: $(VENV)/.stamp-test
 
 demo: $(VENV)/.stamp-demo
 	$(VENV)/bin/addapt demo
+
+fleet-demo: $(VENV)/.stamp-fleet
+	$(VENV)/bin/python benchmarks/fleet_demo.py
 
 page: web/node_modules/.stamp
 	cd web && node build.mjs ../src/addapt/page/built
@@ -46,6 +50,10 @@ $(VENV)/.stamp-test: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 $(VENV)/.stamp-demo: $(VENV)/.stamp-venv pyproject.toml constraints.txt requirements-demo.txt
 	$(PIP) install -c constraints.txt -e '.[demo]'
 	$(PIP) install --no-deps --ignore-requires-python --require-hashes -r requirements-demo.txt
+	touch '$@'
+
+$(VENV)/.stamp-fleet: $(VENV)/.stamp-demo
+	$(PIP) install -c constraints.txt -e '.[demo,fleet]'
 	touch '$@'
 
 web/node_modules/.stamp: web/package.json web/package-lock.json
