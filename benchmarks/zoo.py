@@ -6,11 +6,14 @@
 Needs timm and torchvision beside PyTorch; random weights, statistics of batch norms drawn, too.
 Each network runs forward and backward on two images, as PyTorch has it and frozen with an
 example of one image. Goes on where it was broken off: networks that have a row are left out.
-Writes `results/zoo.jsonl`; `table` prints what is there, and with `--page` writes `docs/ZOO.md`.
+Writes `results/zoo.jsonl`; `table` prints what is there, and with `--page` writes `docs/ZOO.md` and
+its picture.
 """
 
 import argparse
+import hashlib
 import logging
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +28,7 @@ from addapt.engines.torch.memory import kept_bytes
 
 FILE = RESULTS / "zoo.jsonl"
 PAGE = ROOT / "docs" / "ZOO.md"
+PICTURE = ROOT / "docs" / "zoo.png"
 HEAD = """\
 # Networks of timm and torchvision, frozen
 
@@ -37,6 +41,10 @@ What most is kept for is a share with codes. [OWN_NETWORKS.md](OWN_NETWORKS.md) 
 keep what, and why.
 
 {counts}
+
+![What a frozen network keeps against what PyTorch keeps of it]({picture})
+
+Kept bytes of each network: as PyTorch has it and frozen, and a step of DA³. Lines are shares.
 
 {table}
 
@@ -55,6 +63,12 @@ LEAN, MIDDLING = 0.06, 0.3
 OUTPUT_ERROR, GRADIENT_ERROR = 1e-5, 1e-4  # in float32; in float64 1e-9
 EXACT = 1e-9
 CLASSES = 1000
+SHARES = (1.0, MIDDLING, LEAN, 0.01)  # lines of the picture
+SERIES = (  # of the picture: what a row holds, its words, its colour and mark
+    ("kept_bytes", "frozen, exact", "tab:gray", "o"),
+    ("kept_bytes_8bit", 'frozen, codes="8bit"', "tab:blue", "o"),
+    ("da3_kept_bytes", "a step of DA³, exact", "tab:red", "x"),
+)
 FALL = 1e-4  # by how much a small step along the gradient should lower the loss
 TORCHVISION = (
     *("alexnet", "vgg11_bn", "squeezenet1_1", "googlenet", "mnasnet0_5", "mobilenet_v2"),
@@ -127,6 +141,9 @@ def build(name: str) -> nn.Module:
             assert layer.running_var is not None
             layer.running_mean.normal_(0, 0.1)
             layer.running_var.uniform_(0.5, 1.5)
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, nn.Parameter) and not weight.any():  # or what it scales is not seen
+            nn.init.uniform_(weight, *((0.5, 1.5) if weight.ndim == 1 else (-0.1, 0.1)))
     return network.eval().requires_grad_(True)
 
 
@@ -262,7 +279,7 @@ def is_right(row: Row) -> bool:
         return False
     if "errors_float64" in row:
         return bool(max(row["errors_float64"]) <= EXACT)
-    return True
+    return not any(map(math.isnan, row["errors"]))  # as of an output of zeros
 
 
 def foretold(row: Row) -> bool:
@@ -321,8 +338,45 @@ def page(rows: list[Row]) -> str:
         gradient=f"{GRADIENT_ERROR:.0e}",
         exact=f"{EXACT:.0e}",
         counts=counts(rows),
+        picture=PICTURE.name,
         table=table(rows),
     )
+
+
+def points(rows: list[Row]) -> dict[str, list[tuple[int, int]]]:
+    """Return what PyTorch keeps of each network, and what each series of the picture keeps."""
+    return {
+        key: [(row["eager_bytes"], row[key]) for row in rows if row.get(key)]
+        for key, _, _, _ in SERIES
+    }
+
+
+def mark(found: dict[str, list[tuple[int, int]]]) -> str:
+    """Return what the picture's file says of the points that are drawn in it."""
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def draw(found: dict[str, list[tuple[int, int]]], path: Path) -> None:
+    """Draw what is kept of a frozen network against what PyTorch keeps of it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    for key, words, color, marker in SERIES:
+        x, y = zip(*((a / 1e6, b / 1e6) for a, b in found[key]), strict=True)
+        axes.plot(x, y, marker, color=color, markersize=5, alpha=0.7, label=words)
+    eager = [x / 1e6 for x, _ in found[SERIES[0][0]]]
+    ends = min(eager) / 1.3, max(eager) * 1.3
+    for share in SHARES:
+        axes.plot(ends, [share * end for end in ends], color="0.7", linewidth=0.8, zorder=0)
+        axes.annotate(f"{share:.0%}", (ends[1], share * ends[1]), color="0.4", va="center")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(f"kept by PyTorch with all weights trained, MB ({BATCH} images)")
+    axes.set_ylabel("kept here, MB")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", fontsize="small")
+    figure.savefig(path, dpi=150, metadata={"Description": mark(found)})
 
 
 def rows_of(file: Path) -> list[Row]:
@@ -352,6 +406,7 @@ def main() -> None:
     rows = rows_of(arguments.out)
     if arguments.page:
         PAGE.write_text(page(rows), encoding="utf-8")
+        draw(points(rows), PICTURE)
     elif arguments.action == "table":
         print(table(rows))
     print(counts(rows))
