@@ -68,7 +68,7 @@ def table(results: Results) -> str:
             theirs = rows.get(rival)
             cells = []
             for name, unit in MEASURES:
-                cells += [_amount(row, name, unit) for row in (theirs, ours)]
+                cells += [amount_of(row, name, unit) for row in (theirs, ours)]
                 cells.append(times(ratio(theirs, ours, name)))
             lines.append(f"| {title(result)} | {rival} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -103,21 +103,27 @@ def _rows(result: dict[str, Any]) -> dict[str, Row]:
     }
 
 
-def _amount(row: Row | None, name: str, unit: float) -> str:
+def amount_of(row: Row | None, name: str, unit: float) -> str:
     return NOT_RUN if row is None else amount(row[name], unit, None)
 
 
-def run(backbones: Sequence[str], batches: Sequence[int], rounds: int, folder: Path) -> None:
+def run(
+    backbones: Sequence[str],
+    batches: Sequence[int],
+    rounds: int,
+    folder: Path,
+    methods: Sequence[str] = METHODS,
+) -> None:
     """Measure what is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for backbone in backbones:
         for batch in batches:
-            file = folder / f"{backbone}_batch_{batch}.json"
+            file = folder / f"{backbone.replace(':', '_')}_batch_{batch}.json"
             if file.exists():
                 print(f"{file.name} is there", flush=True)
                 continue
             options = {
-                "methods": ",".join(METHODS),
+                "methods": ",".join(methods),
                 "backbone": backbone,
                 "batch": batch,
                 "image-px": IMAGE_PX,

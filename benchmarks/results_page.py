@@ -17,6 +17,7 @@ import gates_torch
 import gates_torch_table
 import imbalance
 import memory_tables
+import own_networks
 import published
 import readme_tables
 import sequence
@@ -144,6 +145,10 @@ def page() -> str:
         "*Memory* is above the loaded model.",
         published.table(as_published),
         published.words(as_published),
+        "## Networks of timm",
+        "DA³ on the PyTorch engine in its default setting, beside fine-tuning in plain PyTorch "
+        "(`python benchmarks/own_networks.py run`; [OWN_NETWORKS.md](OWN_NETWORKS.md)).",
+        *own_networks.parts(read_steps(own_networks.FOLDER)),
         "## Watching",
         "`addapt watch` on a still scene, a moving one and real clips, beside the same without its "
         "gate (`python benchmarks/watch.py`). The still scene shows one photograph after another, "
