@@ -16,6 +16,8 @@ import published
 from result_rows import RESULTS, Row
 from step_rows import DEFAULT, ratio, spread, step_results, step_row, times, title
 
+from addapt.bench.contender import AS_PUBLISHED
+
 FOLDER = RESULTS / "own_networks"
 NAMES = (
     *("mobilenetv3_large_100", "resnet18", "regnetx_004", "mobilenetv4_conv_small"),
@@ -81,7 +83,7 @@ def _rows(result: dict[str, Any]) -> tuple[Row | None, Row | None]:
     rivals = (
         row
         for row in result["rows"]
-        if row["setting"] == published.AS_PUBLISHED and row["peak_bytes"] is not None
+        if row["setting"] == AS_PUBLISHED and row["peak_bytes"] is not None
     )
     return next(rivals, None), step_row(result, published.DA3, DEFAULT)
 
