@@ -68,8 +68,8 @@ def write_lesson(folder: Path) -> None:
     for label, side in (("coarse", 4), ("fine", 16)):
         (folder / "squares" / label).mkdir(parents=True)
         for number in range(6):
-            pixels = _squares(side) * rng.uniform(0.4, 1, (PX, PX))
-            Image.fromarray(pixels.astype(np.uint8)).save(
+            board = _squares(side) * rng.uniform(0.4, 1, (PX, PX))
+            Image.fromarray(board.astype(np.uint8)).save(
                 folder / "squares" / label / f"{number}.png"
             )
     Image.fromarray(_squares(2).astype(np.uint8)).save(folder / FOREIGN)

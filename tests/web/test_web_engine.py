@@ -41,10 +41,11 @@ def test_learning_and_files_are_those_of_the_shell(run_tests: RunTests, lesson: 
     said, wanted = ([each.probability for each in them.per_image] for them in (ours, theirs))
     np.testing.assert_allclose(said, wanted, atol=1e-4)
     paths = sorted((lesson / "images").rglob("*.png"))
-    near, wanted_near = (list(learner.recognise(paths, name)) for name in ("taught", NAME))
-    np.testing.assert_allclose(
-        [each.distance for each in near], [each.distance for each in wanted_near], atol=1e-2
+    near, wanted_near = (
+        np.array([each.distance for each in learner.recognise(paths, name)], np.float64)
+        for name in ("taught", NAME)
     )
+    np.testing.assert_allclose(near, wanted_near, atol=1e-2)
     assert all(
         each.looks.keys() == {"taught", NAME, OTHER} for each in learner.recognise(paths[:2])
     )
