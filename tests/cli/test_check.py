@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import Result
+from typer.testing import Result  # type: ignore[attr-defined, unused-ignore]
 
 from addapt.domains import Store
 from tests.cli.conftest import refused, run
