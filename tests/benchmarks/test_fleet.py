@@ -1,5 +1,7 @@
 """The benchmark of fleets: how images are dealt out, and what the table says."""
 
+import json
+import re
 from pathlib import Path
 
 import fleet
@@ -64,3 +66,22 @@ def test_the_table_has_means_over_seeds() -> None:
     assert "| digits | even | fedavg | 85.0 | 90.0 | 30.0 | 40.0 | 2.00 MB | 1/14.0 | 2 |" in (
         fleet.table(rows)
     )
+
+
+def test_the_page_says_what_was_measured() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "FLEET.md").read_text("utf-8")
+    measured = json.loads(fleet.PROCESSES_FILE.read_text("utf-8"))
+    assert measured["command"] in page.replace("`\n", "`") and not measured["failed"]
+    peaks = {kind: f"{peak / 1e6:.0f}" for kind, peak in measured["peak_bytes"].items()}
+    rows = re.findall(r"^\| (.+) \| (\d+) \| (.+) \| (\d+) \|$", page, re.MULTILINE)
+    said = [number for row in rows for number in (row[1], row[3])]
+    assert said == [
+        peaks["device: app"],
+        peaks["server: app"],
+        peaks["device: SuperNode"],
+        peaks["server: SuperLink"],
+        peaks["executor"],
+        peaks["executor"],
+        peaks["device: addapt fleet join"],
+        peaks["server: addapt fleet serve"],
+    ]

@@ -6,6 +6,7 @@ disk to addapt, and not to whatever program others like to send.
 """
 
 import os
+import shlex
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -26,8 +27,10 @@ def write_programs(folder: Path) -> None:
     folder.mkdir()
     programs = {CLIENT: run_client, SERVER: run_server, **dict.fromkeys(REFUSED, refuse)}
     for name, function in programs.items():
-        words = f"from {__name__} import {function.__name__} as run\n\nrun()\n"
-        (folder / name).write_text(f"#!{sys.executable}\n{words}", encoding="utf-8")
+        words = f"from {__name__} import {function.__name__} as run; run()"
+        # By the shell: a system may not find a Python in a folder with spaces or a long name.
+        line = f'exec {shlex.quote(sys.executable)} -c {shlex.quote(words)} "$@"'
+        (folder / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
         (folder / name).chmod(0o700)
 
 
