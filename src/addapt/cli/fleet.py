@@ -213,6 +213,8 @@ def _of_server(news: "News") -> list[str]:
 
 def _of_device(news: "News") -> list[str]:
     """Say what happens on a device."""
+    if news.get("forgotten"):
+        return ["The server has begun anew and forgotten this device: joining again."]
     if not news.get("over"):
         return [f"Learned in round {news['round']} of {news['rounds']}, {_accuracy(news)} before."]
     if news["file"] is None:

@@ -1,5 +1,6 @@
 """A device of a fleet, as people start it: from what was asked for to what happens."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ from addapt._errors import DomainError, FleetError, OptionError
 from addapt._hosts import is_loopback
 from addapt.domains import Store, check_name
 from addapt.fleet.news import NewsReader
-from addapt.fleet.processes import Link, Value, node
+from addapt.fleet.processes import Link, ProgramEnded, Value, node
 from addapt.images import scan_folder
 from addapt.learning.place import refuse_store_inside
 
+REJOIN_S = 2.0
 News = dict[str, Any]
 
 
@@ -101,13 +103,21 @@ def join(asked: Joining) -> Iterator[News]:
         "weights": "" if asked.weights is None else str(asked.weights.absolute()),
     }
     peak_bytes = 0
-    with node(asked.link, asked.key, settings) as home:
-        for fact in NewsReader(home.news).follow(home.require_running):
-            if "refused" in fact:
-                raise FleetError(str(fact["refused"]))
-            peak_bytes = max(peak_bytes, fact.get("process_peak_bytes") or 0)
-            if fact.get("over"):
-                home.wait_for_sending()
-            yield fact | {"process_peak_bytes": peak_bytes or None}
-            if fact.get("over"):
-                return
+    while True:
+        with node(asked.link, asked.key, settings) as home:
+            try:
+                for fact in NewsReader(home.news).follow(home.require_running):
+                    if "refused" in fact:
+                        raise FleetError(str(fact["refused"]))
+                    peak_bytes = max(peak_bytes, fact.get("process_peak_bytes") or 0)
+                    if fact.get("over"):
+                        home.wait_for_sending()
+                    yield fact | {"process_peak_bytes": peak_bytes or None}
+                    if fact.get("over"):
+                        return
+            except ProgramEnded:
+                # A server that was started anew knows no node of before, and that ends.
+                if not home.was_known():
+                    raise
+        yield {"forgotten": True}
+        time.sleep(REJOIN_S)

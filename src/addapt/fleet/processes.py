@@ -26,7 +26,8 @@ LOOPBACK = "127.0.0.1"
 START_S, END_S, LOOK_EVERY_S = 60.0, 5.0, 0.2
 SERVER = "fleet"  # as Flower's commands call it
 NODE = "flower-supernode"
-SENT = b"Sent successfully"  # Flower's own words in its log
+# Flower's own words in a node's log.
+KNOWN, SENT = b"SuperNode ID: ", b"Sent successfully"
 SEND_S, TAKEN_S = 20.0, 7.0
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LAST_LINES = 15  # of a process's own words, when it ended by itself
@@ -65,6 +66,10 @@ class Link:
         if self.certificate is None:
             return ["--insecure"]
         return ["--root-certificates", str(self.certificate)]
+
+
+class ProgramEnded(FleetError):
+    """One of Flower's programs has ended by itself."""
 
 
 class FlowerHome:
@@ -130,10 +135,10 @@ class FlowerHome:
         self._running.append((program, process, log))
 
     def require_running(self) -> None:
-        """Raise a FleetError with its last words if a process has ended."""
+        """Raise a ProgramEnded with its last words if a process has ended."""
         for program, process, _ in self._running:
             if process.poll() is not None:
-                raise FleetError(f"{program} ended by itself. {self.last_words(program)}")
+                raise ProgramEnded(f"{program} ended by itself. {self.last_words(program)}")
 
     def last_words(self, program: str) -> str:
         """Return the end of what a program has said."""
@@ -155,6 +160,10 @@ class FlowerHome:
                 return
             time.sleep(LOOK_EVERY_S)
         raise FleetError(f"Flower's server did not answer at {link.address} in {START_S:.0f} s.")
+
+    def was_known(self) -> bool:
+        """Tell whether a server has given a node its number."""
+        return KNOWN in (self.path / f"{NODE}.log").read_bytes()
 
     def wait_for_sending(self) -> None:
         """Wait until a server has the answer that a node's app has just given, but not for long.
