@@ -26,6 +26,7 @@ LOOPBACK = "127.0.0.1"
 START_S, END_S, LOOK_EVERY_S = 60.0, 5.0, 0.2
 SERVER = "fleet"  # as Flower's commands call it
 NODE = "flower-supernode"
+KEYS_HINT = "Does the server know this device's key, and is the certificate the server's? "
 # Flower's own words in a node's log.
 KNOWN, SENT = b"SuperNode ID: ", b"Sent successfully"
 SEND_S, TAKEN_S = 20.0, 7.0
@@ -138,7 +139,8 @@ class FlowerHome:
         """Raise a ProgramEnded with its last words if a process has ended."""
         for program, process, _ in self._running:
             if process.poll() is not None:
-                raise ProgramEnded(f"{program} ended by itself. {self.last_words(program)}")
+                hint = KEYS_HINT if program == NODE else ""
+                raise ProgramEnded(f"{program} ended by itself. {hint}{self.last_words(program)}")
 
     def last_words(self, program: str) -> str:
         """Return the end of what a program has said."""

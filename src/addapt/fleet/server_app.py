@@ -19,7 +19,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from addapt._errors import AddaptError, FleetError
 from addapt._text import printable
-from addapt.domains import Store, writing
+from addapt.domains import Store
 from addapt.engines import open_engine
 from addapt.engines.base import Engine
 from addapt.fleet.keeping import Progress, keep_on_server, load_progress, save_progress
@@ -89,13 +89,12 @@ class _Settings:
 def main(grid: Grid, context: Context) -> None:
     """Lead a fleet from its first round, or the one it was left at, to a domain in the store."""
     settings = _Settings.of(dict(context.run_config))
-    with writing(settings.store.folder, settings.name):  # of two runs only one may lead
-        try:
-            _lead(grid, settings)
-        except Exception as error:  # whoever waits for the end must hear of it
-            known = isinstance(error, AddaptError)
-            settings.tell(refused=str(error) if known else f"{type(error).__name__}: {error}")
-            raise
+    try:
+        _lead(grid, settings)
+    except Exception as error:  # whoever waits for the end must hear of it
+        known = isinstance(error, AddaptError)
+        settings.tell(refused=str(error) if known else f"{type(error).__name__}: {error}")
+        raise
 
 
 def _lead(grid: Grid, settings: _Settings) -> None:
