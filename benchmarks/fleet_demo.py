@@ -17,7 +17,8 @@ from pathlib import Path
 
 import domains
 
-from addapt.fleet.processes import LOOPBACK, free_port
+from addapt.fleet.link import LOOPBACK
+from addapt.fleet.processes import free_port
 
 DEVICES = 4
 SEEN = 5  # classes of a device

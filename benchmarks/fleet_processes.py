@@ -15,7 +15,8 @@ from typing import Any
 import domains
 import fleet
 
-from addapt.fleet.processes import LOOPBACK, free_port
+from addapt.fleet.link import LOOPBACK
+from addapt.fleet.processes import free_port
 
 LOOK_EVERY_S = 0.1
 # By words of their command lines, the first that fits.

@@ -109,19 +109,21 @@ def test_methods_and_backbones() -> None:
 
 def test_every_command_has_the_common_options() -> None:
     commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    inner = commands.pop("bench").commands
-    commands |= {f"bench {name}": command for name, command in inner.items()}
+    for group in ("bench", "fleet"):
+        inner = commands.pop(group).commands
+        commands |= {f"{group} {name}": command for name, command in inner.items()}
     options = {
         name: {word for option in command.params for word in option.opts}
         for name, command in commands.items()
     }
     assert {"learn", "demo", "bench step"} < set(options)
     assert all("--json" in words for words in options.values())
-    # It computes in the browser, where its domains are, too.
-    assert {name for name, words in options.items() if "--threads" not in words} == {"page"}
+    # The page computes in the browser, where its domains are, too, and a fleet on its devices.
+    without = {name for name, words in options.items() if "--threads" not in words}
+    assert without == {"page", "fleet serve", "fleet key"}
     without = {name for name, words in options.items() if "--store" not in words}
     # The others are about no domain.
-    assert without == {"page", "audit", "plan", "bench step", "bench predict"}
+    assert without == {"page", "audit", "plan", "bench step", "bench predict", "fleet key"}
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_domains_of_timm_are_made_by_check(tmp_path: Path, make_folder: MakeFold
     place = ("--store", tmp_path / "store")
     said("learn", "colours", make_folder(), "--backbone", NAME, *QUICK_HEAD, *place)
     (looked,) = run_json("check", *place)["findings"]
-    assert "whether it fits that one was not checked: `addapt check --load`" in looked["remark"]
+    assert "whether it fits that one was not checked (it is with --load)" in looked["remark"]
     (loaded,) = run_json("check", "--load", *place)["findings"]
     assert loaded["verdict"] == "good"
     assert loaded["remark"].startswith(f"It was learned on weights of {NAME} (")

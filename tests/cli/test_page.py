@@ -39,7 +39,8 @@ def test_a_page_is_written_whole(built: Path, tmp_path: Path) -> None:
     graphs = page["graphs"]
     (sized,) = graphs["sizes"]
     named = {graphs["weights"], graphs["first_values"], sized["learning"], sized["recognising"]}
-    assert files.keys() == named | {"page.json", "index.html"}
+    named |= {graphs["look"]["recognising"], "page.json", "index.html"}
+    assert files.keys() == named
     sizes = [int(side) for _, shape in graphs["parameters"] for side in shape[:1]]
     assert len(sizes) == len(graphs["parameters"]) > 100
     assert page["backbone"]["name"] == "efficientnet_lite0" and page["method"] == "da3"

@@ -13,7 +13,7 @@ from tests.conftest import MakeFolder
 
 def test_every_command_does() -> None:
     commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    commands |= commands.pop("bench").commands
+    commands |= commands.pop("bench").commands | commands.pop("fleet").commands
     assert len(commands) > 10
     assert [name for name, each in commands.items() if type(each) is not CommandWithPaths] == []
 

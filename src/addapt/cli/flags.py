@@ -10,6 +10,7 @@ RENAMED = {
     "at_least_every_s": "--at-least-every",
     "budget_bytes": "--budget",
     "cache_bytes": "--cache-mb",
+    "loads": "--load",
     "save_every_s": "--save-every",
     "smooth_s": "--smooth",
 }

@@ -16,7 +16,7 @@ DEFAULT_KEYS = Path("fleet-keys")
 FEW_CLASSES = 5  # named in a line
 
 fleet = typer.Typer(
-    help="Let many devices learn one domain together: adaptors travel, images never do.",
+    help="Let devices learn one domain together, each with its images.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

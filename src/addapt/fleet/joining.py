@@ -9,8 +9,9 @@ from typing import Any
 from addapt._errors import DomainError, FleetError, OptionError
 from addapt._hosts import is_loopback
 from addapt.domains import Store, check_name
+from addapt.fleet.link import Link
 from addapt.fleet.news import NewsReader
-from addapt.fleet.processes import Link, ProgramEnded, Value, node
+from addapt.fleet.processes import ProgramEnded, Value, node
 from addapt.images import scan_folder
 from addapt.learning.place import refuse_store_inside
 

@@ -12,17 +12,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from addapt._errors import FleetError, MissingPackageError, OptionError
+from addapt.fleet.link import LOOPBACK, Link
 from addapt.fleet.own_app import SETTINGS, write_programs
 
 APP = Path(__file__).with_name("app")  # what `flwr run` takes
-LOOPBACK = "127.0.0.1"
 START_S, END_S, LOOK_EVERY_S = 60.0, 5.0, 0.2
 SERVER = "fleet"  # as Flower's commands call it
 NODE = "flower-supernode"
@@ -43,30 +42,6 @@ def require_flower() -> None:
         raise MissingPackageError(
             "Fleets need Flower, which is not installed: pip install 'addapt[fleet]'."
         )
-
-
-@dataclass(frozen=True)
-class Link:
-    """Where a server is, and how it is reached: `certificate` is who signs for it, None for no TLS.
-
-    `host` and `port` are as a device sees them.
-    """
-
-    host: str
-    port: int
-    certificate: Path | None = None
-
-    @property
-    def address(self) -> str:
-        """The two together."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def words(self) -> list[str]:
-        """What Flower's programs have to be told of TLS."""
-        if self.certificate is None:
-            return ["--insecure"]
-        return ["--root-certificates", str(self.certificate)]
 
 
 class ProgramEnded(FleetError):

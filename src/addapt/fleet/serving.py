@@ -17,9 +17,10 @@ from addapt.fleet.identity import (
     make_certificate,
 )
 from addapt.fleet.keeping import is_unfinished, load_progress
+from addapt.fleet.link import LOOPBACK, Link
 from addapt.fleet.news import NewsReader
 from addapt.fleet.plan import MOST_ROUNDS
-from addapt.fleet.processes import LOOPBACK, Link, server
+from addapt.fleet.processes import server
 
 STRATEGIES = ("fedavg", "fedprox", "fedadam")
 EVERYWHERE = ("0.0.0.0", "::")

@@ -173,7 +173,7 @@ def _look_into(file: DomainFile, *, loads: bool) -> str:
     entry = BACKBONES.get(info.backbone)
     _check_head(file, None if entry is None else entry.features)
     if entry is None and not loads:
-        remedy = ": `addapt check --load` does that" if is_named(info.backbone) else ""
+        remedy = " (it is with `loads=True`)" if is_named(info.backbone) else ""
         return (
             f"Its backbone {info.backbone!r} is none of addapt's own: whether it fits that one was "
             f"not checked{remedy}."
