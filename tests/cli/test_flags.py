@@ -17,7 +17,7 @@ from addapt.cli.output import command
 
 SOURCE = Path(addapt.__path__[0])
 # They start Flower's programs, and tell these what they want.
-OTHERS_FLAGS = {Path("fleet/processes.py"), Path("fleet/serving.py")}
+OTHERS_FLAGS = {Path(f"fleet/{name}.py") for name in ("link", "processes", "serving")}
 
 
 @pytest.mark.parametrize(
