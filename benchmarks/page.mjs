@@ -82,7 +82,7 @@ async function teach(page) {
 
 /** Try all test images; each file's folder is its class. */
 async function tryAll(page) {
-  const found = { right: 0, of: order.test.length, try_ms: [] };
+  const found = { right: 0, refused: 0, of: order.test.length, try_ms: [] };
   for (let start = 0; start < order.test.length; start += AT_ONCE) {
     const some = order.test.slice(start, start + AT_ONCE);
     await page.getByLabel("Try with files").setInputFiles(some);
@@ -95,9 +95,13 @@ async function tryAll(page) {
     const answers = await page.locator(".tried").evaluateAll((tried) =>
       tried.map((each) => [each.querySelector("strong").textContent, each.querySelector(".soft").textContent]),
     );
-    answers.forEach(([label, ms], place) => {
-      found.right += label === some[place].split("/").at(-2) ? 1 : 0;
-      found.try_ms.push(Number.parseInt(ms, 10));
+    answers.forEach(([label, words], place) => {
+      // As `addapt eval` counts: the likeliest class, whether the image is refused or not.
+      const refused = label === "none of these";
+      const likeliest = refused ? words.match(/: (.+), [\d.]+ %, comes nearest/)[1] : label;
+      found.right += likeliest === some[place].split("/").at(-2) ? 1 : 0;
+      found.refused += refused ? 1 : 0;
+      found.try_ms.push(Number(words.match(/(\d+) ms$/)[1]));
     });
   }
   return found;

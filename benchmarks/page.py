@@ -152,6 +152,7 @@ def visit(page: Path, train: Path, test: Path) -> Row:
         **found,
         "ready_ms": statistics.median(found["ready_ms"]),
         "accuracy": tried["right"] / tried["of"],
+        "refused": tried["refused"],
         "try_ms": statistics.median(tried["try_ms"]),
     }
 
