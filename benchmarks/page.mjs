@@ -98,7 +98,7 @@ async function tryAll(page) {
     answers.forEach(([label, words], place) => {
       // As `addapt eval` counts: the likeliest class, whether the image is refused or not.
       const refused = label === "none of these";
-      const likeliest = refused ? words.match(/: (.+), [\d.]+ %, comes nearest/)[1] : label;
+      const likeliest = refused ? words.match(/: (.+), [\d.]+\s%, comes nearest/)[1] : label;
       found.right += likeliest === some[place].split("/").at(-2) ? 1 : 0;
       found.refused += refused ? 1 : 0;
       found.try_ms.push(Number(words.match(/(\d+) ms$/)[1]));
