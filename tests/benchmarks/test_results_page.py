@@ -12,6 +12,7 @@ import gates_points
 import gates_torch
 import gates_torch_table
 import memory_tables
+import page
 import published
 import pytest
 import readme_tables
@@ -22,6 +23,7 @@ import step_rows
 import watch_table
 import where_memory_goes
 import which_domain_figures
+import zoo
 from result_rows import RESULTS, ROOT, read_rows
 from step_rows import DEFAULT, SMALLEST
 
@@ -280,6 +282,28 @@ def test_page_on_domains_has_its_figures() -> None:
     near = (foreign.pop(name) for name in ("digits", "fashion-mnist", "silhouettes"))
     assert "silhouettes | {:.0f}, {:.0f} and {:.0f} % |".format(*near) in page
     assert f"textures | {min(foreign.values()):.0f} to {max(foreign.values()):.0f} % |" in page
+
+
+def test_readme_has_what_other_peoples_networks_keep() -> None:
+    said = said_of("networks of timm and torchvision")
+    words = zoo.counts(zoo.rows_of(zoo.FILE))
+    ran, refused = (int(number) for number in re.findall(r"(\d+) (?:have|were)", words)[:2])
+    assert refused == 0 and f"all of {ran} freeze" in said
+    lean, coded = re.findall(r"(\d+) keep less than 6% \((\d+) with", words)[0]
+    assert f"{lean} keep less than 6 % of the bytes ({coded} with 8-bit codes)" in said
+    (cut,) = re.findall(r"(\d+) are cut", words)
+    assert f"{cut} are cut into blocks by themselves" in said
+
+
+def test_readme_has_what_teaching_in_the_browser_takes() -> None:
+    result, said = page.read(), said_of("teaching in the browser, 200 images of 96 px")
+    in_page, shell = result["page"], result["shell"]
+    assert result["image_px"] == 96
+    assert result["images"]["classes"] * result["images"]["of_each"] == 200
+    assert f"{in_page['taught']['teach_s']:.0f} s (the shell {shell['learn_s']:.0f} s)" in said
+    assert percent(in_page["accuracy"]) == percent(shell["accuracy"])
+    assert f"{percent(shell['accuracy'])} % of test images in both" in said
+    assert f"an image tried in {in_page['try_ms']:.0f} ms" in said
 
 
 @pytest.mark.skipif(not watch_table.FILE.exists(), reason="was not run yet")
