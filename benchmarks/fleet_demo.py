@@ -17,7 +17,7 @@ from pathlib import Path
 
 import domains
 
-from addapt.fleet.link import LOOPBACK
+from addapt._hosts import LOOPBACK
 from addapt.fleet.processes import free_port
 
 DEVICES = 4

@@ -15,7 +15,7 @@ from typing import Any
 import domains
 import fleet
 
-from addapt.fleet.link import LOOPBACK
+from addapt._hosts import LOOPBACK
 from addapt.fleet.processes import free_port
 
 LOOK_EVERY_S = 0.1

@@ -1,5 +1,6 @@
 """`addapt fleet`: what is refused before anything is started, and the keys that it makes."""
 
+import socket
 import stat
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 pytest.importorskip("flwr")
 
+from addapt._hosts import LOOPBACK  # noqa: E402
 from addapt.fleet import processes  # noqa: E402
 from tests.cli.conftest import LABELS, refused, run_json  # noqa: E402
 from tests.conftest import write_images  # noqa: E402
@@ -33,10 +35,27 @@ def images(tmp_path: Path) -> Path:
         (("--min-devices", "0"), "--min-devices is 0: give at least 1"),
         (("--strategy", "median"), "--strategy is 'median': give fedavg, fedprox, fedadam"),
         (("--round-timeout", "soon"), "--round-timeout is 'soon': give a time"),
+        (("--round-timeout", "0s"), "--round-timeout is 0: give a time above 0"),
+        (("--image-px", "5"), "--image-px is 5: give 32 to 2048"),
+        (("--method", "lora"), "no method 'lora'. It has: bias, da3, head"),
+        (("--method", "da33"), "Did you mean 'da3'"),
+        (("--backbone", "nope"), "Unknown backbone 'nope'"),
     ],
 )
 def test_what_a_server_refuses(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
     assert message in refused("fleet", "serve", "colours", "--store", tmp_path / "store", *words)
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = str(taken.getsockname()[1])
+        message = refused("fleet", "serve", "c", "--store", tmp_path / "store", "--port", port)
+    assert f"--port is {port}, which cannot be listened on" in message
+
+
+def test_a_device_without_the_backbone_does_not_wait(tmp_path: Path, images: Path) -> None:
+    join = ("fleet", "join", "127.0.0.1:8000", "c", images, "--store", tmp_path / "store")
+    assert "Unknown backbone 'nope'" in refused(*join, "--backbone", "nope")
 
 
 def test_a_name_that_no_domain_may_have_is_refused(tmp_path: Path, images: Path) -> None:

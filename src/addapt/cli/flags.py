@@ -11,6 +11,7 @@ RENAMED = {
     "budget_bytes": "--budget",
     "cache_bytes": "--cache-mb",
     "loads": "--load",
+    "round_timeout_s": "--round-timeout",
     "save_every_s": "--save-every",
     "smooth_s": "--smooth",
 }

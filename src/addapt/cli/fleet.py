@@ -10,7 +10,7 @@ from addapt.cli.output import command, print_json, say
 from addapt.cli.stopping import StopOnSignal
 
 if TYPE_CHECKING:
-    from addapt.fleet.serving import News
+    from addapt.fleet.news import News
 
 DEFAULT_KEYS = Path("fleet-keys")
 FEW_CLASSES = 5  # named in a line

@@ -17,7 +17,6 @@ from addapt.cli.stopping import StopOnSignal
 if TYPE_CHECKING:
     from addapt.page.folder import PageReport
 
-EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine, and none to open
 STOP_S = 3.0  # a lesson saves its state after its step
 
 Sizes = Annotated[
@@ -93,9 +92,9 @@ def serve(
         import socket
         import webbrowser
 
-        from addapt._hosts import is_loopback
+        from addapt._hosts import EVERYWHERE, LOOPBACK, is_loopback
         from addapt.page.access import Access, make_token
-        from addapt.page.server import LOOPBACK, PageHandler, make_server
+        from addapt.page.server import PageHandler, make_server
 
         if store is None and host is not None:
             raise OptionError("--host is for the domains of a device: give --store, too.")

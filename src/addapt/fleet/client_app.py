@@ -7,7 +7,6 @@ Flower's configuration of a node, and by nobody else.
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -15,6 +14,7 @@ from flwr.clientapp import ClientApp
 from addapt._errors import AddaptError, FleetError
 from addapt.domains import Store
 from addapt.engines import open_engine
+from addapt.engines.base import State
 from addapt.fleet.device import Device
 from addapt.fleet.keeping import keep_on_device
 from addapt.fleet.messages import (
@@ -23,7 +23,6 @@ from addapt.fleet.messages import (
     CORRECT,
     IMAGES,
     JUDGED,
-    LOSS,
     METRICS,
     OFFER,
     PLAN,
@@ -37,6 +36,7 @@ from addapt.fleet.news import tell
 from addapt.fleet.plan import Plan
 from addapt.fleet.updates import check_state
 from addapt.learning.controls import Controls
+from addapt.learning.scores import Scores
 from addapt.memory import lean_allocator, process_peak_bytes
 
 app = ClientApp()
@@ -56,10 +56,8 @@ class _Settings:
         self.weights = str(said["weights"]) if said.get("weights") else None
         self.threads = int(said.get("threads", 0))
         self.budget_bytes = int(said.get("budget-bytes", 0)) or None
-        self.fetch, self.personal = (
-            bool(said.get("fetch", False)),
-            bool(said.get("personal", False)),
-        )
+        self.fetch = bool(said.get("fetch", False))
+        self.personal = bool(said.get("personal", False))
         self.news = Path(str(said["news"])) if said.get("news") else None
 
     def device(self) -> Device:
@@ -103,13 +101,18 @@ def _config(message: Message) -> ConfigRecord:
     return found
 
 
-def _state(device: Device, plan: Plan, message: Message) -> Any:
+def _state(device: Device, plan: Plan, message: Message) -> State:
     try:
         state = arrays_of(message.content.array_records[ARRAYS])
     except (LookupError, ValueError) as error:
         raise FleetError(f"The server sent arrays that are none: {error}") from error
     check_state(state, device.forms(plan))
     return state
+
+
+def _counts(judged: Scores) -> dict[str, int]:
+    """Say how many images were held out, and how many of them were recognised."""
+    return {JUDGED: int(judged.images.sum()), CORRECT: int(judged.correct.sum())}
 
 
 @app.query()
@@ -129,32 +132,22 @@ def learn(message: Message, context: Context) -> Message:
 
     def answer(settings: _Settings, message: Message, context: Context) -> RecordDict:
         device, plan, config = settings.device(), _plan(settings, message), _config(message)
-        state, number, pull = (
-            _state(device, plan, message),
-            config.get(ROUND),
-            config.get(PULL, 0.0),
-        )
+        state, number = _state(device, plan, message), config.get(ROUND)
+        pull = config.get(PULL, 0.0)
         if type(number) is not int or not 0 <= number < plan.rounds or not isinstance(pull, float):
             raise FleetError(f"The server asked for round {number!r:.40} of {plan.rounds}.")
         judged = device.judge(plan, state)
-        learned = device.learn(plan, number, state, pull)
+        learned, images = device.learn(plan, number, state, pull)
         if settings.news:
             tell(
                 settings.news,
                 round=number + 1,
                 rounds=plan.rounds,
-                accuracy=judged.correct / judged.images,
+                accuracy=judged.accuracy,
                 process_peak_bytes=process_peak_bytes(),
             )
-        metrics = MetricRecord(
-            {
-                IMAGES: learned.images,
-                LOSS: learned.loss,
-                JUDGED: judged.images,
-                CORRECT: judged.correct,
-            }
-        )
-        return RecordDict({ARRAYS: record_of(learned.state), METRICS: metrics})
+        metrics = MetricRecord({IMAGES: images, **_counts(judged)})
+        return RecordDict({ARRAYS: record_of(learned), METRICS: metrics})
 
     return _answering(answer, message, context)
 
@@ -169,17 +162,18 @@ def end(message: Message, context: Context) -> Message:
         judged = device.judge(plan, state)
         kept = None
         if settings.fetch:
-            kept = keep_on_device(device, plan, state, settings.store, personal=settings.personal)
+            kept = keep_on_device(
+                device, plan, state, judged, settings.store, personal=settings.personal
+            )
         if settings.news:
             tell(
                 settings.news,
                 over=True,
-                accuracy=judged.correct / judged.images,
+                accuracy=judged.accuracy,
                 file=None if kept is None else str(kept.file),
                 personal=False if kept is None else kept.is_personal,
                 process_peak_bytes=process_peak_bytes(),
             )
-        metrics = MetricRecord({JUDGED: judged.images, CORRECT: judged.correct, LOSS: judged.loss})
-        return RecordDict({METRICS: metrics})
+        return RecordDict({METRICS: MetricRecord({**_counts(judged)})})
 
     return _answering(answer, message, context)

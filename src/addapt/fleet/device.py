@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +19,7 @@ from addapt.learning.evaluation import EVALUATION_BATCH, evaluate
 from addapt.learning.job import VAL_FRACTION, Job
 from addapt.learning.lesson import FoundImages, Lesson, find_images, prepare_lesson
 from addapt.learning.loop import Place, lr_factor, make_step
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a device sends after a round."""
-
-    state: State
-    images: int
-    loss: float
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a device found out about a state of all, by images that none learned from."""
-
-    images: int
-    correct: int
-    loss: float
+from addapt.learning.scores import Scores
 
 
 class Device:
@@ -74,8 +57,8 @@ class Device:
             weights_sha256=backbone.weights_sha256,
         )
 
-    def learn(self, plan: Plan, number: int, state: State, pull: float = 0.0) -> Learned:
-        """Go through the images once.
+    def learn(self, plan: Plan, number: int, state: State, pull: float = 0.0) -> tuple[State, int]:
+        """Go through the images once; return the state then, and how many images there were.
 
         Args:
             plan: of all.
@@ -91,22 +74,20 @@ class Device:
         model.prepare(job.settings)
         steps = job.steps_per_epoch(len(lesson.train))
         order = generator_of(job.seed, ORDER, number).permutation(len(lesson.train))
-        total = 0.0
         for step, indices in enumerate(np.array_split(order, steps)):
             place = Place(number * steps + step, plan.rounds * steps)
-            total += make_step(model, job, lesson, indices, place)
-            if not math.isfinite(total):
-                raise FleetError(f"The loss became {total} in round {number + 1}.")
+            loss = make_step(model, job, lesson, indices, place)
+            if not math.isfinite(loss):
+                raise FleetError(f"The loss became {loss} in round {number + 1}.")
             if pull:
                 pull_back(model, state, pull * job.lr * lr_factor(place.step, place.steps))
-        return Learned(model.state(), len(lesson.train), total / steps)
+        return model.state(), len(lesson.train)
 
-    def judge(self, plan: Plan, state: State) -> Judged:
+    def judge(self, plan: Plan, state: State) -> Scores:
         """Recognise the images held out."""
         lesson, _ = self.prepared(plan)
         at_once = self.engine.at_once(plan.image_px, EVALUATION_BATCH)
-        scores, loss = evaluate(self.model(plan, state), lesson.val, at_once)
-        return Judged(len(lesson.val), int(scores.correct.sum()), loss)
+        return evaluate(self.model(plan, state), lesson.val, at_once)[0]
 
     def forms(self, plan: Plan) -> Mapping[str, Form]:
         """Return types and shapes of what travels."""

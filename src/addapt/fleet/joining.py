@@ -4,19 +4,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from addapt._errors import DomainError, FleetError, OptionError
 from addapt._hosts import is_loopback
 from addapt.domains import Store, check_name
 from addapt.fleet.link import Link
-from addapt.fleet.news import NewsReader
+from addapt.fleet.news import News, NewsReader
+from addapt.fleet.plan import check_engine
 from addapt.fleet.processes import ProgramEnded, Value, node
 from addapt.images import scan_folder
 from addapt.learning.place import refuse_store_inside
 
 REJOIN_S = 2.0
-News = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class Joining:
         """
         link = self.link
         check_name(self.name)
+        check_engine(self.backbone)
         if self.certificate is None and not self.insecure and not is_loopback(link.host):
             raise OptionError(
                 f"Nothing proves that {link.address} is your server. Copy the ca.crt that it has "

@@ -1,30 +1,26 @@
 """What is left of a fleet when it has learned: domains in stores, and the server's last round."""
 
 import json
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from addapt._disk import disk_reason, make_folder, write_atomically
 from addapt._errors import DomainError, FleetError
-from addapt.domains import SCHEMA, DomainInfo, Store, writing
+from addapt.domains import DomainInfo, Store, writing
 from addapt.domains.header import read_header
 from addapt.domains.info import CALIBRATION_ERROR, TEMPERATURES
 from addapt.domains.sealed import seal, unseal
 from addapt.engines.base import Engine, State
 from addapt.fleet.device import Device
 from addapt.fleet.plan import Plan
-from addapt.learning.description import date, describe
-from addapt.learning.evaluation import EVALUATION_BATCH, evaluate
+from addapt.learning.description import describe, made_with
+from addapt.learning.evaluation import EVALUATION_BATCH
+from addapt.learning.scores import Scores
 from addapt.learning.signing import calibrate, sign, some_held_out
 from addapt.learning.state import EpochRecord, score_fields
 
-Arrays = Mapping[str, npt.NDArray[Any]]
 FLEET_FILE = "fleet.safetensors"  # beside unfinished learning
 FLEET = "fleet"  # in a domain's options
 _TEXT = "addapt-fleet-1"
@@ -35,7 +31,6 @@ class Kept:
     """A domain that a device has written: its own version of it if that was better."""
 
     file: Path
-    accuracy: float
     is_personal: bool
 
 
@@ -50,35 +45,39 @@ class Progress:
 
 
 def keep_on_device(
-    device: Device, plan: Plan, state: Arrays, store: Store, *, personal: bool
+    device: Device, plan: Plan, state: State, scores: Scores, store: Store, *, personal: bool
 ) -> Kept:
     """Write what all have learned as a domain, calibrated and signed by the device's own images.
 
-    With `personal` the device first goes through its images once more, and keeps what is better on
-    those held out.
+    Args:
+        device: whose images they are.
+        plan: of all.
+        state: in the end.
+        scores: of that state, on the images held out.
+        store: to write into.
+        personal: first go through the images once more, and keep what is better.
 
     Raises:
         DomainError: the disk refused.
     """
     engine, (lesson, job) = device.engine, device.prepared(plan)
     batch = engine.at_once(plan.image_px, EVALUATION_BATCH)
-    tensors: State = {name: array.copy() for name, array in state.items()}
-    scores, loss = evaluate(device.model(plan, tensors), lesson.val, batch)
     is_personal = False
     if personal:
-        own = device.learn(replace(plan, rounds=1), 0, tensors).state
-        own_scores, own_loss = evaluate(device.model(plan, own), lesson.val, batch)
+        own, _ = device.learn(replace(plan, rounds=1), 0, state)
+        own_scores = device.judge(plan, own)
         is_personal = own_scores.accuracy > scores.accuracy
         if is_personal:
-            tensors, scores, loss = own, own_scores, own_loss
+            state, scores = own, own_scores
     held_out = some_held_out(lesson.val)
-    calibrated = calibrate(device.model(plan, tensors), tensors, held_out, batch, lambda: None)
+    calibrated = calibrate(device.model(plan, state), state, held_out, batch, lambda: None)
     learned = device.model(plan, calibrated.tensors)
     signature, error = sign(engine, learned, lesson.train, held_out, batch, said=(calibrated.said,))
+    # Of the record only the scores are told.
     best = EpochRecord(
         epoch=plan.rounds,
-        train_loss=loss,
-        val_loss=loss,
+        train_loss=math.nan,
+        val_loss=math.nan,
         lr=0.0,
         train_s=0.0,
         **score_fields(scores),
@@ -93,7 +92,7 @@ def keep_on_device(
     )
     with writing(store.folder, plan.name):
         store.save(plan.name, info, {**learned.stored(calibrated.tensors), **signature.tensors()})
-    return Kept(store.path(plan.name), scores.accuracy, is_personal)
+    return Kept(store.path(plan.name), is_personal)
 
 
 def keep_on_server(
@@ -120,18 +119,11 @@ def keep_on_server(
     Raises:
         DomainError: the disk refused.
     """
-    plan, backbone = progress.plan, engine.backbone
+    plan = progress.plan
     info = DomainInfo(
-        schema=SCHEMA,
-        backbone=backbone.name,
-        weights_sha256=backbone.weights_sha256,
-        method=plan.method.name,
-        hyperparameters=asdict(plan.method),
+        **made_with(engine, plan.method),
         classes=plan.classes,
         image_px=plan.image_px,
-        mean=backbone.input.mean,
-        std=backbone.input.std,
-        interpolation=backbone.input.interpolation,
         seed=plan.seed,
         train_images=images,
         val_images=judged,
@@ -139,16 +131,9 @@ def keep_on_server(
         val_report={},
         value_range=(),
         epochs=plan.rounds,
-        options={"weights": backbone.weights, FLEET: {"devices": devices}},
+        options={"weights": engine.backbone.weights, FLEET: {"devices": devices}},
         gates={},
         signature={},
-        versions={
-            "addapt": version("addapt"),
-            **engine.versions,
-            "numpy": version("numpy"),
-            "python": platform.python_version(),
-        },
-        date=date(),
     )
     model = engine.new_model(plan.method, len(plan.classes), seed=plan.seed)
     with writing(store.folder, plan.name):

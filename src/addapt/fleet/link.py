@@ -1,9 +1,10 @@
 """Where a server of a fleet is, and how it is reached."""
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-LOOPBACK = "127.0.0.1"
+from addapt._errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,19 @@ class Link:
         if self.certificate is None:
             return ["--insecure"]
         return ["--root-certificates", str(self.certificate)]
+
+
+def check_free(host: str, port: int) -> None:
+    """Refuse an address of this machine that cannot be listened at.
+
+    Raises:
+        OptionError: that is so.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise OptionError(
+            f"`host` is {host!r}, `port` is {port}, which cannot be listened on ({error}): give an "
+            "address of this machine, such as 0.0.0.0, or another port."
+        ) from error

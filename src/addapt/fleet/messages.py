@@ -14,8 +14,8 @@ from addapt._text import printable
 from addapt.engines.base import State
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
-PLAN, OFFER, ROUND, REFUSAL, LAST = "plan", "offer", "round", "refusal", "last"
-IMAGES, LOSS, JUDGED, CORRECT = "images", "loss", "judged", "correct"
+PLAN, OFFER, ROUND, REFUSAL = "plan", "offer", "round", "refusal"
+IMAGES, JUDGED, CORRECT = "images", "judged", "correct"
 PULL = "proximal-mu"  # as Flower's FedProx calls it
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 LONGEST_REFUSAL = 500  # characters

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+News = dict[str, Any]  # a line
 LOOK_EVERY_S = 0.3
 
 
@@ -24,7 +25,7 @@ class NewsReader:
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
 
-    def latest(self) -> Iterator[dict[str, Any]]:
+    def latest(self) -> Iterator[News]:
         """Yield each, once it is whole."""
         try:
             with self._path.open("rb") as file:
@@ -37,7 +38,7 @@ class NewsReader:
         for line in whole.splitlines():
             yield json.loads(line)
 
-    def follow(self, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
+    def follow(self, check: Callable[[], None]) -> Iterator[News]:
         """Yield each as it comes, without end; `check` is called now and then, and may raise."""
         while True:
             yield from self.latest()

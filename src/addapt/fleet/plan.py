@@ -9,7 +9,9 @@ from typing import Any
 from typing_extensions import Self
 
 from addapt._errors import AddaptError, FleetError, OptionError
+from addapt.backbones import check_backbone
 from addapt.domains import check_classes, check_name
+from addapt.engines.abilities import ABILITIES
 from addapt.learning.job import Asked
 from addapt.learning.lesson import check_image_px
 from addapt.methods import Method, build_method
@@ -120,6 +122,20 @@ def check_rounds(rounds: int) -> None:
     """Raise an OptionError if so many rounds make no sense."""
     if not 1 <= rounds <= MOST_ROUNDS:
         raise OptionError(f"`rounds` is {rounds}: give 1 to {MOST_ROUNDS}.")
+
+
+def check_engine(backbone: str, method: str | None = None) -> None:
+    """Refuse a backbone, or a method, that devices cannot learn with.
+
+    Raises:
+        UnknownNameError: there is no such thing.
+        OptionError: it needs PyTorch, with which fleets do not learn.
+    """
+    check_backbone(backbone)
+    if method is not None:
+        build_method(method)
+    if lack := ABILITIES["onnx"].lack(backbone=backbone, method=method):
+        raise OptionError(f"Fleets learn without PyTorch, and so with no {lack}")
 
 
 def agree_on_classes(offers: Sequence[Offer]) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import IO
 
 from addapt._errors import FleetError, MissingPackageError, OptionError
-from addapt.fleet.link import LOOPBACK, Link
+from addapt._hosts import LOOPBACK
+from addapt.fleet.link import Link
 from addapt.fleet.own_app import SETTINGS, write_programs
 
 APP = Path(__file__).with_name("app")  # what `flwr run` takes

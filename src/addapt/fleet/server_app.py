@@ -1,7 +1,7 @@
 """What Flower runs on the server: devices agree on classes, learn round by round, and are done."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -129,7 +129,7 @@ def _lead(grid: Grid, settings: _Settings) -> None:
     strategy = CarefulStrategy(
         settings.strategy, settings.min_devices, forms, before.done, MOST_IMAGES, left_out
     )
-    state, last = before, partial(_after_round, settings, strategy, before, time.monotonic())
+    progress = before
     if before.done < plan.rounds:
         result = strategy.start(
             grid,
@@ -137,10 +137,10 @@ def _lead(grid: Grid, settings: _Settings) -> None:
             num_rounds=plan.rounds - before.done,
             timeout=settings.round_timeout_s,
             train_config=ConfigRecord({PLAN: plan.to_text()}),
-            evaluate_fn=last,
+            evaluate_fn=partial(_after_round, settings, strategy, before, time.monotonic()),
         )
-        state = replace(before, done=plan.rounds, state=arrays_of(result.arrays))
-    _end(grid, settings, engine, state, strategy, left_out)
+        progress = replace(before, done=plan.rounds, state=arrays_of(result.arrays))
+    _end(grid, settings, engine, progress, strategy, left_out)
 
 
 def _gather(grid: Grid, settings: _Settings, engine: Engine, plan: Plan | None) -> dict[int, Offer]:
@@ -236,7 +236,7 @@ def _end(
     engine: Engine,
     progress: Progress,
     strategy: CarefulStrategy,
-    left_out: Any,
+    left_out: Callable[[int, str], None],
 ) -> None:
     """Show all devices what was learned in the end, and write the domain."""
     content = RecordDict(

@@ -1,12 +1,12 @@
 """A server of a fleet, as people start it: from what was asked for to what happens."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from addapt._errors import DomainError, FleetError, OptionError
-from addapt._hosts import is_loopback
+from addapt._hosts import EVERYWHERE, LOOPBACK, is_loopback
 from addapt.domains import Store
 from addapt.fleet.identity import (
     AUTHORITY,
@@ -17,14 +17,13 @@ from addapt.fleet.identity import (
     make_certificate,
 )
 from addapt.fleet.keeping import is_unfinished, load_progress
-from addapt.fleet.link import LOOPBACK, Link
-from addapt.fleet.news import NewsReader
-from addapt.fleet.plan import MOST_ROUNDS
+from addapt.fleet.link import Link, check_free
+from addapt.fleet.news import News, NewsReader
+from addapt.fleet.plan import check_engine, check_rounds
 from addapt.fleet.processes import server
+from addapt.learning.lesson import check_image_px
 
 STRATEGIES = ("fedavg", "fedprox", "fedadam")
-EVERYWHERE = ("0.0.0.0", "::")
-News = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,18 @@ class Serving:
         Raises:
             OptionError, DomainError, FleetError: that is so.
         """
-        if not 1 <= self.rounds <= MOST_ROUNDS:
-            raise OptionError(f"`rounds` is {self.rounds}: give 1 to {MOST_ROUNDS}.")
+        check_rounds(self.rounds)
+        check_engine(self.backbone, self.method)
+        if self.image_px is not None:
+            check_image_px(self.image_px)
         if self.min_devices < 1:
             raise OptionError(f"`min_devices` is {self.min_devices}: give at least 1.")
         if self.strategy not in STRATEGIES:
             raise OptionError(f"`strategy` is {self.strategy!r}: give {', '.join(STRATEGIES)}.")
+        if not 0 < self.round_timeout_s < math.inf:
+            raise OptionError(
+                f"`round_timeout_s` is {self.round_timeout_s:g}: give a time above 0, such as 600."
+            )
         store = Store(self.store)
         unfinished = is_unfinished(store, self.name)
         if store.exists(self.name) and not self.restart and not unfinished:
@@ -82,9 +87,9 @@ class Serving:
                 f"`rounds` is {self.rounds}, but the unfinished fleet {self.name!r} was begun with "
                 f"{before.plan.rounds}: give that, or begin anew with `restart=True`."
             )
+        check_free(self.host, self.port)
         if self.secure:
-            host = LOOPBACK if self.host in EVERYWHERE else self.host
-            make_certificate(self.keys, host)
+            make_certificate(self.keys, self.own_host)
             if len(known_devices(self.keys)) < self.min_devices:
                 raise FleetError(
                     f"{len(known_devices(self.keys))} devices are known in {self.keys / DEVICES}, "
@@ -95,11 +100,15 @@ class Serving:
                 )
 
     @property
+    def own_host(self) -> str:
+        """By which address this machine reaches the server."""
+        return LOOPBACK if self.host in EVERYWHERE else self.host
+
+    @property
     def link(self) -> Link:
         """How this machine reaches the server."""
-        host = LOOPBACK if self.host in EVERYWHERE else self.host
         authority = (self.keys / AUTHORITY).absolute()
-        return Link(host, self.port, authority if self.secure else None)
+        return Link(self.own_host, self.port, authority if self.secure else None)
 
     @property
     def tls(self) -> Sequence[str]:

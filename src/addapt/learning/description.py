@@ -20,6 +20,7 @@ from addapt.learning.job import Job
 from addapt.learning.lesson import Lesson
 from addapt.learning.scores import meaning, wilson_interval
 from addapt.learning.state import EpochRecord
+from addapt.methods import Method
 
 DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
 
@@ -37,18 +38,10 @@ def describe(
     Its accuracy is that of the best one; with gates, of which the file says `gates`, of what they
     made of it. The signature is yet to come.
     """
-    backbone = engine.backbone
     return DomainInfo(
-        schema=SCHEMA,
-        backbone=backbone.name,
-        weights_sha256=backbone.weights_sha256,
-        method=job.method.name,
-        hyperparameters=dataclasses.asdict(job.method),
+        **made_with(engine, job.method),
         classes=lesson.classes,
         image_px=lesson.image_px,
-        mean=backbone.input.mean,
-        std=backbone.input.std,
-        interpolation=backbone.input.interpolation,
         seed=job.seed,
         train_images=len(lesson.train),
         val_images=len(lesson.val),
@@ -56,17 +49,32 @@ def describe(
         val_report=_val_report(lesson, best),
         value_range=lesson.value_range,
         epochs=epochs,
-        options={"weights": backbone.weights, **job.options, **_for_the_next(lesson)},
+        options={"weights": engine.backbone.weights, **job.options, **_for_the_next(lesson)},
         gates=gates,
         signature={},
-        versions={
+    )
+
+
+def made_with(engine: Engine, method: Method) -> dict[str, Any]:
+    """Return the fields of a domain that are of the backbone, the method, the software and now."""
+    backbone = engine.backbone
+    return {
+        "schema": SCHEMA,
+        "backbone": backbone.name,
+        "weights_sha256": backbone.weights_sha256,
+        "method": method.name,
+        "hyperparameters": dataclasses.asdict(method),
+        "mean": backbone.input.mean,
+        "std": backbone.input.std,
+        "interpolation": backbone.input.interpolation,
+        "versions": {
             "addapt": version("addapt"),
             **engine.versions,
             "numpy": version("numpy"),
             "python": platform.python_version(),
         },
-        date=date(),
-    )
+        "date": date(),
+    }
 
 
 def _val_report(lesson: Lesson, best: EpochRecord) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from addapt._errors import OptionError
+from addapt._hosts import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 PORT = 8765
 
 
