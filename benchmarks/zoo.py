@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from result_rows import RESULTS, ROOT, append_row, latest, read_rows, surroundings
 from torch import Tensor, nn
+from vision_libraries import import_library
 
 from addapt import DA3, AddaptError, Backbone, attach, audit, freeze
 from addapt.engines.torch.memory import kept_bytes
@@ -115,7 +116,6 @@ TIMM = (
 )
 
 Row = dict[str, Any]
-_library: Any = None
 
 
 def names() -> list[str]:
@@ -126,16 +126,11 @@ def build(name: str) -> nn.Module:
     """Make a network of a library with random weights, and statistics that do something."""
     library, _, model = name.partition(":")
     torch.manual_seed(0)
-    _declare_operators()
     if library == "timm":
-        import timm
-
-        network: nn.Module = timm.create_model(model)
+        network: nn.Module = import_library("timm").create_model(model)
     else:
-        import torchvision
-
         options = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
-        network = torchvision.models.get_model(model, **options)
+        network = import_library("torchvision").models.get_model(model, **options)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
             assert layer.running_var is not None
@@ -145,16 +140,6 @@ def build(name: str) -> nn.Module:
         if isinstance(weight, nn.Parameter) and not weight.any():  # or what it scales is not seen
             nn.init.uniform_(weight, *((0.5, 1.5) if weight.ndim == 1 else (-0.1, 0.1)))
     return network.eval().requires_grad_(True)
-
-
-def _declare_operators() -> None:
-    """Let torchvision be imported beside a PyTorch that it was not built for."""
-    global _library
-    if _library is None:
-        _library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-        for operator in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, operator):
-                _library.define(f"{operator}(Tensor dets, Tensor scores, float t) -> Tensor")
 
 
 def side_of(network: nn.Module) -> int:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+from vision_libraries import import_library
 
 from addapt.engines.torch.backbones import load_backbone
 from addapt.engines.torch.methods import AdaptedModel, attach
@@ -57,6 +58,7 @@ def differ(state: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
     "ignore:Checkpoint directory",
 )
 def test_lightning_saves_the_domain_alone_and_goes_on_with_it(tmp_path: Path) -> None:
+    import_library("torchvision")  # which Lightning imports where it is installed
     lightning = pytest.importorskip("pytorch_lightning")
     teaching = execute("LightningModule")["Teaching"]
 

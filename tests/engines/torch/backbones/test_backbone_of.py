@@ -147,6 +147,16 @@ def test_explain_says_what_the_blocks_are() -> None:
     ]
 
 
+class NormLikeABlock(nn.Sequential):
+    """Blocks are features.1.N, and the stem's batch norm is features.0.1, as in torchvision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stem, stage = conv_bn(3, 4, 3), nn.Sequential(Residual(4, 6, 2), Residual(6, 6))
+        self.features = nn.Sequential(stem, stage)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 @pytest.mark.parametrize(
     ("kind", "paths", "strides", "shortcuts"),
     [
@@ -155,6 +165,7 @@ def test_explain_says_what_the_blocks_are() -> None:
         (ShuffleNet, ["stage.0", "stage.1", "stage.2"], [2, 1, 1], [0, 0, 0]),
         (DenseNet, ["block.0", "block.1"], [1, 1], [0, 0]),
         (Vgg, ["3", "6"], [2, 2], [0, 0]),
+        (NormLikeABlock, ["features.1.0", "features.1.1"], [2, 1], [0, 1]),
     ],
 )
 def test_blocks_of_other_families(

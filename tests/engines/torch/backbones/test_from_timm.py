@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -68,6 +69,17 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
         load_backbone(NAME)
 
 
+def test_with_operators_built_for_another_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_spec(name: str, *_: object) -> None:
+        if name == "timm":
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec), *sys.meta_path])
+    with pytest.raises(MissingPackageError, match=r"nms does not exist.*install both from one"):
+        load_backbone(NAME)
+
+
 @pytest.mark.usefixtures("timm")
 def test_fine_tuning_loads_it_plain_and_shapes_need_no_weights() -> None:
     backbone = load_backbone(NAME)
@@ -113,11 +125,3 @@ def test_a_domain_is_learned_and_read_again(tmp_path: Path, make_folder: MakeFol
     assert learner.store.info("colours").backbone == NAME
     again = Learner(NAME, tmp_path / "domains")
     assert len(again.predict([folder / "red" / "0.png"], "colours")) == 1
-
-
-def test_the_real_library() -> None:
-    timm = pytest.importorskip("timm", exc_type=ImportError)
-    backbone = load_backbone("timm:mobilenetv3_small_050", "random")
-    assert len(backbone.blocks) == 11
-    assert timm.create_model("mobilenetv3_small_050").num_features == 288
-    assert native_px("timm:tf_efficientnetv2_b0") == 192

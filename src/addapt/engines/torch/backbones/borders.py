@@ -201,9 +201,9 @@ def _given(parts: Sequence[Part], blocks: Sequence[str], name: str) -> list[str]
 def _by_path(parts: Sequence[Part], paths: Sequence[str]) -> Iterator[Part]:
     """Join parts of the same block; the first is the stem.
 
-    What stands between two blocks is a block of its own. What has no weights belongs to the part
-    before. What comes after the last block belongs to the tail, and is left out, and so is a
-    last block of a single convolution, which makes features.
+    What stands between two blocks is a block of its own. What has no weights, or those of a norm
+    alone, belongs to the part before. What comes after the last block belongs to the tail, and is
+    left out, and so is a last block of a single convolution, which makes features.
     """
     groups = [
         (path, [part for part, _ in group])
@@ -249,7 +249,8 @@ def _joined(parts: Sequence[Part], path: str) -> Part:
 
 
 def _has_weights(part: Part) -> bool:
+    """Say whether a part has more than scales and shifts, as those of a norm."""
     return any(
-        node.op == "call_module" and next(called_module(node).parameters(), None) is not None
+        node.op == "call_module" and any(p.ndim > 1 for p in called_module(node).parameters())
         for node in part.nodes
     )

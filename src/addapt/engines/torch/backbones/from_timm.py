@@ -82,6 +82,12 @@ def _library(name: str) -> Any:
             f"The backbone {name} needs timm, which cannot be imported ({error}): "
             "pip install 'addapt[timm]'."
         ) from error
+    except RuntimeError as error:  # torchvision's compiled operators are of another PyTorch
+        raise MissingPackageError(
+            f"The backbone {name} needs timm, and timm torchvision, which was built for another "
+            f"PyTorch than {torch.__version__} ({error}): install both from one place, as in "
+            "pip install --force-reinstall torch torchvision."
+        ) from error
     model, known = name.removeprefix(TIMM), timm.list_models()
     if model not in known:  # there are too many to list
         like = difflib.get_close_matches(model, known, n=MOST_LIKE, cutoff=0.4)
