@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from result_rows import RESULTS, ROOT, append_row, latest, read_rows, surroundings
 from torch import Tensor, nn
-from vision_libraries import import_library
 
 from addapt import DA3, AddaptError, Backbone, attach, audit, freeze
+from addapt.engines.torch.backbones.vision_libraries import import_library
 from addapt.engines.torch.memory import kept_bytes
 
 FILE = RESULTS / "zoo.jsonl"

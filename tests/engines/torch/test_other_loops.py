@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
-from vision_libraries import import_library
 
 from addapt.engines.torch.backbones import load_backbone
+from addapt.engines.torch.backbones.vision_libraries import import_library
 from addapt.engines.torch.methods import AdaptedModel, attach
 from addapt.methods import build_method
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 import zoo
-from vision_libraries import import_library
 
 from addapt import Learner, load_backbone
 from addapt.engines import native_px
+from addapt.engines.torch.backbones.vision_libraries import import_library
 from tests.conftest import MakeFolder
 
 ROWS = {row["name"]: row for row in zoo.rows_of(zoo.FILE)}

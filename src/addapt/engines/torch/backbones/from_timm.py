@@ -16,6 +16,7 @@ from addapt._text import printable
 from addapt.backbones import IMAGENET_INPUT, TIMM
 from addapt.backbones.state_file import read_state
 from addapt.engines.torch.backbones.base import Backbone
+from addapt.engines.torch.backbones.vision_libraries import import_library
 
 MOST_LIKE = 5  # names that are told for one that is unknown
 
@@ -76,17 +77,11 @@ def _create(name: str) -> nn.Module:
 def _library(name: str) -> Any:
     """Return timm, which has a network of this name."""
     try:
-        import timm
+        timm = import_library("timm")
     except ImportError as error:
         raise MissingPackageError(
             f"The backbone {name} needs timm, which cannot be imported ({error}): "
             "pip install 'addapt[timm]'."
-        ) from error
-    except RuntimeError as error:  # torchvision's compiled operators are of another PyTorch
-        raise MissingPackageError(
-            f"The backbone {name} needs timm, and timm torchvision, which was built for another "
-            f"PyTorch than {torch.__version__} ({error}): install both from one place, as in "
-            "pip install --force-reinstall torch torchvision."
         ) from error
     model, known = name.removeprefix(TIMM), timm.list_models()
     if model not in known:  # there are too many to list
