@@ -10,12 +10,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
 from addapt.domains import Store
 from addapt.domains.file import read_domain
 from addapt.domains.signature import NAMES as SIGNATURE
+from addapt.learning import Learner
 from addapt.page import folder as page_folder
 from addapt.page.server import make_server
 from tests.web.conftest import RunTests
@@ -77,6 +79,14 @@ def test_a_domain_of_the_shell_in_a_browser(
 ) -> None:
     with running(make_server(page, 0)) as address:
         run_tests("import", ADDAPT_PAGE=address, ADDAPT_CHROMIUM=chromium)
+
+    # The model that a browser exported says what the shell says.
+    model = onnxruntime.InferenceSession(lesson / "squares.onnx")
+    path = lesson / "squares" / "fine" / "0.png"
+    image = np.asarray(Image.open(path).convert("RGB"))[None]
+    probabilities, _ = model.run(None, {"images": image})
+    (said,) = Learner(open_quick()[0], lesson / "store").predict([path], "squares")
+    assert probabilities.max() == pytest.approx(said.probability, abs=1e-4)
 
 
 @pytest.mark.slow  # a minute

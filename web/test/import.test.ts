@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { expected, pathOf } from "./expected";
-import { isAccessible, onPage, says, saysWhatTheShellSays } from "./visit";
+import { isAccessible, onPage, press, says, saysWhatTheShellSays } from "./visit";
 
 test("a domain of the shell says the same in the page", async () => {
   await onPage(async (page) => {
@@ -28,5 +28,10 @@ test("a domain of the shell says the same in the page", async () => {
       assert.match((await shown.locator(".soft").textContent())!, new RegExp(`^${domain}, `));
     }
     await isAccessible(page);
+
+    const downloading = page.waitForEvent("download");
+    await press(page, "Export ONNX");
+    await (await downloading).saveAs(pathOf("squares.onnx"));
+    await says(page, /squares\.onnx says in itself/);
   });
 });

@@ -12,11 +12,17 @@ SEED = 0  # of the first values
 
 @dataclass(frozen=True)
 class SizedGraphs:
-    """The graphs for images of one size: names of files, and how many images to run at once."""
+    """The graphs for images of one size: names of files, and how many images to run at once.
+
+    `template` and `signed_template`, for domains without and with a signature, are exported models
+    that lack all arrays.
+    """
 
     image_px: int
     learning: str
     recognising: str
+    template: str
+    signed_template: str
     at_once: int
 
 
@@ -33,12 +39,14 @@ class LookGraph:
 class GraphFiles:
     """What `WritesGraphs.write_graphs` has written into a folder.
 
-    `weights` is the file of frozen weights that all graphs refer to by this name, `first_values`
-    one of float32, little-endian, from which learning starts: the vector of the adaptor's
-    `parameters`, one after the other. A head of zeros comes to them.
+    `weights` is the file of frozen weights that graphs refer to by this name; `places` has for each
+    array in it name, shape, and offset in bytes, all of float32, little-endian. `first_values` is
+    such a file from which learning starts: the vector of the adaptor's `parameters`, one after the
+    other. A head of zeros comes to them.
     """
 
     weights: str
+    places: tuple[tuple[str, tuple[int, ...], int], ...]
     first_values: str
     parameters: tuple[tuple[str, tuple[int, ...]], ...]
     sizes: tuple[SizedGraphs, ...]
@@ -50,7 +58,7 @@ class WritesGraphs(ABC):
 
     @abstractmethod
     def write_graphs(self, folder: Path, method: Method, sizes: Sequence[int]) -> GraphFiles:
-        """Write the graphs of learning and recognising for images of these sizes, and of the look.
+        """Write all graphs for images of these sizes, and that of the look.
 
         Args:
             folder: an existing one.

@@ -25,6 +25,12 @@ COMPARED_IMAGES = 3
 LARGEST_DIFFERENCE = 1e-5  # of probabilities
 LARGEST_DISTANCE_ERROR = 1e-3
 TOLD_SHARES = (0.9, 0.95, 0.99)
+WORDS = (
+    "The domain '{domain}' of addapt. `images` are bytes (n, {px}, {px}, 3) of values 0..255, red, "
+    "green and blue: each image whole, resized to {px} x {px} pixels by {resizing}. "
+    "`probabilities` (n, {classes}) are in the order of the metadata's `classes`."
+)
+DISTANCE_WORDS = " `distance` (n,) is above 1 where an image is probably none of this domain."
 
 
 def check_place(path: Path, *, overwrite: bool) -> None:
@@ -136,16 +142,14 @@ def _largest_difference(
 
 
 def _description(known: KnownDomain) -> str:
-    info, px = known.info, known.info.image_px
-    words = (
-        f"The domain {known.name!r} of addapt. `images` are bytes (n, {px}, {px}, 3) of values "
-        f"0..255, red, green and blue: each image whole, resized to {px} x {px} pixels by "
-        f"{_resizing(info)}. `probabilities` (n, {len(info.classes)}) are in the order of the "
-        "metadata's `classes`."
+    info = known.info
+    words = WORDS.format(
+        domain=known.name,
+        px=info.image_px,
+        resizing=_resizing(info.interpolation),
+        classes=len(info.classes),
     )
-    if known.signature is None:
-        return words
-    return f"{words} `distance` (n,) is above 1 where an image is probably none of this domain."
+    return words if known.signature is None else words + DISTANCE_WORDS
 
 
 def _distance_texts(signature: Signature | None) -> dict[str, str]:
@@ -154,6 +158,26 @@ def _distance_texts(signature: Signature | None) -> dict[str, str]:
         return {}
     bars = {str(share): round(signature.spread.bar(share), 4) for share in TOLD_SHARES}
     return {"distance_limits": json.dumps(bars)}
+
+
+def exported_words(interpolation: str) -> dict[str, str]:
+    """Return what an exported file says of images of 8 bits, with words in braces to fill in."""
+    return {
+        "words": WORDS,
+        "distance_words": DISTANCE_WORDS,
+        "resizing": _resizing(interpolation),
+        "whole": _whole(interpolation),
+        "scaling": _scaling(()),
+    }
+
+
+def _resizing(interpolation: str) -> str:
+    """Say how images are resized."""
+    return f"{interpolation} interpolation with antialiasing, as Pillow's Image.resize does"
+
+
+def _whole(interpolation: str) -> str:
+    return f"the whole image, whatever its shape, by {_resizing(interpolation)}"
 
 
 def _scaling(value_range: ValueRange) -> str:
@@ -166,17 +190,13 @@ def _scaling(value_range: ValueRange) -> str:
     )
 
 
-def _resizing(info: DomainInfo) -> str:
-    return f"{info.interpolation} interpolation with antialiasing, as Pillow's Image.resize does"
-
-
 def _texts(domain: str, info: DomainInfo) -> dict[str, str]:
     return {
         "domain": domain,
         "classes": json.dumps(info.classes),
         "image_px": str(info.image_px),
         "interpolation": info.interpolation,
-        "resizing": f"the whole image, whatever its shape, by {_resizing(info)}",
+        "resizing": _whole(info.interpolation),
         "value_range": json.dumps(info.value_range),
         "scaling": _scaling(info.value_range),
         "method": info.method,

@@ -19,6 +19,7 @@ from addapt.domains import SCHEMA
 from addapt.engines.base import Engine
 from addapt.engines.graph_files import SEED, GraphFiles, WritesGraphs
 from addapt.images import Augmentation
+from addapt.learning.exporting import exported_words
 from addapt.learning.job import VAL_FRACTION
 from addapt.learning.lesson import check_image_px
 from addapt.learning.signing import ANSWER_IMAGES, HELD_OUT_IMAGES, LOOK_IMAGES
@@ -119,6 +120,7 @@ def describe(engine: Engine, method: Method, graphs: GraphFiles) -> dict[str, An
             "answer_images": ANSWER_IMAGES,
             "held_out_images": HELD_OUT_IMAGES,
         },
+        "exported": exported_words(backbone.input.interpolation),
         "graphs": dataclasses.asdict(graphs),
         "versions": {"addapt": version("addapt")},
     }

@@ -26,6 +26,8 @@ export interface SizedGraphs {
   image_px: number;
   learning: string;
   recognising: string;
+  template: string; // of an exported model: it lacks all arrays
+  signed_template: string; // the same for a domain that has a signature
   at_once: number; // images that go through the network together
 }
 
@@ -51,9 +53,11 @@ export interface Description {
   schema: number;
   seed: number;
   recipe: Recipe;
+  exported: Record<"words" | "distance_words" | "resizing" | "whole" | "scaling", string>;
   signature: { look_images: number; answer_images: number; held_out_images: number };
   graphs: {
     weights: string;
+    places: [name: string, shape: number[], offset: number][]; // in bytes
     first_values: string;
     parameters: [name: string, shape: number[]][]; // of the adaptor, in the order of its vector
     sizes: SizedGraphs[];

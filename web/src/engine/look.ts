@@ -17,11 +17,10 @@ export class Look {
   async features(images: Uint8Array[], px: number): Promise<Float32Array[]> {
     const { backbone, graphs } = this.description;
     const { image_px: lookPx, recognising, at_once: atOnce } = graphs.look;
-    this.session ??= await Session.create(
-      await this.read(recognising),
-      graphs.weights,
-      await this.read(graphs.weights),
-    );
+    this.session ??= await Session.create(await this.read(recognising), {
+      path: graphs.weights,
+      data: await this.read(graphs.weights),
+    });
     const found: Float32Array[] = [];
     for (const [few] of inPieces(images, atOnce)) {
       const small = few.map((image) => resizeToSquare(image, px, px, lookPx, backbone.interpolation));

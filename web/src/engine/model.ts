@@ -175,7 +175,8 @@ export class Model {
     if (!this.session) {
       const { weights } = this.description.graphs;
       const graph = this.optimiser ? this.graphs.learning : this.graphs.recognising;
-      this.session = await Session.create(await this.read(graph), weights, await this.read(weights));
+      const file = await this.read(graph);
+      this.session = await Session.create(file, { path: weights, data: await this.read(weights) });
     }
     return this.session;
   }

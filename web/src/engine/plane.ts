@@ -13,7 +13,8 @@ const LEAST_DEVIATION = 0.01;
 const LARGEST = 127;
 const FEW = 4;
 const USUAL_DEVIATION = 0.25;
-const USUAL_Z = 1.6448536269514722; // of the normal distribution, 95 % lie below it
+// Below these lie 90, 95 and 99 % of the normal distribution.
+const Z = { 0.9: 1.2815515655446004, 0.95: 1.6448536269514722, 0.99: 2.3263478740408408 };
 
 /** The plane close to which the features of a domain lie. */
 export interface Plane {
@@ -93,15 +94,24 @@ export function spreadOf(distances: number[]): Spread {
 }
 
 /** Return a distance such that 0 is usual and 1 the limit, beyond which one of twenty images lies. */
-export function relative({ mean, deviation, images }: Spread, distance: number): number {
-  const known = Math.max(images, FEW);
-  const limit = studentQuantile(known - 1) * Math.sqrt(1 + 1 / known);
-  return (logarithm(distance) - mean) / (deviation * limit);
+export function relative(spread: Spread, distance: number): number {
+  return (logarithm(distance) - spread.mean) / (spread.deviation * limitOf(spread));
 }
 
-/** Student's t below which 95 % lie: Abramowitz and Stegun (1964), 26.7.5. */
-function studentQuantile(freedom: number): number {
-  const z = USUAL_Z;
+/** Return how many deviations from the mean a share of further images lies at most. */
+export function limitOf({ images }: Spread, share: keyof typeof Z = 0.95): number {
+  const known = Math.max(images, FEW);
+  return studentQuantile(share, known - 1) * Math.sqrt(1 + 1 / known);
+}
+
+/** Return the relative distance up to which a share of further images lies. */
+export function relativeBar(spread: Spread, share: keyof typeof Z): number {
+  return limitOf(spread, share) / limitOf(spread);
+}
+
+/** Student's t below which a share lies: Abramowitz and Stegun (1964), 26.7.5. */
+function studentQuantile(share: keyof typeof Z, freedom: number): number {
+  const z = Z[share];
   return (
     z +
     (z ** 3 + z) / (4 * freedom) +

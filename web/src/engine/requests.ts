@@ -53,6 +53,7 @@ export interface Requests {
   recognise: { takes: { domain: Known; image: Blob | ImageBitmap }; gives: Answer };
   choose: { takes: Blob | ImageBitmap; gives: Answer }; // among all that are kept
   write: { takes: Domain; gives: Uint8Array };
+  onnx: { takes: { name: string; domain: Domain }; gives: Blob };
   read: { takes: Uint8Array; gives: Domain };
 }
 

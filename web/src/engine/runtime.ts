@@ -34,11 +34,11 @@ export function prepareRuntime(folder: string | undefined): Processor {
 export class Session {
   private constructor(private readonly session: ort.InferenceSession) {}
 
-  /** Make one of a graph and the weights that it refers to by the name of their file. */
-  static async create(graph: Uint8Array, weightsName: string, weights: Uint8Array): Promise<Session> {
+  /** Make one of a graph and the weights that it refers to by the name of their file, if any. */
+  static async create(graph: Uint8Array, weights?: { path: string; data: Uint8Array }): Promise<Session> {
     const made = await ort.InferenceSession.create(graph, {
       executionProviders: ["wasm"],
-      externalData: [{ path: weightsName, data: weights }],
+      externalData: weights ? [weights] : [],
       enableCpuMemArena: false, // it grows by doubling, and a tab's memory never shrinks
       enableMemPattern: false, // planning all maps in one block takes more
     });

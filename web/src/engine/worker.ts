@@ -5,6 +5,7 @@ import { candidates } from "./choosing";
 import { isImage, jpegOf, pixelsOf, squareOf } from "./decode";
 import { graphsOf, Refusal, type Description } from "./description";
 import { describeDomain, heldOutOf, readDomain, temperatureOf, writeDomain, type Domain } from "./domain_file";
+import { exportOnnx } from "./exporting";
 import { goingOn, jobFor } from "./job";
 import { Learning, newState } from "./learning";
 import { makeLesson } from "./lesson";
@@ -79,8 +80,8 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
   const model = new Model(description, read, imagePx, classes.length, state.values);
   const learning = new Learning(model, recipe, job, lesson, state);
   // Had before, should the page be offline when all is learned.
-  for (const graphs of [graphsOf(description, imagePx), description.graphs.look])
-    await read(graphs.recognising);
+  const { recognising, signed_template: template } = graphsOf(description, imagePx);
+  for (const file of [recognising, description.graphs.look.recognising, template]) await read(file);
   const warnings = new Set(lesson.warnings);
   const storage = await Storage.open();
   // Kept from here: a state has megabytes, and would stop the page for a moment.
@@ -206,6 +207,7 @@ const handlers: Handlers = {
   recognise: (takes) => inTurn(() => recognise(takes)),
   choose: (image) => inTurn(() => choose(image)),
   write: (domain) => writeDomain(description, domain),
+  onnx: ({ name, domain }) => inTurn(() => exportOnnx(description, read, name, domain)),
   read: (file) => readDomain(description, file),
 };
 

@@ -8,12 +8,14 @@ import { attempt, button, byId, download, make, say } from "./elements";
 import { checkShown } from "./files";
 
 const SUFFIX = ".safetensors";
+const ONNX_SUFFIX = ".onnx";
 const NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?$/; // as the shell allows it
 const MOST_FILE_BYTES = 1_000_000_000;
 
 export class Domains implements Part {
   private readonly select = byId("domain") as HTMLSelectElement;
   private readonly exportButton: HTMLButtonElement;
+  private readonly onnxButton: HTMLButtonElement;
   private entries: DomainEntry[] = [];
 
   constructor(private readonly context: Context) {
@@ -23,6 +25,9 @@ export class Domains implements Part {
     );
     this.exportButton = button("Export", () => attempt(() => this.exportDomain()), {
       title: "Save the domain as a file for addapt in the shell",
+    });
+    this.onnxButton = button("Export ONNX", () => attempt(() => this.exportOnnx()), {
+      title: "Save the domain with its network as one model for any ONNX runtime",
     });
     const input = make("input", { type: "file", accept: SUFFIX, "aria-label": "Import a domain" });
     input.addEventListener("change", () => {
@@ -34,6 +39,7 @@ export class Domains implements Part {
       button("Rename", () => attempt(() => this.rename())),
       button("Delete", () => attempt(() => this.remove())),
       this.exportButton,
+      this.onnxButton,
       make("span", { class: "file" }, ["Import", input]),
     );
   }
@@ -47,9 +53,10 @@ export class Domains implements Part {
       );
       this.select.replaceChildren(...options);
     });
-    this.exportButton.disabled = !domain.learned;
     for (const element of byId("domain-actions").querySelectorAll("button, input"))
-      if (element !== this.exportButton) element.toggleAttribute("disabled", isTeaching);
+      element.toggleAttribute("disabled", isTeaching);
+    this.exportButton.disabled = !domain.learned;
+    this.onnxButton.disabled = !domain.learned || isTeaching;
     this.select.disabled = isTeaching;
   }
 
@@ -110,6 +117,15 @@ export class Domains implements Part {
     const file = await engine.ask("write", domain.learned!);
     download(`${domain.name}${SUFFIX}`, new Blob([file as BlobPart]));
     say(`Put ${domain.name}${SUFFIX} into a folder “domains”, and the shell knows it: addapt show ${domain.name}`);
+  }
+
+  private async exportOnnx(): Promise<void> {
+    const { engine, domain } = this.context;
+    const { name } = domain;
+    say(`Putting ${name} and its network into one file …`);
+    const file = await engine.ask("onnx", { name, domain: domain.learned! });
+    download(`${name}${ONNX_SUFFIX}`, file);
+    say(`${name}${ONNX_SUFFIX} says in itself what images it takes, and what it answers.`);
   }
 
   private async importDomain(file: File): Promise<void> {

@@ -19,6 +19,7 @@ from addapt.engines.base import Engine, Features, Form, Images
 from addapt.engines.graph_files import SEED, GraphFiles, LookGraph, SizedGraphs, WritesGraphs
 from addapt.engines.onnx import step as names
 from addapt.engines.onnx.adaptor import Adaptor
+from addapt.engines.onnx.frozen import FrozenWeights
 from addapt.engines.onnx.graph import IMAGES
 from addapt.engines.onnx.making import FrozenOrder, identify
 from addapt.engines.onnx.model import OnnxModel, domain_parameters, images_at_once, in_pieces, rows
@@ -168,13 +169,22 @@ class OnnxEngine(Engine, WritesGraphs):
         write_atomically(folder / first, values.astype("<f4").tobytes())
         sized, write = [], self._runtime.write_graph
         for px in sizes:
-            learning, _ = write(folder, "learning", method, px)
-            recognising, _ = write(folder, "recognising", method, px)
-            sized.append(SizedGraphs(px, learning, recognising, images_at_once(px)))
+            sized.append(
+                SizedGraphs(
+                    image_px=px,
+                    learning=write(folder, "learning", method, px)[0],
+                    recognising=write(folder, "recognising", method, px)[0],
+                    template=write(folder, "template", method, px)[0],
+                    signed_template=write(folder, "signed template", method, px)[0],
+                    at_once=images_at_once(px),
+                )
+            )
         graph, weights = write(folder, "recognising", Head(), LOOK_PX)
         look = LookGraph(LOOK_PX, graph, images_at_once(LOOK_PX))
         shapes = tuple((parameter.name, parameter.shape) for parameter in parameters)
-        return GraphFiles(weights, first, shapes, tuple(sized), look)
+        stored = FrozenWeights(self._runtime.network, weights).places
+        places = tuple((name, place.shape, place.offset) for name, place in stored.items())
+        return GraphFiles(weights, places, first, shapes, tuple(sized), look)
 
     def _adaptor(self, method: Method, classes: int) -> Adaptor:
         if classes < 1:

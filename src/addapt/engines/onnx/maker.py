@@ -3,7 +3,8 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,27 @@ from addapt._disk import stream_atomically
 from addapt._errors import AddaptError, WeightsError
 from addapt.backbones.networks import network
 from addapt.backbones.weights import LoadedWeights, folded, load_weights
+from addapt.engines.onnx.adaptor import Adaptor
 from addapt.engines.onnx.exporter import exported_bytes
 from addapt.engines.onnx.exporting import ExportOrder
 from addapt.engines.onnx.frozen import FrozenWeights
 from addapt.engines.onnx.graph import Graph
 from addapt.engines.onnx.making import GraphOrder
-from addapt.engines.onnx.step import adaptor_for, write_learning, write_recognising
+from addapt.engines.onnx.step import (
+    adaptor_for,
+    write_learning,
+    write_recognising,
+    write_template,
+)
 from addapt.engines.onnx.writing import to_model, weights_parts
 from addapt.methods import build_method
 
-WRITERS = {"learning": write_learning, "recognising": write_recognising}
+WRITERS: dict[str, Callable[[Graph, Adaptor, int], None]] = {
+    "learning": write_learning,
+    "recognising": write_recognising,
+    "template": partial(write_template, is_signed=False),
+    "signed template": partial(write_template, is_signed=True),
+}
 
 
 def main() -> None:

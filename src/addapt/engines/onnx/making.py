@@ -43,7 +43,7 @@ class FrozenOrder:
 
 @dataclass(frozen=True)
 class GraphOrder:
-    """Which graph of a backbone: for "learning" or "recognising", a method, and images' size."""
+    """Which graph of a backbone: its kind, as `maker.WRITERS` has them, a method, images' size."""
 
     kind: str
     backbone: str

@@ -62,7 +62,7 @@ class Runtime:
     def write_graph(
         self, folder: Path, kind: str, method: Method, image_px: int
     ) -> tuple[str, str]:
-        """Copy a graph for "learning" or "recognising", and the weights; return the files' names.
+        """Copy a graph of some kind, and the weights; return the files' names.
 
         Raises:
             OSError: the disk refused.

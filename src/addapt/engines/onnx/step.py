@@ -1,4 +1,4 @@
-"""A method's graphs: one that makes a step of learning, one that recognises, one to export."""
+"""A method's graphs: one that makes a step of learning, one that recognises, two to export."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from addapt.backbones.networks import Network
 from addapt.engines.onnx.adaptor import Adaptor, Values
 from addapt.engines.onnx.bias import ShiftedBiases
 from addapt.engines.onnx.da3 import AdditiveAttention
-from addapt.engines.onnx.distance import AXES, CENTRE, NUMBERS, write_distance
+from addapt.engines.onnx.distance import CENTRE, write_distance
 from addapt.engines.onnx.ends import normalised
 from addapt.engines.onnx.graph import IMAGES, Graph
 from addapt.engines.onnx.head import FrozenFeatures
@@ -56,15 +56,33 @@ def write_exported(g: Graph, adaptor: Adaptor, image_px: int, arrays: Mapping[st
     Its shifts are left out: they belong in the frozen biases. With the arrays of a signature there
     is a second output, the distance.
     """
-    left_out = {parameter.name for parameter in adaptor.shifts.values()} | {CENTRE, AXES, NUMBERS}
-    constants = {name: array for name, array in arrays.items() if name not in left_out}
+    shifts = {parameter.name for parameter in adaptor.shifts.values()}
+    constants = {name: array for name, array in arrays.items() if name not in shifts}
     g.constants.update(constants)
     values = {name: name for name in constants}
-    features = _features(g, adaptor, values, image_px, keep=False)
+    classes, is_signed = len(arrays[HEAD_BIAS]), CENTRE in arrays
+    _write_answers(g, adaptor, values, image_px, classes, is_signed=is_signed)
+
+
+def write_template(g: Graph, adaptor: Adaptor, image_px: int, *, is_signed: bool) -> None:
+    """Write the same without any arrays, neither the domain's nor the frozen ones.
+
+    Who has them adds them as constants by their names, shifts and frozen biases apart.
+    """
+    values = {parameter.name: parameter.name for parameter in adaptor.parameters}
+    _write_answers(g, adaptor, values, image_px, "classes", is_signed=is_signed)
+    for name in g.frozen.places:
+        g.constants.pop(name, None)
+
+
+def _write_answers(
+    g: Graph, adaptor: Adaptor, values: Values, px: int, classes: int | str, *, is_signed: bool
+) -> None:
+    features = _features(g, adaptor, values, px, keep=False)
     logits = _logits(g, features, adaptor.network)
-    g.output(PROBABILITIES, g.op("Softmax", logits, axis=1), "n", len(arrays[HEAD_BIAS]))
-    if CENTRE in arrays:
-        g.output(DISTANCE, write_distance(g, features, arrays), "n")
+    g.output(PROBABILITIES, g.op("Softmax", logits, axis=1), "n", classes)
+    if is_signed:
+        g.output(DISTANCE, write_distance(g, features), "n")
 
 
 def write_learning(g: Graph, adaptor: Adaptor, image_px: int) -> None:
