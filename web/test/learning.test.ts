@@ -114,6 +114,26 @@ test("learning gives the same domain, stopped in between or not", async () => {
   }
 });
 
+test("what was learned and not yet signed goes on to the same domain", async () => {
+  const first = await begin();
+  while (!first.learning.isOver) await first.learning.advance();
+  const state = structuredClone(first.learning.capture());
+  const mostHeldOut = description.signature.held_out_images;
+  const learned = await first.learning.finish(mostHeldOut);
+  let told = 0;
+  const broken = sign(description, first.model, new Look(description, read), lesson.train.images, learned.heldOut, () => {
+    told++;
+    return Promise.reject(new Error("paused"));
+  });
+  await assert.rejects(broken, /paused/);
+  assert.equal(told, 1);
+  await first.model.rest();
+
+  const { learning } = await begin(state);
+  assert.ok(learning.isOver);
+  assert.deepEqual((await learning.finish(mostHeldOut)).values, learned.values);
+});
+
 function assertSigned(found: Signature, wantedOne: Signature, features: Float32Array[]): void {
   assert.equal(found.look_px, wantedOne.look_px);
   const { mean, deviation, images: heldOut } = wantedOne.spread;

@@ -14,7 +14,7 @@ const BATCH = 8; // images between two reports
  * Make the signature of a domain that `model` has learned from images.
  *
  * `heldOut` are the adapted features of images that it has not learned from. `tell` hears how many of
- * how many images have been looked at.
+ * how many images have been looked at; what it throws ends the work.
  */
 export async function sign(
   { signature: counts, graphs }: Description,
@@ -22,7 +22,7 @@ export async function sign(
   look: Look,
   images: Uint8Array[],
   heldOut: Float32Array[],
-  tell: (done: number, of: number) => void = () => undefined,
+  tell: (done: number, of: number) => Promise<void> = async () => undefined,
 ): Promise<Signature> {
   const asked = some(images, counts.answer_images);
   const lookedAt = some(images, counts.look_images);
@@ -35,7 +35,7 @@ export async function sign(
     const found: Float32Array[] = [];
     for (const [few] of inPieces(wanted, BATCH)) {
       found.push(...(await featuresOf(few)));
-      tell(before + found.length, of);
+      await tell(before + found.length, of);
     }
     return found;
   };

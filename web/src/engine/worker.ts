@@ -86,7 +86,12 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
   const storage = await Storage.open();
   // Kept from here: a state has megabytes, and would stop the page for a moment.
   const keep = (): Promise<void> => storage.putRun({ ...order.run, state: learning.capture() });
-  const keepIfPossible = (): Promise<unknown> => keep().catch((error: Error) => warnings.add(error.message));
+  const keepIfPossible = (): Promise<boolean> =>
+    keep().then(
+      () => true,
+      (error: Error) => !warnings.add(error.message),
+    );
+  const seen = new Look(description, read);
   await learning.prepare();
   let keptAt = performance.now();
   try {
@@ -106,17 +111,21 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
         await keepIfPossible();
         keptAt = performance.now();
       }
-      await new Promise((resume) => setTimeout(resume)); // so that a pause is heard
+      await messages();
     }
-    await keepIfPossible(); // signing takes a while
+    const isKept = await keepIfPossible(); // signing takes a while
     const learned = await learning.finish(description.signature.held_out_images);
     const signature = await sign(
       description,
       model,
-      new Look(description, read),
+      seen,
       lesson.train.images,
       learned.heldOut,
-      (done, of) => tell({ phase: "signing", done, of, history: [...learning.history] }),
+      async (done, of) => {
+        tell({ phase: "signing", done, of, history: [...learning.history] });
+        await messages();
+        if (isPaused && isKept) throw new Paused();
+      },
     );
     const info = describeDomain(
       description,
@@ -130,10 +139,22 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
       await signatureFields(signature),
     );
     return { domain: { info, values: learned.values, signature }, warnings: [...warnings] };
+  } catch (error) {
+    if (error instanceof Paused) return { domain: null, warnings: [...warnings] };
+    throw error;
   } finally {
     storage.close();
     await model.rest();
+    await seen.rest();
   }
+}
+
+/** The pass after learning was broken off; what was learned is kept. */
+class Paused extends Error {}
+
+/** Let messages in, so that a pause is heard. */
+function messages(): Promise<void> {
+  return new Promise((resume) => setTimeout(resume));
 }
 
 async function startOf(classes: number, from: Domain | null): Promise<Float32Array> {
