@@ -2,7 +2,7 @@
 
     python benchmarks/fleet.py run [--domain digits] [--split even] [--seed 0] [--threads 1]
     python benchmarks/fleet.py processes [--devices 2] [--image-px 224]
-    python benchmarks/fleet.py table
+    python benchmarks/fleet.py table    # also into docs/FLEET.md
 
 `run` needs the extra `fleet`. It splits 1,000 training images in three ways: evenly; by class, each
 class's shares drawn from a Dirichlet distribution of .3; by size, the second device half as many as
@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import domains
+import memory_tables
 import numpy as np
 import numpy.typing as npt
-from result_rows import RESULTS, Row, latest, make_rows, read_rows, surroundings
+from result_rows import RESULTS, ROOT, Row, latest, make_rows, read_rows, surroundings
 
 from addapt.engines import open_engine
 from addapt.engines.base import Engine, State
@@ -40,12 +41,15 @@ from addapt.learning.evaluation import evaluate
 from addapt.methods import build_method
 
 FILE = RESULTS / "fleet.jsonl"
+PAGE, MARK = ROOT / "docs" / "FLEET.md", "accuracy"
+NOT_RUN = "Not run here yet: `python benchmarks/fleet.py run`."
 PROCESSES_FILE = RESULTS / "fleet_processes.json"
 DOMAINS = ("digits", "solar-cells")
-SPLITS = ("even", "skewed", "sizes")
+SPLITS = {"even": "split evenly", "skewed": "skewed by class", "sizes": "devices of all sizes"}
 BACKBONE, METHOD = "efficientnet_lite0", "da3"
 DEVICES, ROUNDS, SEEDS = 8, 20, 3
 JUDGED_EVERY = 2  # rounds
+TOLD_ROUNDS = (4, 10, ROUNDS)
 SKEW = 0.3
 FEWEST_OF_A_CLASS, FEWEST = 3, 10  # images that a device may have
 
@@ -238,26 +242,35 @@ def run(args: argparse.Namespace) -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """Render means over seeds as Markdown."""
+    if not rows:
+        return NOT_RUN
+    after = " | ".join(f"after {rounds}" for rounds in TOLD_ROUNDS)
     lines = [
-        "| domain | images split | strategy | fleet | one place | mean device alone | best alone "
+        f"| % of test images, by rounds | {after} | one place | a device alone, mean | the best "
         "| a device and round sends and gets | of fine-tuning | seeds |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        f"|---|{'---:|' * (len(TOLD_ROUNDS) + 6)}",
     ]
     found = defaultdict[tuple[str, str, str], list[Row]](list)
     for row in latest(rows, "domain", "split", "seed", "strategy").values():
         found[row["domain"], row["split"], row["strategy"]].append(row)
-    for key, own in found.items():
+    for (domain, how, strategy), own in found.items():
         shares = [
-            statistics.mean(row["accuracy"] for row in own),
+            *(statistics.mean(row["by_round"][str(after)] for row in own) for after in TOLD_ROUNDS),
             statistics.mean(row["one_place"] for row in own),
             statistics.mean(statistics.mean(row["alone"]) for row in own),
             statistics.mean(max(row["alone"]) for row in own),
         ]
         sent = own[-1]["bytes_down"] + own[-1]["bytes_up"]
-        cells = [f"{100 * share:.1f}" for share in shares]
+        cells = [f"{domain}, {SPLITS[how]}" + ("" if strategy == "fedavg" else f", {strategy}")]
+        cells += [f"{100 * share:.1f}" for share in shares]
         cells += [f"{sent / 1e6:.2f} MB", f"1/{own[-1]['finetuning_bytes'] / sent:.1f}"]
-        lines.append(f"| {' | '.join([*key, *cells, str(len(own))])} |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| {' | '.join([*cells, str(len(own))])} |")
+    return "\n".join(lines)
+
+
+def filled(page: str) -> str:
+    """Put the table into the page."""
+    return memory_tables.fill(page, {MARK: lambda: table(read_rows(FILE))})
 
 
 def processes(args: argparse.Namespace) -> None:
@@ -284,7 +297,8 @@ def main() -> None:
     parser.add_argument("--image-px", type=int, default=224, help="of real processes")
     args = parser.parse_args()
     if args.what == "table":
-        print(table(read_rows(FILE)), end="")
+        PAGE.write_text(filled(PAGE.read_text("utf-8")), encoding="utf-8")
+        print(table(read_rows(FILE)))
     else:
         {"run": run, "processes": processes}[args.what](args)
 

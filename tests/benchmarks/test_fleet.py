@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fleet
 import pytest
+from result_rows import read_rows
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_the_table_has_means_over_seeds() -> None:
             "split": "even",
             "strategy": "fedavg",
             "seed": seed,
-            "accuracy": accuracy,
+            "by_round": {"4": 0.5, "10": 0.6, "20": accuracy},
             "one_place": 0.9,
             "alone": [0.2, 0.4],
             "bytes_down": 1_000_000,
@@ -63,9 +64,15 @@ def test_the_table_has_means_over_seeds() -> None:
         }
         for seed, accuracy in ((0, 0.8), (1, 0.9))
     ]
-    assert "| digits | even | fedavg | 85.0 | 90.0 | 30.0 | 40.0 | 2.00 MB | 1/14.0 | 2 |" in (
-        fleet.table(rows)
-    )
+    row = "| 50.0 | 60.0 | 85.0 | 90.0 | 30.0 | 40.0 | 2.00 MB | 1/14.0 | 2 |"
+    assert f"| digits, split evenly {row}" in fleet.table(rows)
+    assert fleet.table([]) == fleet.NOT_RUN
+
+
+def test_the_page_has_the_table() -> None:
+    page = fleet.PAGE.read_text("utf-8")
+    assert fleet.table(read_rows(fleet.FILE)) in page
+    assert page == fleet.filled(page), "run: python benchmarks/fleet.py table"
 
 
 def test_the_page_says_what_was_measured() -> None:

@@ -2,11 +2,13 @@
 
 import json
 import re
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
 import accuracy
 import domains
+import fleet
 import gates_page
 import gates_points
 import gates_torch
@@ -24,7 +26,7 @@ import watch_table
 import where_memory_goes
 import which_domain_figures
 import zoo
-from result_rows import RESULTS, ROOT, read_rows
+from result_rows import RESULTS, ROOT, latest, read_rows
 from step_rows import DEFAULT, SMALLEST
 
 from addapt.bench.contender import DEVICE
@@ -304,6 +306,18 @@ def test_readme_has_what_teaching_in_the_browser_takes() -> None:
     assert percent(in_page["accuracy"]) == percent(shell["accuracy"])
     assert f"{percent(shell['accuracy'])} % of test images in both" in said
     assert f"an image tried in {in_page['try_ms']:.0f} ms" in said
+
+
+def test_readme_has_what_a_fleet_learns() -> None:
+    rows = latest(read_rows(fleet.FILE), "domain", "split", "seed", "strategy")
+    of = {row["split"]: row for row in rows.values() if row["domain"] == "digits"}
+    alone = percent(statistics.mean(of["skewed"]["alone"]))
+    assert (
+        f"{percent(of['even']['accuracy'])} % with images split evenly, "
+        f"{percent(of['skewed']['accuracy'])} skewed by class, where one alone has {alone}; "
+        f"all images in one place {percent(of['even']['one_place'])}"
+    ) in said_of("a fleet of eight devices, digits")
+    assert {row["seed"] for row in rows.values()} == {0}, "tell means over seeds in README"
 
 
 @pytest.mark.skipif(not watch_table.FILE.exists(), reason="was not run yet")
