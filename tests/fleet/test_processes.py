@@ -17,8 +17,10 @@ from addapt.domains import Store  # noqa: E402
 from addapt.fleet.processes import free_port  # noqa: E402
 from addapt.learning import Learner  # noqa: E402
 from tests.conftest import write_images  # noqa: E402
+from tests.fleet.network import Network  # noqa: E402
 
 PATIENCE_S = 600
+AWAY_S = 20  # of the network
 COMMAND = "from addapt.cli.main import main; main()"
 Process = subprocess.Popen[str]
 
@@ -47,9 +49,10 @@ class Fleet:
         how = ("--image-px", "32", "--method", "head")
         return self.start("serve", "colours", *where, *how, *words)
 
-    def join(self, name: str, *words: str) -> Process:
+    def join(self, name: str, *words: str | Path, address: str = "") -> Process:
         where = ("--store", self.folder / f"{name}-store", "--threads", "1")
-        return self.start("join", self.address, "colours", self.folder / name, *where, *words)
+        images = self.folder / name
+        return self.start("join", address or self.address, "colours", images, *where, *words)
 
     def end(self) -> None:
         for process in self._running:
@@ -116,3 +119,32 @@ def test_a_device_and_the_server_may_be_killed(fleet: Fleet) -> None:
     assert "Round 1 of 3" not in said and "Round 3 of 3" in said
     said_by(first)
     assert Store(fleet.folder / "server").info("colours").epochs == 3
+
+
+@pytest.mark.slow
+def test_a_device_comes_late(fleet: Fleet) -> None:
+    write_images(fleet.folder / "late", ("blue", "green"), 4, 32, 2)
+    server = fleet.serve("--rounds", "15", "--min-devices", "1")
+    first = fleet.join("first")
+    wait_for(server, "Round 1 of 15: 1 device")
+    late = fleet.join("late", "--fetch")
+    assert "Round 15 of 15: 2 devices" in said_by(server)
+    said_by(first)
+    assert "kept" in said_by(late)
+    assert Store(fleet.folder / "late-store").info("colours").classes == ("blue", "green")
+
+
+@pytest.mark.slow
+def test_the_network_is_away_for_a_while(fleet: Fleet) -> None:
+    network = Network(int(fleet.address.partition(":")[2]))
+    server = fleet.serve("--rounds", "4")
+    away = fleet.join("first", "--fetch", address=f"127.0.0.1:{network.port}")
+    other = fleet.join("second")
+    wait_for(server, "Round 1 of 4")
+    network.go_away()
+    time.sleep(AWAY_S)
+    network.come_back()
+    assert "Round 4 of 4: 2 devices" in said_by(server)
+    assert "kept" in said_by(away)
+    said_by(other)
+    network.end()
