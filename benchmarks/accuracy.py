@@ -159,7 +159,7 @@ def run_all(runs: Sequence[Run], file: Path, threads: int, device: str) -> None:
 
 
 def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Sequence[str]) -> str:
-    """Render methods x domains as Markdown: mean and spread over seeds; what is missing says so."""
+    """Render methods x domains as Markdown: mean and spread over seeds; name what is missing."""
     found = [row for row in counted(rows) if row["amount"] == amount and row["method"] in methods]
     common = common_domains(found, names)
     lines = [
@@ -167,8 +167,12 @@ def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Seque
         "| seeds | parameters | stored, kB |",
         f"|---|{'---:|' * (len(names) + 4)}",
     ]
+    missing = []
     for method in methods:
         own = [row for row in found if row["method"] == method]
+        if not own:
+            missing.append(method)
+            continue
         of = {name: [row for row in own if row["domain"] == name] for name in names}
         mean = mean_accuracy(own, common)
         cells = [cell(of[name]) for name in names]
@@ -178,6 +182,8 @@ def table(rows: Sequence[Row], amount: str, names: Sequence[str], methods: Seque
         cells += [" to ".join(map(str, sorted({seeds[0], seeds[-1]}))), *sizes(good)]
         untuned = any(row["settings_from"] != "tuned" for row in own)
         lines.append(f"| {method}{' (not tuned)' if untuned else ''} | {' | '.join(cells)} |")
+    if missing:
+        lines += ["", f"Not run here: {', '.join(missing)}."]
     return "\n".join(lines) + "\n"
 
 
