@@ -43,12 +43,13 @@ export interface Said {
   features: Float32Array;
 }
 
+/** Return the arrays by name; they share the vector's memory. */
 export function splitVector(parameters: [string, number[]][], vector: Float32Array): Arrays {
   const arrays: Arrays = new Map();
   let start = 0;
   for (const [name, shape] of parameters) {
     const end = start + product(shape);
-    arrays.set(name, { shape, values: vector.slice(start, end) });
+    arrays.set(name, { shape, values: vector.subarray(start, end) });
     start = end;
   }
   return arrays;
@@ -67,6 +68,7 @@ export function joinVector(parameters: [string, number[]][], arrays: Arrays): Fl
 export class Model {
   private readonly graphs: SizedGraphs;
   private readonly parameters: [string, number[]][];
+  private readonly arrays: Arrays; // of `values`
   private readonly gradient: Float32Array;
   private optimiser: AdamW | undefined;
   private session: Session | undefined;
@@ -80,6 +82,7 @@ export class Model {
   ) {
     this.graphs = graphsOf(description, imagePx);
     this.parameters = parametersOf(description, classes);
+    this.arrays = splitVector(this.parameters, values);
     this.gradient = new Float32Array(values.length);
   }
 
@@ -190,8 +193,7 @@ export class Model {
 
   private inputs(images: Uint8Array[]): Tensors {
     const inputs: Tensors = { [IMAGES!]: pixels(images, this.imagePx) };
-    for (const [name, { shape, values }] of splitVector(this.parameters, this.values))
-      inputs[name] = floats(values, ...shape);
+    for (const [name, { shape, values }] of this.arrays) inputs[name] = floats(values, ...shape);
     return inputs;
   }
 }
