@@ -9,7 +9,6 @@ import { join } from "node:path";
 
 const { chromium } = createRequire(new URL("../web/package.json", import.meta.url))("playwright-core");
 const AT_ONCE = 100; // files that the page tries in one go
-const SAMPLE_MS = 200;
 const VISITS = 7; // to a page that is kept
 
 const order = JSON.parse(readFileSync(0, "utf8"));
@@ -41,28 +40,6 @@ const press = (page, name) => page.getByRole("button", { name, exact: true }).cl
 /** Bytes that the server has sent so far. */
 async function sentBytes() {
   return Number(await (await fetch(`${order.address}sent`)).text());
-}
-
-/** Do something, and look meanwhile what the page's process holds: its own memory, at its most and mostly. */
-async function withMemory(work) {
-  const browser = await context.browser().newBrowserCDPSession();
-  const { processInfo } = await browser.send("SystemInfo.getProcessInfo");
-  const renderers = processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
-  const samples = [];
-  const own = (id) => {
-    const status = readFileSync(`/proc/${id}/status`, "utf8");
-    const bytes = (name) => 1024 * Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)[1]);
-    return bytes("RssAnon") + bytes("RssShmem");
-  };
-  const look = () => samples.push(Math.max(...renderers.map(own)));
-  const timer = setInterval(look, SAMPLE_MS);
-  try {
-    const found = await work();
-    samples.sort((a, b) => a - b);
-    return { ...found, most_bytes: samples.at(-1), usual_bytes: samples[samples.length >> 1] };
-  } finally {
-    clearInterval(timer);
-  }
 }
 
 async function addImages(page) {
@@ -107,30 +84,13 @@ async function tryAll(page) {
   return found;
 }
 
-async function teachLarge(page) {
-  page.once("dialog", (dialog) => dialog.accept("large"));
-  await press(page, "New");
-  await page.locator("#domain option").nth(1).waitFor({ state: "attached" });
-  await addImages(page);
-  await page.locator("#size").selectOption(String(order.large_px));
-  return withMemory(async () => {
-    await press(page, "Teach");
-    await page.locator("#progress-words").filter({ hasText: /^Step [1-9]/ }).waitFor();
-    await page.waitForTimeout(1000 * order.large_s);
-    await press(page, "Pause");
-    await says(page, /^Paused/);
-    return { words: await page.locator("#progress-words").textContent() };
-  });
-}
-
 try {
   let page = await open();
   const ready = await sentBytes();
   await addImages(page);
-  const taught = await withMemory(() => teach(page));
+  const taught = await teach(page);
   const tried = await tryAll(page);
   const sent = await sentBytes();
-  const large = await teachLarge(page);
   const ready_ms = [];
   for (let visit = 0; visit < VISITS; visit++) {
     await page.close();
@@ -139,7 +99,7 @@ try {
   }
   const processor = await page.locator("#footer p").textContent();
   const browser = context.browser().version();
-  console.log(JSON.stringify({ ready_bytes: ready, first_load_bytes: sent, ready_ms, taught, tried, large, processor, browser }));
+  console.log(JSON.stringify({ ready_bytes: ready, first_load_bytes: sent, ready_ms, taught, tried, processor, browser }));
 } finally {
   await context.close();
   await rm(profile, { recursive: true, force: true });
