@@ -306,6 +306,8 @@ def test_readme_has_what_teaching_in_the_browser_takes() -> None:
     assert percent(in_page["accuracy"]) == percent(shell["accuracy"])
     assert f"{percent(shell['accuracy'])} % of test images in both" in said
     assert f"an image tried in {in_page['try_ms']:.0f} ms" in said
+    assert result["large_px"] == 224
+    assert f"the tab holds {in_page['large']['most_bytes'] / 1e6:.0f} MB at most" in said
 
 
 def test_readme_has_what_a_fleet_learns() -> None:
