@@ -2,6 +2,7 @@
 
     python benchmarks/fleet.py run [--domain digits] [--split even] [--seed 0] [--threads 1]
     python benchmarks/fleet.py processes [--devices 2] [--image-px 224]
+    python benchmarks/fleet.py kills [--runs 5]
     python benchmarks/fleet.py table    # also into docs/FLEET.md
 
 `run` needs the extra `fleet`. It splits 1,000 training images in three ways: evenly; by class, each
@@ -13,6 +14,10 @@ take hours. Accuracy is that on the test images, which nobody learns from. Appen
 
 `processes` starts a real SuperLink and real SuperNodes on the loopback address and writes the most
 memory of each kind of process, and the time of a round, to `results/fleet_processes.json`.
+
+`kills` starts a real server and four real devices, kills a device and the server at times that are
+drawn by the run's number, starts the server again, and appends what was left to
+`results/fleet_kills.jsonl`. A run takes some minutes, as a device is missed after a minute.
 """
 
 import argparse
@@ -41,7 +46,8 @@ from addapt.learning.evaluation import evaluate
 from addapt.methods import build_method
 
 FILE = RESULTS / "fleet.jsonl"
-PAGE, MARK = ROOT / "docs" / "FLEET.md", "accuracy"
+KILLS_FILE = RESULTS / "fleet_kills.jsonl"
+PAGE, MARK, KILLS_MARK = ROOT / "docs" / "FLEET.md", "accuracy", "kills"
 NOT_RUN = "Not run here yet: `python benchmarks/fleet.py run`."
 PROCESSES_FILE = RESULTS / "fleet_processes.json"
 DOMAINS = ("digits", "solar-cells")
@@ -270,7 +276,44 @@ def table(rows: Sequence[Row]) -> str:
 
 def filled(page: str) -> str:
     """Put the table into the page."""
-    return memory_tables.fill(page, {MARK: lambda: table(read_rows(FILE))})
+    tables = {
+        MARK: lambda: table(read_rows(FILE)),
+        KILLS_MARK: lambda: kills_table(read_rows(KILLS_FILE)),
+    }
+    return memory_tables.fill(page, tables)
+
+
+def kills(args: argparse.Namespace) -> None:
+    """Make the runs with kills that are not in the file yet."""
+    from fleet_kills import run_with_kills
+
+    def make(seed: int) -> Row:
+        command = f"python benchmarks/fleet.py kills --seed {seed}"
+        return run_with_kills(seed) | surroundings(command, threads=1)
+
+    seeds = range(args.runs) if args.seed is None else [args.seed]
+    done = latest(read_rows(KILLS_FILE), "seed")
+    todo = [(METHOD, f"seed {seed}", partial(make, seed)) for seed in seeds if (seed,) not in done]
+    make_rows(KILLS_FILE, todo, len(seeds))
+
+
+def kills_table(rows: Sequence[Row]) -> str:
+    """Render runs with kills as Markdown."""
+    lines = [
+        "| run | device killed | server killed | all ended well | domains written | stores harmed "
+        "| accuracy |",
+        "|---|---|---|---|---:|---:|---:|",
+    ]
+    for row in latest(rows, "seed").values():
+        when = [
+            f"at {row['killed_s'][who]:.0f} s, after round {row['rounds_before'][who]}"
+            for who in ("device", "server")
+        ]
+        ended = "no" if any(row["exit_codes"]) else "yes"
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1%}"
+        cells = [row["seed"], *when, ended, row["domains"], row["stores_harmed"], accuracy]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def processes(args: argparse.Namespace) -> None:
@@ -286,7 +329,7 @@ def processes(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("run", "processes", "table"))
+    parser.add_argument("what", choices=("run", "processes", "kills", "table"))
     parser.add_argument("--domain", choices=domains.DOMAINS, action="append")
     parser.add_argument("--split", choices=SPLITS, action="append")
     parser.add_argument("--strategy", default="fedavg", help="fedavg, fedprox or fedadam")
@@ -295,12 +338,13 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=2, help="of real processes")
     parser.add_argument("--rounds", type=int, default=3, help="of real processes")
     parser.add_argument("--image-px", type=int, default=224, help="of real processes")
+    parser.add_argument("--runs", type=int, default=5, help="with kills")
     args = parser.parse_args()
     if args.what == "table":
         PAGE.write_text(filled(PAGE.read_text("utf-8")), encoding="utf-8")
         print(table(read_rows(FILE)))
     else:
-        {"run": run, "processes": processes}[args.what](args)
+        {"run": run, "processes": processes, "kills": kills}[args.what](args)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from addapt._errors import DomainError, FleetError, OptionError
 from addapt._hosts import is_loopback
 from addapt.domains import Store, check_name
+from addapt.fleet.clock import check_clock
 from addapt.fleet.link import Link
 from addapt.fleet.news import News, NewsReader
 from addapt.fleet.plan import check_engine
@@ -59,8 +60,9 @@ class Joining:
         """Refuse what makes no sense, before anything is started.
 
         Raises:
-            OptionError, DataError, DomainError: that is so.
+            OptionError, DataError, DomainError, FleetError: that is so.
         """
+        check_clock()
         link = self.link
         check_name(self.name)
         check_engine(self.backbone)
@@ -109,6 +111,7 @@ def join(asked: Joining) -> Iterator[News]:
             try:
                 for fact in NewsReader(home.news).follow(home.require_running):
                     if "refused" in fact:
+                        home.wait_for_sending()  # or the server waits for a node that is gone
                         raise FleetError(str(fact["refused"]))
                     peak_bytes = max(peak_bytes, fact.get("process_peak_bytes") or 0)
                     if fact.get("over"):

@@ -26,7 +26,11 @@ APP = Path(__file__).with_name("app")  # what `flwr run` takes
 START_S, END_S, LOOK_EVERY_S = 60.0, 5.0, 0.2
 SERVER = "fleet"  # as Flower's commands call it
 NODE = "flower-supernode"
-KEYS_HINT = "Does the server know this device's key, and is the certificate the server's? "
+# Flower's node does not say why a server refuses it.
+KEYS_HINT = (
+    "Does the server know this device's key, is the certificate the server's, and does the clock "
+    "here agree with the server's (5 s ahead or 5 min behind is too much)? "
+)
 # Flower's own words in a node's log.
 KNOWN, SENT = b"SuperNode ID: ", b"Sent successfully"
 SEND_S, TAKEN_S = 20.0, 7.0

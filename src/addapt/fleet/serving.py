@@ -8,6 +8,7 @@ from pathlib import Path
 from addapt._errors import DomainError, FleetError, OptionError
 from addapt._hosts import EVERYWHERE, LOOPBACK, is_loopback
 from addapt.domains import Store
+from addapt.fleet.clock import check_clock
 from addapt.fleet.identity import (
     AUTHORITY,
     CERTIFICATE,
@@ -61,6 +62,7 @@ class Serving:
         Raises:
             OptionError, DomainError, FleetError: that is so.
         """
+        check_clock()
         check_rounds(self.rounds)
         check_engine(self.backbone, self.method)
         if self.image_px is not None:
