@@ -11,12 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from addapt._disk import disk_reason
 from addapt._errors import FleetError, MissingPackageError, OptionError
 from addapt._hosts import LOOPBACK
 from addapt.fleet.link import Link
@@ -54,13 +55,26 @@ class ProgramEnded(FleetError):
 
 
 class FlowerHome:
-    """A temporary home of Flower's, and the processes that were started in it."""
+    """A temporary home of Flower's, and the processes that were started in it.
+
+    Raises:
+        FleetError: the disk refused.
+    """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="addapt-fleet-")
-        self.path = Path(self._folder.name)
-        self._own = self.path / "programs"
-        write_programs(self._own)
+        with ExitStack() as undo:
+            try:
+                self._folder = tempfile.TemporaryDirectory(prefix="addapt-fleet-")
+                undo.callback(self._folder.cleanup)
+                self.path = Path(self._folder.name)
+                self._own = self.path / "programs"
+                write_programs(self._own)
+            except OSError as error:
+                raise FleetError(
+                    "Flower's own files were not written to the folder of temporary files because "
+                    f"{disk_reason(error)} The variable TMPDIR names another folder."
+                ) from error
+            undo.pop_all()
         self._running: list[tuple[str, subprocess.Popen[bytes], IO[bytes]]] = []
 
     def __enter__(self) -> "FlowerHome":
