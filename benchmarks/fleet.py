@@ -36,7 +36,7 @@ import domains
 import memory_tables
 import numpy as np
 import numpy.typing as npt
-from result_rows import RESULTS, ROOT, Row, latest, make_rows, read_rows, surroundings
+from result_rows import RESULTS, ROOT, Row, append_row, latest, make_rows, read_rows, surroundings
 
 from addapt.engines import open_engine
 from addapt.engines.base import Engine, State
@@ -287,14 +287,11 @@ def kills(args: argparse.Namespace) -> None:
     """Make the runs with kills that are not in the file yet."""
     from fleet_kills import run_with_kills
 
-    def make(seed: int) -> Row:
-        command = f"python benchmarks/fleet.py kills --seed {seed}"
-        return run_with_kills(seed) | surroundings(command, threads=1)
-
-    seeds = range(args.runs) if args.seed is None else [args.seed]
     done = latest(read_rows(KILLS_FILE), "seed")
-    todo = [(METHOD, f"seed {seed}", partial(make, seed)) for seed in seeds if (seed,) not in done]
-    make_rows(KILLS_FILE, todo, len(seeds))
+    for seed in range(args.runs) if args.seed is None else [args.seed]:
+        if (seed,) not in done:
+            command = f"python benchmarks/fleet.py kills --seed {seed}"
+            append_row(KILLS_FILE, run_with_kills(seed) | surroundings(command, threads=1))
 
 
 def kills_table(rows: Sequence[Row]) -> str:

@@ -75,6 +75,21 @@ def test_the_page_has_the_table() -> None:
     assert page == fleet.filled(page), "run: python benchmarks/fleet.py table"
 
 
+def test_runs_with_kills_are_told_one_by_one() -> None:
+    row = {
+        "seed": 3,
+        "killed_s": {"device": 30.3, "server": 16.8},
+        "rounds_before": {"device": 1, "server": 0},
+        "exit_codes": [0, 0, 0, 2],
+        "domains": 4,
+        "stores_harmed": 0,
+        "accuracy": 0.467,
+    }
+    told = "| 3 | at 30 s, after round 1 | at 17 s, after round 0 | no | 4 | 0 | 46.7% |"
+    assert told in fleet.kills_table([row])
+    assert f"{fleet.kills_table(read_rows(fleet.KILLS_FILE))}\n" in fleet.PAGE.read_text("utf-8")
+
+
 def test_the_page_says_what_was_measured() -> None:
     page = (Path(__file__).parents[2] / "docs" / "FLEET.md").read_text("utf-8")
     measured = json.loads(fleet.PROCESSES_FILE.read_text("utf-8"))

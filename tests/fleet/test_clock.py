@@ -15,7 +15,7 @@ def _at(monkeypatch: pytest.MonkeyPatch, year: int, month: int) -> None:
         def now(cls, tz: datetime.tzinfo | None = None) -> "Clock":
             return cls(year, month, 1, tzinfo=tz)
 
-    monkeypatch.setattr(clock.datetime, "datetime", Clock)
+    monkeypatch.setattr("addapt.fleet.clock.datetime.datetime", Clock)
 
 
 def test_a_clock_in_1970_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
