@@ -21,6 +21,7 @@ from flwr.app import (  # noqa: E402
     RecordDict,
 )
 
+from addapt._errors import FleetError  # noqa: E402
 from addapt.domains import Store  # noqa: E402
 from addapt.fleet import client_app, server_app  # noqa: E402
 from addapt.fleet.keeping import load_progress  # noqa: E402
@@ -118,6 +119,22 @@ def test_devices_that_lack_classes_learn_all_of_them(fleet: Fleet, strategy: str
     info = fleet.store.info("colours")
     assert info.classes == ("blue", "green", "red")
     assert end["accuracy"] == info.val_accuracy > 0.9
+
+
+def test_a_device_may_have_one_class_alone(fleet: Fleet) -> None:
+    fleet.add("red")
+    fleet.add("blue")
+    news = fleet.learn(rounds=4)
+    assert not [fact for fact in news if "left_out" in fact]
+    assert fleet.store.info("colours").classes == ("blue", "red")
+    assert news[-1]["accuracy"] > 0.9
+
+
+def test_one_class_is_too_few_for_all_together(fleet: Fleet) -> None:
+    fleet.add("red")
+    fleet.add("red")
+    with pytest.raises(FleetError, match="one class only, 'red'.*`min_devices`"):
+        fleet.learn(rounds=1)
 
 
 def test_it_is_said_who_lacks_what(fleet: Fleet) -> None:

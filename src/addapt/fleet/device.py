@@ -101,7 +101,12 @@ class Device:
 
     def _found(self, image_px: int | None) -> FoundImages:
         return find_images(
-            self._folder, self.engine, image_px=image_px, val_fraction=VAL_FRACTION, gates=None
+            self._folder,
+            self.engine,
+            image_px=image_px,
+            val_fraction=VAL_FRACTION,
+            gates=None,
+            fewest_classes=1,  # others have more
         )
 
     def prepared(self, plan: Plan) -> tuple[Lesson, Job]:

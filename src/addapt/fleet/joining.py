@@ -75,7 +75,7 @@ class Joining:
         for what in (self.certificate, self.key):
             if what is not None and not what.is_file():
                 raise OptionError(f"There is no file {what}: `addapt fleet key FILE` makes a key.")
-        scan_folder(self.images)
+        scan_folder(self.images, fewest_classes=1)  # others have more
         refuse_store_inside(self.store, self.images)
         store = Store(self.store)
         if self.personal and not self.fetch:

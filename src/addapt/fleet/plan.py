@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import Self
 
 from addapt._errors import AddaptError, FleetError, OptionError
+from addapt._text import printable
 from addapt.backbones import check_backbone
 from addapt.domains import check_classes, check_name
 from addapt.engines.abilities import ABILITIES
@@ -139,8 +140,18 @@ def check_engine(backbone: str, method: str | None = None) -> None:
 
 
 def agree_on_classes(offers: Sequence[Offer]) -> tuple[str, ...]:
-    """Return the classes of all devices together, in the order of their names."""
-    return tuple(sorted({label for offer in offers for label in offer.images}))
+    """Return the classes of all devices together, in the order of their names.
+
+    Raises:
+        FleetError: there is one only.
+    """
+    classes = tuple(sorted({label for offer in offers for label in offer.images}))
+    if len(classes) < 2:
+        raise FleetError(
+            f"All devices together have one class only, {printable(classes[0])!r}. Learning needs "
+            "two: wait for a device that has another, with a larger `min_devices`."
+        )
+    return classes
 
 
 def agree_on_size(offers: Sequence[Offer]) -> int:

@@ -64,7 +64,7 @@ class ImageFolder:
         return self.samples[self.train_images :]
 
 
-def scan_folder(root: Path) -> ImageFolder:
+def scan_folder(root: Path, *, fewest_classes: int = 2) -> ImageFolder:
     """Find the classes and images in `root`, to learn from.
 
     Classes are sorted by name, images by path. Images in nested folders of a class count, and those
@@ -84,7 +84,7 @@ def scan_folder(root: Path) -> ImageFolder:
         else:
             search = _Search(root, [part for part in (split.train, split.val) if part])
             folders = search.class_folders(split.train)
-        if len(folders) == 1:
+        if len(folders) < fewest_classes:
             raise DataError(_only_one_class(folders[0]))
         told = refuse_likely_split(root, folders) if split is None else []
         classes = tuple(folder.name for folder in folders)

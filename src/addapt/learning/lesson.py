@@ -104,6 +104,7 @@ def find_images(
     val_fraction: float,
     gates: GateConfig | None,
     start: Start | None = None,
+    fewest_classes: int = 2,
 ) -> FoundImages:
     """Scan `folder`, and read headers where the size is left open.
 
@@ -115,7 +116,7 @@ def find_images(
         check_image_px(image_px)
     if not 0 < val_fraction < 1:
         raise OptionError(f"`val_fraction` is {val_fraction}: give a number between 0 and 1.")
-    contents = scan_folder(folder)
+    contents = scan_folder(folder, fewest_classes=fewest_classes)
     if start is not None:
         contents = start.label(contents)
     try:
