@@ -38,7 +38,8 @@ def test_a_page_is_written_whole(built: Path, tmp_path: Path) -> None:
     page = json.loads((out / "page.json").read_text())
     graphs = page["graphs"]
     (sized,) = graphs["sizes"]
-    named = {graphs["weights"], graphs["first_values"], sized["learning"], sized["recognising"]}
+    kinds = ("learning", "recognising", "template", "signed_template")
+    named = {graphs["weights"], graphs["first_values"], *(sized[kind] for kind in kinds)}
     named |= {graphs["look"]["recognising"], "page.json", "index.html"}
     assert files.keys() == named
     sizes = [int(side) for _, shape in graphs["parameters"] for side in shape[:1]]

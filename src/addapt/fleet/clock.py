@@ -19,5 +19,5 @@ def check_clock() -> None:
         raise FleetError(
             f"This machine's clock says {now:%Y-%m-%d %H:%M} UTC, and Flower takes no message that "
             f"is dated before {EARLIEST:%Y-%m-%d}: set the clock, for example by `timedatectl "
-            "set-ntp true` or `date --set`."
+            "set-ntp true`."
         )
