@@ -41,9 +41,8 @@ def small_disk(folder: Path) -> Iterator[None]:
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     for seed, name in enumerate(("first", "second")):
         write_images(tmp_path / name, ("green", "red"), 4, 32, seed)
-    running = Fleet(tmp_path)
-    yield running
-    running.end()
+    with Fleet(tmp_path) as running:
+        yield running
 
 
 def refused(process: Process) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typing_extensions import Self
 
 pytest.importorskip("flwr")
 
@@ -54,7 +55,10 @@ class Fleet:
         images = self.folder / name
         return self.start("join", address or self.address, "colours", images, *where, *words)
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for process in self._running:
             process.kill()
             process.communicate()
@@ -64,9 +68,8 @@ class Fleet:
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     write_images(tmp_path / "first", ("blue", "green"), 4, 32, 0)
     write_images(tmp_path / "second", ("green", "red"), 4, 32, 1)
-    running = Fleet(tmp_path)
-    yield running
-    running.end()
+    with Fleet(tmp_path) as running:
+        yield running
 
 
 def said_by(process: Process) -> str:

@@ -70,7 +70,7 @@ def scan_folder(root: Path, *, fewest_classes: int = 2) -> ImageFolder:
     Classes are sorted by name, images by path. Images in nested folders of a class count, and those
     of folders that links lead to, each folder once. Hidden entries do not count; other files, and
     images that cannot be read, are counted as passed over. Of a split, only `train` and `val` are
-    looked into.
+    looked into. A device of a fleet may have fewer classes than learning needs.
 
     Raises:
         DataError: nothing can be learnt from this folder as it is.
@@ -84,7 +84,7 @@ def scan_folder(root: Path, *, fewest_classes: int = 2) -> ImageFolder:
         else:
             search = _Search(root, [part for part in (split.train, split.val) if part])
             folders = search.class_folders(split.train)
-        if len(folders) < fewest_classes:
+        if len(folders) == 1 < fewest_classes:
             raise DataError(_only_one_class(folders[0]))
         told = refuse_likely_split(root, folders) if split is None else []
         classes = tuple(folder.name for folder in folders)

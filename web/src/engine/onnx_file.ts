@@ -64,9 +64,10 @@ function fieldsOf(message: Uint8Array): Field[] {
   const found: Field[] = [];
   try {
     while (reader.pos < reader.len) {
-      const [number, kind] = ((key) => [key >>> 3, key & 7])(reader.uint32()) as [number, number];
+      const key = reader.uint32();
+      const kind = key & 7;
       if (kind !== NUMBER && kind !== BYTES) throw damaged();
-      found.push({ number, kind, value: kind === BYTES ? reader.bytes() : reader.uint32() });
+      found.push({ number: key >>> 3, kind, value: kind === BYTES ? reader.bytes() : reader.uint32() });
     }
   } catch {
     throw damaged();

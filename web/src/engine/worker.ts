@@ -89,7 +89,10 @@ async function teach(order: TeachOrder, tell: (progress: Progress) => void): Pro
   const keepIfPossible = (): Promise<boolean> =>
     keep().then(
       () => true,
-      (error: Error) => !warnings.add(error.message),
+      (error: Error) => {
+        warnings.add(error.message);
+        return false;
+      },
     );
   const seen = new Look(description, read);
   await learning.prepare();

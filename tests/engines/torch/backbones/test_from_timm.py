@@ -13,6 +13,7 @@ from addapt._errors import MissingPackageError, OptionError, UnknownNameError, W
 from addapt.backbones import check_backbone
 from addapt.engines import native_px
 from addapt.engines.choosing import choose_engine
+from addapt.engines.torch.backbones import from_timm
 from addapt.engines.torch.backbones.from_timm import MOST_LIKE
 from addapt.engines.torch.engine import hollow_backbone
 from addapt.engines.torch.memory import audit_backbone, audit_method
@@ -65,6 +66,15 @@ def test_an_unknown_network_is_refused() -> None:
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingPackageError, match=r"needs timm.*pip install 'addapt\[timm\]'"):
+        load_backbone(NAME)
+
+
+def test_a_timm_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> None:
+        raise RuntimeError("compiled for another machine")
+
+    monkeypatch.setattr(from_timm, "import_library", broken)
+    with pytest.raises(MissingPackageError, match="cannot be imported.*for another machine"):
         load_backbone(NAME)
 
 

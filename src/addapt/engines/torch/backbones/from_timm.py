@@ -78,7 +78,7 @@ def _library(name: str) -> Any:
     """Return timm, which has a network of this name."""
     try:
         timm = import_library("timm")
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # such as of compiled parts that do not fit
         raise MissingPackageError(
             f"The backbone {name} needs timm, which cannot be imported ({error}): "
             "pip install 'addapt[timm]'."
