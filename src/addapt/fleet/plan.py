@@ -143,13 +143,13 @@ def agree_on_classes(offers: Sequence[Offer]) -> tuple[str, ...]:
     """Return the classes of all devices together, in the order of their names.
 
     Raises:
-        FleetError: there is one only.
+        FleetError: they are fewer than two.
     """
     classes = tuple(sorted({label for offer in offers for label in offer.images}))
     if len(classes) < 2:
         raise FleetError(
-            f"All devices together have one class only, {printable(classes[0])!r}. Learning needs "
-            "two: wait for a device that has another, with a larger `min_devices`."
+            f"All devices together have {len(classes)} class ({printable(', '.join(classes))}). "
+            "Learning needs two: wait for a device that has another, with a larger `min_devices`."
         )
     return classes
 

@@ -67,7 +67,7 @@ def write_exported(g: Graph, adaptor: Adaptor, image_px: int, arrays: Mapping[st
 def write_template(g: Graph, adaptor: Adaptor, image_px: int, *, is_signed: bool) -> None:
     """Write the same without any arrays, neither the domain's nor the frozen ones.
 
-    Who has them adds them as constants by their names, shifts and frozen biases apart.
+    Who has them adds them as constants by their names; the graph adds shifts to frozen biases.
     """
     values = {parameter.name: parameter.name for parameter in adaptor.parameters}
     _write_answers(g, adaptor, values, image_px, "classes", is_signed=is_signed)
