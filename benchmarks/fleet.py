@@ -301,9 +301,9 @@ def kills_table(rows: Sequence[Row]) -> str:
         "| accuracy |",
         "|---|---|---|---|---:|---:|---:|",
     ]
-    for row in latest(rows, "seed").values():
+    for row in sorted(latest(rows, "seed").values(), key=lambda row: row["seed"]):
         when = [
-            f"at {row['killed_s'][who]:.0f} s, after round {row['rounds_before'][who]}"
+            f"at {row['killed_s'][who]:.0f} s, in round {row['rounds_before'][who] + 1}"
             for who in ("device", "server")
         ]
         ended = "no" if any(row["exit_codes"]) else "yes"

@@ -85,7 +85,7 @@ def test_runs_with_kills_are_told_one_by_one() -> None:
         "stores_harmed": 0,
         "accuracy": 0.467,
     }
-    told = "| 3 | at 30 s, after round 1 | at 17 s, after round 0 | no | 4 | 0 | 46.7% |"
+    told = "| 3 | at 30 s, in round 2 | at 17 s, in round 1 | no | 4 | 0 | 46.7% |"
     assert told in fleet.kills_table([row])
     assert f"{fleet.kills_table(read_rows(fleet.KILLS_FILE))}\n" in fleet.PAGE.read_text("utf-8")
 
