@@ -30,7 +30,9 @@ def assert_as_committed(name: str) -> None:
     assert {key: row.get(key) for key in keys} == {key: committed.get(key) for key in keys}
     assert zoo.is_right(row) == zoo.is_right(committed)
     if "blocks" in row:
-        assert row["same_features"] and zoo.foretold(row)
+        assert row["same_features"]
+        # A network that amplifies rounding has no slope that a step could follow.
+        assert zoo.foretold(row) or not zoo.is_right(row)
 
 
 @pytest.mark.parametrize("name", SMALL)
