@@ -147,6 +147,17 @@ def test_it_is_said_who_lacks_what(fleet: Fleet) -> None:
     ]
 
 
+def test_devices_that_call_themselves_the_same_are_told_apart(fleet: Fleet) -> None:
+    for name in ("board", "board", "b\n" + "o" * 100):
+        fleet.add("red", "green", device=name)
+    news = fleet.learn(_of_device(2, _infinite), rounds=1)
+    begun = next(line for line in news if "image_px" in line)
+    assert [device["name"] for device in begun["devices"][:2]] == ["board", "board 2"]
+    strange = begun["devices"][2]["name"]
+    assert strange.isprintable() and len(strange) < 80
+    assert [line["left_out"] for line in news if "left_out" in line] == ["board 2"]
+
+
 def test_nothing_but_named_arrays_and_counts_leaves_a_device(fleet: Fleet) -> None:
     fleet.add("red", "green")
     fleet.learn(rounds=1)
@@ -329,9 +340,9 @@ def test_a_device_with_a_new_class_comes_too_late(fleet: Fleet) -> None:
     fleet.store.remove("colours")
     with pytest.raises(KeyboardInterrupt):
         fleet.learn(_after(2, kill))
-    fleet.add("red", "blue")
+    fleet.add("red", "blue", device="late")
     news = fleet.learn(min_devices=2)
-    assert any("left_out" in line and "blue" in line["why"] for line in news)
+    assert any(line.get("left_out") == "late" and "blue" in line["why"] for line in news)
     assert fleet.store.info("colours").classes == ("green", "red")
 
 

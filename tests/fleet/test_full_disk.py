@@ -4,7 +4,7 @@ import errno
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,16 +16,16 @@ from addapt.domains import Store  # noqa: E402
 from addapt.fleet import processes  # noqa: E402
 from tests.conftest import write_images  # noqa: E402
 from tests.faults import fail  # noqa: E402
-from tests.fleet.test_processes import PATIENCE_S, Fleet, Process, said_by  # noqa: E402
+from tests.fleet.test_processes import PATIENCE_S, Fleet, Process, said_by, wait_for  # noqa: E402
 
-FULL_BYTES, ROOM_BYTES = 64 * 1024, 16 * 1024 * 1024
+FULL_BYTES, ROOM_BYTES, CHUNK_BYTES = 64 * 1024, 16 * 1024 * 1024, 1024
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
+def small_disk(folder: Path, room: int = FULL_BYTES) -> Iterator[None]:
     """Make a folder one of little room."""
     folder.mkdir()
-    size = f"size={FULL_BYTES}"
+    size = f"size={room}"
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], capture_output=True, check=False
     )
@@ -35,6 +35,13 @@ def small_disk(folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Leave no room."""
+    with suppress(OSError), (folder / "filling").open("wb", buffering=0) as file:
+        while file.write(bytes(CHUNK_BYTES)):
+            pass
 
 
 @pytest.fixture
@@ -85,3 +92,17 @@ def test_a_server_without_room_says_so_and_goes_on_once_there_is_some(fleet: Fle
         assert "Learned 2 classes" in said_by(fleet.serve("--rounds", "1"))
         for device in devices:
             said_by(device)
+
+
+@pytest.mark.slow
+def test_a_device_ends_although_its_temporary_files_have_no_room(fleet: Fleet) -> None:
+    temporary = fleet.folder / "temporary"
+    with small_disk(temporary, ROOM_BYTES):
+        server = fleet.serve("--rounds", "2")
+        device = fleet.join("first", "--fetch", environment={"TMPDIR": str(temporary)})
+        other = fleet.join("second")
+        wait_for(server, "2 of 2 devices")
+        fill(temporary)
+        assert "Learned 2 classes" in said_by(server)
+        assert "kept" in said_by(device)
+        said_by(other)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from tests.conftest import write_images  # noqa: E402
 from tests.fleet.network import Network  # noqa: E402
 
 PATIENCE_S = 600
-AWAY_S = 20  # of the network
+AWAY_S = 60  # of the network
 COMMAND = "from addapt.cli.main import main; main()"
 Process = subprocess.Popen[str]
 
@@ -33,13 +33,13 @@ class Fleet:
         self.folder, self.address = folder, f"127.0.0.1:{free_port()}"
         self._running: list[Process] = []
 
-    def start(self, *words: str | Path) -> Process:
+    def start(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> Process:
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, "fleet", *map(str, words)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )
         self._running.append(process)
         return process
@@ -50,10 +50,17 @@ class Fleet:
         how = ("--image-px", "32", "--method", "head")
         return self.start("serve", "colours", *where, *how, *words)
 
-    def join(self, name: str, *words: str | Path, address: str = "") -> Process:
+    def join(
+        self,
+        name: str,
+        *words: str | Path,
+        address: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Process:
         where = ("--store", self.folder / f"{name}-store", "--threads", "1")
         images = self.folder / name
-        return self.start("join", address or self.address, "colours", images, *where, *words)
+        told = (address or self.address, "colours", images, *where, *words)
+        return self.start("join", *told, environment=environment)
 
     def __enter__(self) -> Self:
         return self

@@ -31,6 +31,7 @@ from addapt.fleet.messages import (
     arrays_of,
     record_of,
     refusal,
+    sign,
 )
 from addapt.fleet.news import tell
 from addapt.fleet.plan import Plan
@@ -81,6 +82,7 @@ def _answering(
         content = refusal(str(error))
         if said := context.node_config.get("news"):
             tell(Path(str(said)), refused=str(error))
+    sign(content, str(context.node_config.get("device") or socket.gethostname()))
     return Message(content, reply_to=message)
 
 
@@ -120,7 +122,7 @@ def offer(message: Message, context: Context) -> Message:
     """Say what there is to learn from."""
 
     def answer(settings: _Settings, message: Message, context: Context) -> RecordDict:
-        said = settings.device().offer(socket.gethostname())
+        said = settings.device().offer()
         return RecordDict({OFFER: ConfigRecord({OFFER: said.to_text()})})
 
     return _answering(answer, message, context)

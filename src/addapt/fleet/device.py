@@ -40,7 +40,7 @@ class Device:
         self._scratch, self._controls = scratch, controls
         self._lesson: tuple[Plan, Lesson, Job] | None = None
 
-    def offer(self, called: str) -> Offer:
+    def offer(self) -> Offer:
         """Say what there is to learn from.
 
         Raises:
@@ -50,7 +50,6 @@ class Device:
         contents, backbone = found.contents, self.engine.backbone
         counts = np.bincount(contents.samples.labels, minlength=len(contents.classes))
         return Offer(
-            name=called,
             images=dict(zip(contents.classes, counts.tolist(), strict=True)),
             image_px=found.image_px,
             backbone=backbone.name,

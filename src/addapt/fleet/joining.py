@@ -1,5 +1,6 @@
 """A device of a fleet, as people start it: from what was asked for to what happens."""
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from addapt._hosts import is_loopback
 from addapt.domains import Store, check_name
 from addapt.fleet.clock import check_clock
 from addapt.fleet.link import Link
-from addapt.fleet.news import News, NewsReader
+from addapt.fleet.news import News
 from addapt.fleet.plan import check_engine
 from addapt.fleet.processes import ProgramEnded, Value, node
 from addapt.images import scan_folder
@@ -23,9 +24,9 @@ REJOIN_S = 2.0
 class Joining:
     """What is asked of a device.
 
-    `certificate` is that of the server's authority, `key` the device's own; `insecure` does
-    without. With `fetch` what was learned is kept in `store`, with `personal` the device's own
-    version of it if that is better.
+    `certificate` is that of the server's authority, `key` the device's own, by whose name people
+    know the device; `insecure` does without. With `fetch` what was learned is kept in `store`, with
+    `personal` the device's own version of it if that is better.
     """
 
     address: str
@@ -97,6 +98,7 @@ def join(asked: Joining) -> Iterator[News]:
     settings: dict[str, Value] = {
         "images": str(asked.images.absolute()),
         "name": asked.name,
+        "device": socket.gethostname() if asked.key is None else asked.key.stem,
         "store": str(asked.store.absolute()),
         "fetch": asked.fetch,
         "personal": asked.personal,
@@ -109,7 +111,7 @@ def join(asked: Joining) -> Iterator[News]:
     while True:
         with node(asked.link, asked.key, settings) as home:
             try:
-                for fact in NewsReader(home.news).follow(home.require_running):
+                for fact in home.news.follow(home.require_running):
                     if "refused" in fact:
                         home.wait_for_sending()  # or the server waits for a node that is gone
                         raise FleetError(str(fact["refused"]))

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy.typing as npt
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import SType
 from numpy.lib import format as npy
 
@@ -14,11 +14,11 @@ from addapt._text import printable
 from addapt.engines.base import State
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
-PLAN, OFFER, ROUND, REFUSAL = "plan", "offer", "round", "refusal"
+PLAN, OFFER, ROUND, REFUSAL, DEVICE = "plan", "offer", "round", "refusal", "device"
 IMAGES, JUDGED, CORRECT = "images", "judged", "correct"
 PULL = "proximal-mu"  # as Flower's FedProx calls it
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-LONGEST_REFUSAL = 500  # characters
+LONGEST_REFUSAL, LONGEST_NAME = 500, 60  # characters
 
 
 def record_of(state: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
@@ -59,6 +59,19 @@ def refusal_of(content: RecordDict) -> str:
     if said is None:
         return ""
     return printable(str(said.get(REFUSAL, "it does not say why"))[:LONGEST_REFUSAL])
+
+
+def sign(content: RecordDict, name: str) -> None:
+    """Put a device's name under what it says."""
+    content[DEVICE] = ConfigRecord({DEVICE: name})
+
+
+def name_of(reply: Message) -> str:
+    """Return what the device of a reply calls itself; "" if it does not say."""
+    if reply.has_error():
+        return ""
+    said = reply.content.config_records.get(DEVICE) or ConfigRecord()
+    return printable(str(said.get(DEVICE, ""))[:LONGEST_NAME])
 
 
 def judged_of(content: RecordDict, most: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
-"""What happens in a fleet, line by line in a file, for the process that shows it to people."""
+"""What happens in a fleet, line by line, for the process that shows it to people."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,35 +9,48 @@ from typing import Any
 
 News = dict[str, Any]  # a line
 LOOK_EVERY_S = 0.3
+CHUNK_BYTES = 65_536
+OWNER_ONLY = 0o600  # may read and write
 
 
 def tell(path: Path, **facts: Any) -> None:
-    """Add a line; a disk that is full costs the line only."""
+    """Add a line to a pipe that someone reads, or to a file; what cannot be told is lost."""
+    line = (json.dumps(facts) + "\n").encode()
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(facts) + "\n")
+        # Without waiting for a reader, who may have ended; but for a slow one.
+        end = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, mode=OWNER_ONLY)
+        os.set_blocking(end, True)
+        with os.fdopen(end, "wb") as file:
+            file.write(line)
     except OSError:
         pass
 
 
 class NewsReader:
-    """Reads the lines that were added since it last looked."""
+    """Reads what others tell through a pipe, which a full disk cannot stop.
+
+    Args:
+        path: where the pipe is made.
+
+    Raises:
+        OSError: it cannot be.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._read = path, 0
+        os.mkfifo(path, OWNER_ONLY)
+        self.path, self._begun = path, b""
+        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def close(self) -> None:
+        """Read no more."""
+        os.close(self._pipe)
 
     def latest(self) -> Iterator[News]:
-        """Yield each, once it is whole."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                data = file.read()
-        except OSError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            yield json.loads(line)
+        """Yield each line that was added since the last look, once it is whole."""
+        while chunk := self._chunk():
+            *lines, self._begun = (self._begun + chunk).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
 
     def follow(self, check: Callable[[], None]) -> Iterator[News]:
         """Yield each as it comes, without end; `check` is called now and then, and may raise."""
@@ -44,3 +58,9 @@ class NewsReader:
             yield from self.latest()
             check()
             time.sleep(LOOK_EVERY_S)
+
+    def _chunk(self) -> bytes:
+        try:
+            return os.read(self._pipe, CHUNK_BYTES)
+        except BlockingIOError:
+            return b""

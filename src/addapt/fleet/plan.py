@@ -24,12 +24,8 @@ MOST_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Offer:
-    """What a device has: how many images of each class, and of which size it would learn them.
+    """What a device has: how many images of each class, and of which size it would learn them."""
 
-    `name` is what it calls itself.
-    """
-
-    name: str
     images: dict[str, int]
     image_px: int
     backbone: str
@@ -56,7 +52,7 @@ class Offer:
             )
             _require(type(offer.image_px) is int, f"images of {offer.image_px} px")
             check_image_px(offer.image_px)
-            for word in (offer.name, offer.backbone, offer.weights_sha256):
+            for word in (offer.backbone, offer.weights_sha256):
                 _require(isinstance(word, str) and len(word) <= MOST_CHARACTERS, "no name")
         except (TypeError, ValueError, RecursionError, AddaptError) as error:
             raise FleetError(f"It offers what makes no sense: {error}") from error

@@ -21,6 +21,7 @@ from addapt._disk import disk_reason
 from addapt._errors import FleetError, MissingPackageError, OptionError
 from addapt._hosts import LOOPBACK
 from addapt.fleet.link import Link
+from addapt.fleet.news import NewsReader
 from addapt.fleet.own_app import SETTINGS, write_programs
 
 APP = Path(__file__).with_name("app")  # what `flwr run` takes
@@ -69,6 +70,7 @@ class FlowerHome:
                 self.path = Path(self._folder.name)
                 self._own = self.path / "programs"
                 write_programs(self._own)
+                self.news = NewsReader(self.path / "news")  # what its apps tell
             except OSError as error:
                 raise FleetError(
                     "Flower's own files were not written to the folder of temporary files because "
@@ -95,13 +97,9 @@ class FlowerHome:
             _signal(process, signal.SIGKILL)  # what it has started, too
             process.wait()
             log.close()
+        self.news.close()
         with suppress(OSError):  # what was ended may have been writing
             self._folder.cleanup()
-
-    @property
-    def news(self) -> Path:
-        """Where its apps tell what happens."""
-        return self.path / "news"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -189,7 +187,7 @@ class FlowerHome:
         Raises:
             FleetError: it refused.
         """
-        asked, told = self.path / SETTINGS, {**settings, "news": str(self.news)}
+        asked, told = self.path / SETTINGS, {**settings, "news": str(self.news.path)}
         asked.write_text(
             "".join(f"{name} = {to_toml(value)}\n" for name, value in told.items()),
             encoding="utf-8",
@@ -273,7 +271,7 @@ def node(link: Link, key: Path | None, settings: Mapping[str, Value]) -> Iterato
     """Run a device's node until the block ends; it waits for a server that is away."""
     require_flower()
     with FlowerHome() as home:
-        told = {**settings, "news": str(home.news)}
+        told = {**settings, "news": str(home.news.path)}
         home.start(
             NODE,
             *("--superlink", link.address),

@@ -1,7 +1,7 @@
 """What Flower runs on the server: devices agree on classes, learn round by round, and are done."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from addapt.fleet.messages import (
     record_of,
     refusal_of,
 )
+from addapt.fleet.names import DeviceNames
 from addapt.fleet.news import tell
 from addapt.fleet.plan import MOST_IMAGES, Offer, Plan, agree_on_classes, agree_on_size, lacking
 from addapt.fleet.strategy import CarefulStrategy
@@ -84,6 +85,9 @@ class _Settings:
         if self.news:
             tell(self.news, **facts)
 
+    def leave_out(self, name: str, why: str) -> None:
+        self.tell(left_out=name, why=why)
+
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
@@ -100,21 +104,21 @@ def main(grid: Grid, context: Context) -> None:
 def _lead(grid: Grid, settings: _Settings) -> None:
     engine = open_engine(settings.backbone, settings.weights, engine="onnx")
     before = None if settings.restart else load_progress(settings.store, settings.name)
-    offers = _gather(grid, settings, engine, None if before is None else before.plan)
+    names = DeviceNames()
+    offers = _gather(grid, settings, engine, None if before is None else before.plan, names)
     if before is None:
         plan = _plan(settings, engine, list(offers.values()))
         first = engine.new_model(plan.method, len(plan.classes), seed=plan.seed).state()
         before = Progress(plan, 0, (), first)
     plan = before.plan
-    names = {device: offer.name for device, offer in offers.items()}
     settings.tell(
         devices=[
             {
-                "name": offer.name,
+                "name": names.of(device),
                 "images": sum(offer.images.values()),
                 "lacking": lacking(offer, plan.classes),
             }
-            for offer in offers.values()
+            for device, offer in offers.items()
         ],
         classes=list(plan.classes),
         image_px=plan.image_px,
@@ -122,12 +126,15 @@ def _lead(grid: Grid, settings: _Settings) -> None:
         rounds=plan.rounds,
     )
 
-    def left_out(device: int, why: str) -> None:
-        settings.tell(left_out=names.get(device, f"device {device}"), why=why)
-
     forms = dict(engine.forms(plan.method, len(plan.classes)))
     strategy = CarefulStrategy(
-        settings.strategy, settings.min_devices, forms, before.done, MOST_IMAGES, left_out
+        settings.strategy,
+        settings.min_devices,
+        forms,
+        before.done,
+        MOST_IMAGES,
+        names,
+        settings.leave_out,
     )
     progress = before
     if before.done < plan.rounds:
@@ -140,10 +147,12 @@ def _lead(grid: Grid, settings: _Settings) -> None:
             evaluate_fn=partial(_after_round, settings, strategy, before, time.monotonic()),
         )
         progress = replace(before, done=plan.rounds, state=arrays_of(result.arrays))
-    _end(grid, settings, engine, progress, strategy, left_out)
+    _end(grid, settings, engine, progress, strategy, names)
 
 
-def _gather(grid: Grid, settings: _Settings, engine: Engine, plan: Plan | None) -> dict[int, Offer]:
+def _gather(
+    grid: Grid, settings: _Settings, engine: Engine, plan: Plan | None, names: DeviceNames
+) -> dict[int, Offer]:
     """Wait until enough devices are there that can take part; return what they have."""
     offers: dict[int, Offer] = {}
     refused: set[int] = set()
@@ -153,12 +162,12 @@ def _gather(grid: Grid, settings: _Settings, engine: Engine, plan: Plan | None) 
         offers = {device: offer for device, offer in offers.items() if device in here}
         new = here - offers.keys() - refused
         for reply in _ask(grid, new, MessageType.QUERY, RecordDict(), ASK_S):
-            device = reply.metadata.src_node_id
+            device, name = reply.metadata.src_node_id, names.hear(reply)
             try:
                 offers[device] = _offer_of(reply, engine, plan)
             except FleetError as error:
                 refused.add(device)
-                settings.tell(left_out=f"device {device}", why=str(error))
+                settings.leave_out(name, str(error))
         if told != len(offers):
             told = len(offers)
             settings.tell(waiting=told, needed=settings.min_devices)
@@ -178,12 +187,10 @@ def _offer_of(reply: Message, engine: Engine, plan: Plan | None) -> Offer:
         raise FleetError("it offers nothing")
     offer, own = Offer.from_text(str(found.get(OFFER))), engine.backbone
     if (offer.backbone, offer.weights_sha256) != (own.name, own.weights_sha256):
-        raise FleetError(
-            f"{offer.name} has another backbone or other weights ({printable(offer.backbone)})"
-        )
+        raise FleetError(f"it has another backbone or other weights ({printable(offer.backbone)})")
     if plan is not None and (new := sorted(set(offer.images) - set(plan.classes))):
         raise FleetError(
-            f"{offer.name} has the class {printable(new[0])!r}, without which the fleet has begun"
+            f"it has the class {printable(new[0])!r}, without which the fleet has begun"
         )
     return offer
 
@@ -236,7 +243,7 @@ def _end(
     engine: Engine,
     progress: Progress,
     strategy: CarefulStrategy,
-    left_out: Callable[[int, str], None],
+    names: DeviceNames,
 ) -> None:
     """Show all devices what was learned in the end, and write the domain."""
     content = RecordDict(
@@ -249,16 +256,17 @@ def _end(
     devices = set(grid.get_node_ids())
     silent = set(devices)
     for reply in _ask(grid, devices, MessageType.EVALUATE, content, settings.round_timeout_s):
+        name = names.hear(reply)
         if reply.has_error():
             continue
         silent.discard(reply.metadata.src_node_id)
         if why := refusal_of(reply.content):
-            left_out(reply.metadata.src_node_id, why)
+            settings.leave_out(name, why)
             continue
         images, right = judged_of(reply.content, MOST_IMAGES)
         judged, correct = judged + images, correct + right
     for device in silent:
-        left_out(device, "it did not answer at the end")
+        settings.leave_out(names.of(device), "it did not answer at the end")
     file = keep_on_server(
         engine,
         progress,

@@ -19,7 +19,7 @@ from addapt.fleet.identity import (
 )
 from addapt.fleet.keeping import is_unfinished, load_progress
 from addapt.fleet.link import Link, check_free
-from addapt.fleet.news import News, NewsReader
+from addapt.fleet.news import News
 from addapt.fleet.plan import check_engine, check_rounds
 from addapt.fleet.processes import server
 from addapt.learning.lesson import check_image_px
@@ -150,7 +150,7 @@ def serve(asked: Serving) -> Iterator[News]:
                 "round-timeout": asked.round_timeout_s,
             }
         )
-        for fact in NewsReader(home.news).follow(home.require_running):
+        for fact in home.news.follow(home.require_running):
             if "refused" in fact:
                 raise FleetError(str(fact["refused"]))
             yield fact

@@ -21,6 +21,7 @@ from addapt.fleet.messages import (
     record_of,
     refusal_of,
 )
+from addapt.fleet.names import DeviceNames
 from addapt.fleet.updates import (
     MOST_TIMES,
     check_images,
@@ -63,7 +64,8 @@ class CarefulStrategy(Strategy):
         forms: of the arrays that belong to the domain.
         first: number of the round that Flower calls 1.
         most_images: that a device may have.
-        on_left_out: told a device's number and why nothing of it is used.
+        names: of devices.
+        on_left_out: told a device's name and why nothing of it is used.
     """
 
     def __init__(
@@ -73,11 +75,12 @@ class CarefulStrategy(Strategy):
         forms: dict[str, Form],
         first: int,
         most_images: int,
-        on_left_out: Callable[[int, str], None],
+        names: DeviceNames,
+        on_left_out: Callable[[str, str], None],
     ) -> None:
         self._strategy = _inner(name, devices)
         self._forms, self._first, self._most_images = forms, first, most_images
-        self._on_left_out = on_left_out
+        self._names, self._on_left_out = names, on_left_out
         self._start: State = {}
         self._asked: set[int] = set()
         self.images: dict[int, int] = {}  # of devices in the last round
@@ -128,6 +131,7 @@ class CarefulStrategy(Strategy):
         for reply in replies:
             device = reply.metadata.src_node_id
             silent.discard(device)
+            name = self._names.hear(reply)
             try:
                 if reply.has_error():
                     if device not in self._asked:  # the server speaks for one that is gone
@@ -141,9 +145,9 @@ class CarefulStrategy(Strategy):
                 images = check_images(said[IMAGES], self._most_images)
                 found.append((reply, state, images))
             except (FleetError, LookupError, TypeError, ValueError) as error:
-                self._on_left_out(device, str(error))
+                self._on_left_out(name, str(error))
         for device in silent:
-            self._on_left_out(device, "it did not answer")
+            self._on_left_out(self._names.of(device), "it did not answer")
         if not found:
             return []
         limit = MOST_TIMES * usual([distance(state, self._start) for _, state, _ in found])
