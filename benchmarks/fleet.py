@@ -160,6 +160,8 @@ def learn_together(
             "method": METHOD,
             "image-px": 0,
             "seed": seed,
+            "clipping-norm": 0.0,
+            "noise-multiplier": 0.0,
             "round-timeout": 3600.0,
             "news": f"{work}/news.jsonl",
         }

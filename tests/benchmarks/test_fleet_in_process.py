@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -26,6 +27,7 @@ from addapt.domains import Store  # noqa: E402
 from addapt.fleet import client_app, server_app  # noqa: E402
 from addapt.fleet.keeping import load_progress  # noqa: E402
 from addapt.fleet.messages import ARRAYS, IMAGES, JUDGED, METRICS, REFUSAL, record_of  # noqa: E402
+from addapt.methods import build_method  # noqa: E402
 from tests.fake_engine import FakeEngine  # noqa: E402
 
 COLOURS = {"blue": (40, 40, 190), "green": (40, 190, 40), "red": (190, 40, 40)}
@@ -93,6 +95,8 @@ class Fleet:
             "method": "head",
             "image-px": 32,
             "seed": 0,
+            "clipping-norm": 0.0,
+            "noise-multiplier": 0.0,
             "round-timeout": 60.0,
             "news": str(news),
         }
@@ -276,6 +280,54 @@ def test_an_update_much_longer_than_others_does_not_decide(fleet: Fleet) -> None
     _, tensors = fleet.store.read("colours")
     assert max(abs(tensor).max() for tensor in tensors.values()) < 100
     assert news[-1]["classes"] == ["green", "red"]
+
+
+def _moved_by_a_round(fleet: Fleet, **privacy: Any) -> npt.NDArray[np.float64]:
+    """Return by how much each number of the domain has changed."""
+    for _ in range(3):
+        fleet.add("red", "green")
+    fleet.learn(rounds=1, **privacy)
+    start = FakeEngine().new_model(build_method("head"), 2, seed=0)
+    tensors, first = fleet.store.read("colours")[1], start.stored(start.state())
+    return np.concatenate([(tensors[name] - first[name]).ravel() for name in first])
+
+
+def test_with_privacy_nobody_moves_all_further_than_agreed(fleet: Fleet) -> None:
+    moved = _moved_by_a_round(fleet, clipping_norm=0.01, noise_multiplier=1e-9)
+    assert 0.005 < np.linalg.norm(moved) < 0.0101
+
+
+def test_the_noise_of_privacy_is_as_large_as_asked_for(fleet: Fleet) -> None:
+    moved = _moved_by_a_round(fleet, clipping_norm=1e-6, noise_multiplier=1e6)
+    assert moved.std() == pytest.approx(1 / 3, rel=0.3)
+
+
+def test_with_privacy_nothing_is_taken_of_too_few(fleet: Fleet) -> None:
+    for _ in range(3):
+        fleet.add("red", "green", device="board")
+    with pytest.raises(FleetError, match="nothing was learned"):
+        fleet.learn(_of_device(2, _infinite), clipping_norm=1.0, noise_multiplier=1e-3)
+    news = fleet.told("news.jsonl")
+    left_out = [line["left_out"] for line in news if "too few" in line.get("why", "")]
+    assert sorted(left_out) == ["board"] * 6 + ["board 3"] * 6
+
+
+def test_rounds_without_a_usable_answer_do_not_count(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("red", "green")
+    with pytest.raises(FleetError, match="nothing was learned"):
+        fleet.learn(_infinite)
+    assert [line["devices"] for line in fleet.told("news.jsonl") if "round" in line] == [0] * 6
+    assert not fleet.store.names() and load_progress(fleet.store, "colours") is None
+    assert fleet.learn()[-1]["accuracy"] > 0.9
+
+
+def test_a_last_round_without_a_usable_answer_takes_nothing_away(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("red", "green")
+    news = fleet.learn(_after(10, _infinite))
+    assert [line["devices"] for line in news if "round" in line] == [2] * 5 + [0]
+    assert news[-1]["accuracy"] > 0.9 and fleet.store.info("colours").train_images
 
 
 def _of_device(number: int, harm: Change) -> Change:

@@ -36,6 +36,17 @@ def images(tmp_path: Path) -> Path:
         (("--strategy", "median"), "--strategy is 'median': give fedavg, fedprox, fedadam"),
         (("--round-timeout", "soon"), "--round-timeout is 'soon': give a time"),
         (("--round-timeout", "0s"), "--round-timeout is 0: give a time above 0"),
+        (("--clipping-norm", "1"), "--noise-multiplier is 0: differential privacy needs both"),
+        (("--clipping-norm", "-1", "--noise-multiplier", "1"), "--clipping-norm is -1"),
+        (("--noise-multiplier", "nan"), "--clipping-norm is 0"),
+        (
+            ("--clipping-norm", "1", "--noise-multiplier", "1", "--strategy", "fedadam"),
+            "give fedavg or fedprox",
+        ),
+        (
+            ("--clipping-norm", "1", "--noise-multiplier", "1", "--min-devices", "1"),
+            "one device cannot hide",
+        ),
         (("--image-px", "5"), "--image-px is 5: give 32 to 2048"),
         (("--method", "lora"), "no method 'lora'. It has: bias, da3, head"),
         (("--method", "da33"), "Did you mean 'da3'"),

@@ -16,10 +16,10 @@ RENAMED = {
     "smooth_s": "--smooth",
 }
 SAME = (
-    "above accept balance batch certificate codes compute debug device engine epochs every_frame "
-    "extend fetch flip gate_kind gate_unit gates host image_px insecure key lose lr method methods "
-    "micro_batch min_devices overwrite personal port repair restart rounds seed store strategy "
-    "threads token val_fraction weights"
+    "above accept balance batch certificate clipping_norm codes compute debug device engine epochs "
+    "every_frame extend fetch flip gate_kind gate_unit gates host image_px insecure key lose lr "
+    "method methods micro_batch min_devices noise_multiplier overwrite personal port repair "
+    "restart rounds seed store strategy threads token val_fraction weights"
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in SAME.split()} | RENAMED
 PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")

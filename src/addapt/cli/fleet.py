@@ -55,6 +55,15 @@ def serve(
         typer.Option("--image-px", help="Side of the images; by default as most devices need it."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    clipping_norm: Annotated[
+        float,
+        typer.Option(
+            "--clipping-norm", help="Differential privacy: how far one device moves all in a round."
+        ),
+    ] = 0.0,
+    noise_multiplier: Annotated[
+        float, typer.Option("--noise-multiplier", help="The same: noise, in clipping norms.")
+    ] = 0.0,
     round_timeout: Annotated[
         str,
         typer.Option("--round-timeout", help="Then go on without the devices that are missing."),
@@ -90,6 +99,8 @@ def serve(
             method=method,
             image_px=image_px,
             seed=seed,
+            clipping_norm=clipping_norm,
+            noise_multiplier=noise_multiplier,
             round_timeout_s=options.parse_seconds(round_timeout, "--round-timeout"),
         )
         last: News = {}

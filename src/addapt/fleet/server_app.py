@@ -36,6 +36,7 @@ from addapt.fleet.messages import (
 from addapt.fleet.names import DeviceNames
 from addapt.fleet.news import tell
 from addapt.fleet.plan import MOST_IMAGES, Offer, Plan, agree_on_classes, agree_on_size, lacking
+from addapt.fleet.privacy import Privacy
 from addapt.fleet.strategy import CarefulStrategy
 from addapt.methods import build_method
 
@@ -60,6 +61,7 @@ class _Settings:
     method: str
     image_px: int | None
     seed: int
+    privacy: Privacy | None
     round_timeout_s: float
     news: Path | None
 
@@ -77,6 +79,12 @@ class _Settings:
             method=str(said["method"]),
             image_px=int(said["image-px"]) or None,
             seed=int(said["seed"]),
+            privacy=Privacy.of(
+                float(said["clipping-norm"]),
+                float(said["noise-multiplier"]),
+                str(said["strategy"]),
+                int(said["min-devices"]),
+            ),
             round_timeout_s=float(said["round-timeout"]),
             news=Path(str(said["news"])) if said["news"] else None,
         )
@@ -130,6 +138,7 @@ def _lead(grid: Grid, settings: _Settings) -> None:
     strategy = CarefulStrategy(
         settings.strategy,
         settings.min_devices,
+        settings.privacy,
         forms,
         before.done,
         MOST_IMAGES,
@@ -146,6 +155,11 @@ def _lead(grid: Grid, settings: _Settings) -> None:
             train_config=ConfigRecord({PLAN: plan.to_text()}),
             evaluate_fn=partial(_after_round, settings, strategy, before, time.monotonic()),
         )
+        if not strategy.images:
+            raise FleetError(
+                "No device sent anything that could be used, in any round, so that nothing was "
+                "learned. Who was left out, and why, stands above; then give the same command."
+            )
         progress = replace(before, done=plan.rounds, state=arrays_of(result.arrays))
     _end(grid, settings, engine, progress, strategy, names)
 
@@ -223,14 +237,15 @@ def _after_round(
         return
     done = before.done + server_round
     accuracies = (*before.accuracies, *strategy.accuracies)
-    save_progress(
-        settings.store,
-        replace(before, done=done, accuracies=accuracies, state=arrays_of(arrays)),
-    )
+    if strategy.images:  # or rounds would count in which nobody has learned anything yet
+        save_progress(
+            settings.store,
+            replace(before, done=done, accuracies=accuracies, state=arrays_of(arrays)),
+        )
     settings.tell(
         round=done,
         rounds=before.plan.rounds,
-        devices=len(strategy.images),
+        devices=strategy.devices,
         accuracy=accuracies[-1] if accuracies else None,
         bytes=strategy.bytes,
         left_s=(time.monotonic() - started) / server_round * (before.plan.rounds - done),

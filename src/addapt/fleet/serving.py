@@ -21,6 +21,7 @@ from addapt.fleet.keeping import is_unfinished, load_progress
 from addapt.fleet.link import Link, check_free
 from addapt.fleet.news import News
 from addapt.fleet.plan import check_engine, check_rounds
+from addapt.fleet.privacy import Privacy
 from addapt.fleet.processes import server
 from addapt.learning.lesson import check_image_px
 
@@ -31,7 +32,8 @@ STRATEGIES = ("fedavg", "fedprox", "fedadam")
 class Serving:
     """What is asked of a server.
 
-    `keys` is the folder of its certificate and of its devices' keys; `insecure` does without.
+    `keys` is the folder of its certificate and of its devices' keys; `insecure` does without. Of
+    differential privacy there is none where its two numbers are 0.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Serving:
     method: str
     image_px: int | None
     seed: int
+    clipping_norm: float
+    noise_multiplier: float
     round_timeout_s: float
 
     @property
@@ -71,6 +75,7 @@ class Serving:
             raise OptionError(f"`min_devices` is {self.min_devices}: give at least 1.")
         if self.strategy not in STRATEGIES:
             raise OptionError(f"`strategy` is {self.strategy!r}: give {', '.join(STRATEGIES)}.")
+        Privacy.of(self.clipping_norm, self.noise_multiplier, self.strategy, self.min_devices)
         if not 0 < self.round_timeout_s < math.inf:
             raise OptionError(
                 f"`round_timeout_s` is {self.round_timeout_s:g}: give a time above 0, such as 600."
@@ -147,6 +152,8 @@ def serve(asked: Serving) -> Iterator[News]:
                 "method": asked.method,
                 "image-px": asked.image_px or 0,
                 "seed": asked.seed,
+                "clipping-norm": asked.clipping_norm,
+                "noise-multiplier": asked.noise_multiplier,
                 "round-timeout": asked.round_timeout_s,
             }
         )

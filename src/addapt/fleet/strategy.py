@@ -5,7 +5,13 @@ from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAdam, FedAvg, FedProx, Strategy
+from flwr.serverapp.strategy import (
+    DifferentialPrivacyServerSideFixedClipping,
+    FedAdam,
+    FedAvg,
+    FedProx,
+    Strategy,
+)
 
 from addapt._errors import FleetError, UnknownNameError
 from addapt._text import printable
@@ -22,6 +28,7 @@ from addapt.fleet.messages import (
     refusal_of,
 )
 from addapt.fleet.names import DeviceNames
+from addapt.fleet.privacy import Privacy
 from addapt.fleet.updates import (
     MOST_TIMES,
     check_images,
@@ -35,8 +42,8 @@ PULL = 0.01  # FedProx's mu
 SERVER_LR = 0.01  # FedAdam's step
 
 
-def _inner(name: str, devices: int) -> FedAvg:
-    """Make one of Flower's own by its name."""
+def _inner(name: str, devices: int, privacy: Privacy | None) -> Strategy:
+    """Make one of Flower's own by its name, and put noise around it if that is asked for."""
     common: dict[str, Any] = {
         "fraction_evaluate": 0.0,  # accuracy comes with what was learned
         "min_train_nodes": devices,
@@ -52,7 +59,11 @@ def _inner(name: str, devices: int) -> FedAvg:
     }
     if name not in made:
         raise UnknownNameError("strategy", name, made)
-    return made[name]()
+    if privacy is None:
+        return made[name]()
+    return DifferentialPrivacyServerSideFixedClipping(
+        made[name](), privacy.noise_multiplier, privacy.clipping_norm, devices
+    )
 
 
 class CarefulStrategy(Strategy):
@@ -61,6 +72,7 @@ class CarefulStrategy(Strategy):
     Args:
         name: of Flower's: "fedavg", "fedprox" or "fedadam".
         devices: the fewest in a round.
+        privacy: noise that hides a device among those; all then count the same.
         forms: of the arrays that belong to the domain.
         first: number of the round that Flower calls 1.
         most_images: that a device may have.
@@ -72,18 +84,21 @@ class CarefulStrategy(Strategy):
         self,
         name: str,
         devices: int,
+        privacy: Privacy | None,
         forms: dict[str, Form],
         first: int,
         most_images: int,
         names: DeviceNames,
         on_left_out: Callable[[str, str], None],
     ) -> None:
-        self._strategy = _inner(name, devices)
+        self._strategy = _inner(name, devices, privacy)
+        self._fewest_hidden = devices if privacy else 0
         self._forms, self._first, self._most_images = forms, first, most_images
         self._names, self._on_left_out = names, on_left_out
         self._start: State = {}
         self._asked: set[int] = set()
-        self.images: dict[int, int] = {}  # of devices in the last round
+        self.devices = 0  # whose answers were used in the last round
+        self.images: dict[int, int] = {}  # of devices in the last round that had such
         self.accuracies: list[float] = []  # of what there was before each round
         self.bytes = 0  # that a device got and sent in the last round, at most
 
@@ -126,6 +141,7 @@ class CarefulStrategy(Strategy):
 
     def _believed(self, replies: Iterable[Message]) -> list[Message]:
         """Return replies that are what they should be, none much larger than the others."""
+        self.devices = 0
         found: list[tuple[Message, State, int]] = []
         silent = set(self._asked)
         for reply in replies:
@@ -150,14 +166,22 @@ class CarefulStrategy(Strategy):
             self._on_left_out(self._names.of(device), "it did not answer")
         if not found:
             return []
+        if len(found) < self._fewest_hidden:
+            for reply, _, _ in found:
+                name = self._names.of(reply.metadata.src_node_id)
+                self._on_left_out(name, "too few answered for it to hide among")
+            return []
         limit = MOST_TIMES * usual([distance(state, self._start) for _, state, _ in found])
         most = round(MOST_TIMES * usual([images for _, _, images in found]))
+        most = 1 if self._fewest_hidden else most  # as noise is for devices that count the same
         self._note(found)
         for reply, state, images in found:
-            # Nothing else: Flower ends where devices do not tell the same things.
+            shorter = clipped(state, self._start, limit)
+            # Nothing else: Flower ends where devices do not tell the same things. And in the order
+            # of the server's, as its noise compares them one by one.
             reply.content = RecordDict(
                 {
-                    ARRAYS: record_of(clipped(state, self._start, limit)),
+                    ARRAYS: record_of({name: shorter[name] for name in self._start}),
                     METRICS: MetricRecord({IMAGES: min(images, most)}),
                 }
             )
@@ -165,6 +189,7 @@ class CarefulStrategy(Strategy):
 
     def _note(self, found: list[tuple[Message, State, int]]) -> None:
         """Remember who took part, and what they say of what there was before."""
+        self.devices = len(found)
         self.images = {reply.metadata.src_node_id: images for reply, _, images in found}
         judged = [judged_of(reply.content, self._most_images) for reply, _, _ in found]
         if images := sum(n for n, _ in judged):
