@@ -9,7 +9,8 @@ the size that it chooses, and as often as the recipe says. Only the learning rat
 `tuning.py`, or the recipe's where the method's search is not complete; the row says which. Test
 images are looked at once, when a run is over. Runs already in `results/accuracy.jsonl` are not made
 again: the next start goes on. `run --method da3 --amount 1000 --threads 2` makes DA3's once more,
-as a stand-in for another machine.
+as a stand-in for another machine; where there is one, add `--results
+benchmarks/results/accuracy_elsewhere.jsonl`.
 """
 
 import argparse
@@ -44,6 +45,7 @@ from addapt.engines.choosing import choose_engine
 from addapt.methods import METHODS
 
 FILE = RESULTS / "accuracy.jsonl"
+ELSEWHERE_FILE = RESULTS / "accuracy_elsewhere.jsonl"  # DA3 once more, on other machines
 SMALL_FILE = RESULTS / "accuracy_96px.jsonl"  # by the recipe before, all images at 96 px
 QUICK_FILE = ROOT / "demo" / "accuracy_quick.jsonl"  # not committed: everyone makes their own
 ALL, FEW = "1000", "10 a class"
@@ -243,17 +245,25 @@ def cell(rows: Sequence[Row]) -> str:
     return f"{statistics.mean(values):.1f}{spread}"
 
 
-def threads_table(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """Compare DA3 with one thread and with two, whose sums differ in the last bit."""
-    lines = [f"| threads | {' | '.join(names)} | seeds |", f"|---|{'---:|' * (len(names) + 1)}"]
-    for threads in sorted({row["threads"] for row in rows}):
-        own = [row for row in rows if row["threads"] == threads and row["method"] == "da3"]
-        own = [row for row in of_shared_seeds(counted(own)) if row["amount"] == ALL]
+def machines_table(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """Compare DA3 by machine and threads, whose sums differ in their last bits."""
+    lines = [
+        f"| processor, threads | {' | '.join(names)} | seeds |",
+        f"|---|{'---:|' * (len(names) + 1)}",
+    ]
+    rows = [row for row in rows if row["method"] == "da3" and row["amount"] == ALL]
+    for cpu, threads in sorted({_machine(row) for row in rows}):
+        own = [row for row in rows if _machine(row) == (cpu, threads)]
+        own = of_shared_seeds(counted(own))
         of = [[row for row in own if row["domain"] == name] for name in names]
         seeds = sorted({min(map(len, of)), max(map(len, of))})
         cells = [*map(cell, of), " to ".join(map(str, seeds))]
-        lines.append(f"| {threads} | {' | '.join(cells)} |")
+        lines.append(f"| {cpu}, {threads} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _machine(row: Row) -> tuple[str, int]:
+    return row["machine"]["cpu"], row["threads"]
 
 
 def sizes(rows: Sequence[Row]) -> list[str]:

@@ -83,9 +83,11 @@ def page() -> str:
         accuracy.table(
             rows, accuracy.ALL, list(accuracy.DEMO_DOMAINS), list(accuracy.DEMO_METHODS)
         ),
-        "DA³ once more with another number of threads, whose sums differ in their last bits, as "
-        "those of another machine do:",
-        accuracy.threads_table(read_rows(accuracy.FILE), names),
+        "DA³ once more on another processor, and with another number of threads; their sums differ "
+        "in the last bits:",
+        accuracy.machines_table(
+            [*read_rows(accuracy.FILE), *read_rows(accuracy.ELSEWHERE_FILE)], names
+        ),
         "## Accuracy, 10 training images a class",
         "One of the ten is held out. Solar cells have two classes, so 20 images; faces have six "
         "images a person above already.",

@@ -92,13 +92,19 @@ def test_a_run_is_done_only_with_the_settings_of_now() -> None:
     assert not accuracy.is_done(run, 1, [row], searched("head", best=1))
 
 
-def test_one_thread_and_two_are_told_apart() -> None:
+def test_machines_and_threads_are_told_apart() -> None:
     rows = [
-        result("digits", seed, share, "da3") | {"threads": threads}
-        for threads, seed, share in ((1, 0, 0.9), (1, 1, 0.92), (2, 0, 0.8), (1, 4, 0.1))
+        result("digits", seed, share, "da3") | {"threads": threads, "machine": {"cpu": cpu}}
+        for cpu, threads, seed, share in (
+            *(("one", 1, 0, 0.9), ("one", 1, 1, 0.92), ("one", 1, 4, 0.1)),
+            *(("one", 2, 0, 0.8), ("other", 1, 0, 0.7)),
+        )
     ]
-    one, two = accuracy.threads_table(rows, ["digits"]).splitlines()[2:]
-    assert (one, two) == ("| 1 | 91.0 ± 1.4 | 2 |", "| 2 | 80.0 | 1 |")
+    assert accuracy.machines_table(rows, ["digits"]).splitlines()[2:] == [
+        "| one, 1 | 91.0 ± 1.4 | 2 |",
+        "| one, 2 | 80.0 | 1 |",
+        "| other, 1 | 70.0 | 1 |",
+    ]
 
 
 def result(domain: str, seed: int, share: float, method: str = "head") -> Row:
