@@ -5,6 +5,7 @@ import threading
 from contextlib import suppress
 
 CHUNK_BYTES = 65_536
+HOST = "127.0.0.1"
 
 
 class Network:
@@ -15,40 +16,31 @@ class Network:
     """
 
     def __init__(self, server_port: int) -> None:
-        self._server = ("127.0.0.1", server_port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._is_there = True
+        self._server, self.port = (HOST, server_port), 0
         self._ends: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.come_back()
 
     def go_away(self) -> None:
         """Break all connections, and take no new ones."""
-        self._is_there = False
-        for end in self._ends:
+        for end in (self._listener, *self._ends):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
         self._ends.clear()
 
     def come_back(self) -> None:
-        """Take connections again."""
-        self._is_there = True
+        """Take connections again, at the same port."""
+        self._listener = socket.create_server((HOST, self.port))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
-    def end(self) -> None:
-        """Be away for good."""
-        self._listener.close()
-        self.go_away()
-
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                near, _ = self._listener.accept()
+                near, _ = listener.accept()
             except OSError:
                 return
             try:
-                if not self._is_there:
-                    raise ConnectionRefusedError
                 far = socket.create_connection(self._server)
             except OSError:
                 near.close()

@@ -226,6 +226,10 @@ def _of_device(news: "News") -> list[str]:
     """Say what happens on a device."""
     if news.get("forgotten"):
         return ["The server has begun anew and forgotten this device: joining again."]
+    if "server_is_there" in news:
+        return [
+            "The server is there." if news["server_is_there"] else "The server is away: waiting."
+        ]
     if not news.get("over"):
         return [f"Learned in round {news['round']} of {news['rounds']}, {_accuracy(news)} before."]
     if news["file"] is None:

@@ -11,13 +11,13 @@ from addapt._hosts import is_loopback
 from addapt.domains import Store, check_name
 from addapt.fleet.clock import check_clock
 from addapt.fleet.link import Link
-from addapt.fleet.news import News
+from addapt.fleet.news import News, tell
 from addapt.fleet.plan import check_engine
-from addapt.fleet.processes import ProgramEnded, Value, node
+from addapt.fleet.processes import FlowerHome, ProgramEnded, Value, node
 from addapt.images import scan_folder
 from addapt.learning.place import refuse_store_inside
 
-REJOIN_S = 2.0
+REJOIN_S, LOOK_EVERY_S = 2.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,29 @@ class Joining:
             )
 
 
+class ServerWatch:
+    """Tells when a server comes and goes, which Flower's node keeps to itself."""
+
+    def __init__(self, link: Link, home: FlowerHome) -> None:
+        self._link, self._home = link, home
+        self._is_there, self._next = False, 0.0
+
+    def look(self) -> None:
+        """Look whether the node runs, and from time to time whether the server is there.
+
+        Raises:
+            ProgramEnded: the node has ended.
+        """
+        self._home.require_running()
+        if time.monotonic() < self._next:
+            return
+        is_there = self._link.answers()
+        if is_there != self._is_there:
+            self._is_there = is_there
+            tell(self._home.news.path, server_is_there=is_there)
+        self._next = time.monotonic() + LOOK_EVERY_S
+
+
 def join(asked: Joining) -> Iterator[News]:
     """Take part in a fleet, and yield what happens until it is over.
 
@@ -110,8 +133,9 @@ def join(asked: Joining) -> Iterator[News]:
     peak_bytes = 0
     while True:
         with node(asked.link, asked.key, settings) as home:
+            watch = ServerWatch(asked.link, home)
             try:
-                for fact in home.news.follow(home.require_running):
+                for fact in home.news.follow(watch.look):
                     if "refused" in fact:
                         home.wait_for_sending()  # or the server waits for a node that is gone
                         raise FleetError(str(fact["refused"]))

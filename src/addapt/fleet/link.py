@@ -1,10 +1,13 @@
 """Where a server of a fleet is, and how it is reached."""
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from addapt._errors import OptionError
+
+ANSWER_S = 1.0  # is waited for an answer
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,12 @@ class Link:
         """The two together."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    def answers(self) -> bool:
+        """Tell whether anything answers there just now."""
+        with suppress(OSError), socket.create_connection((self.host, self.port), ANSWER_S):
+            return True
+        return False
 
     @property
     def words(self) -> list[str]:

@@ -150,7 +150,7 @@ class FlowerHome:
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             self.require_running()
-            with suppress(OSError), socket.create_connection((link.host, link.port), 1):
+            if link.answers():
                 return
             time.sleep(LOOK_EVERY_S)
         raise FleetError(f"Flower's server did not answer at {link.address} in {START_S:.0f} s.")
