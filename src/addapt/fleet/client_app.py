@@ -29,9 +29,9 @@ from addapt.fleet.messages import (
     PULL,
     ROUND,
     arrays_of,
+    put_name,
     record_of,
     refusal,
-    sign,
 )
 from addapt.fleet.news import tell
 from addapt.fleet.plan import Plan
@@ -82,7 +82,7 @@ def _answering(
         content = refusal(str(error))
         if said := context.node_config.get("news"):
             tell(Path(str(said)), refused=str(error))
-    sign(content, str(context.node_config.get("device") or socket.gethostname()))
+    put_name(content, str(context.node_config.get("device") or socket.gethostname()))
     return Message(content, reply_to=message)
 
 

@@ -61,7 +61,7 @@ def refusal_of(content: RecordDict) -> str:
     return printable(str(said.get(REFUSAL, "it does not say why"))[:LONGEST_REFUSAL])
 
 
-def sign(content: RecordDict, name: str) -> None:
+def put_name(content: RecordDict, name: str) -> None:
     """Put a device's name under what it says."""
     content[DEVICE] = ConfigRecord({DEVICE: name})
 
