@@ -158,7 +158,8 @@ def _lead(grid: Grid, settings: _Settings) -> None:
         if not strategy.images:
             raise FleetError(
                 "No device sent anything that could be used, in any round, so that nothing was "
-                "learned. Who was left out, and why, stands above; then give the same command."
+                "learned. Who was left out, and why, stands above: mend that, and go on with the "
+                "same command."
             )
         progress = replace(before, done=plan.rounds, state=arrays_of(result.arrays))
     _end(grid, settings, engine, progress, strategy, names)
