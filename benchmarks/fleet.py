@@ -1,6 +1,6 @@
 """A fleet of eight devices against each device alone, and against all images in one place.
 
-    python benchmarks/fleet.py run [--domain digits] [--split even] [--seed 0] [--threads 1]
+    python benchmarks/fleet.py run [--domain digits] [--split even] [--seed 0] [--threads 1] [--processes 1]
     python benchmarks/fleet.py processes [--devices 2] [--image-px 224]
     python benchmarks/fleet.py kills [--runs 5]
     python benchmarks/fleet.py table    # also into docs/FLEET.md
@@ -28,7 +28,9 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +110,10 @@ def recognised(learner: Learner, test: Path) -> float:
     return float(statistics.mean(right))
 
 
-def learn_alone(engine: Engine, folder: Path, test: Path, seed: int) -> float:
+def learn_alone(threads: int, folder: Path, test: Path, seed: int) -> float:
     """Learn as `addapt learn` does by itself; return the accuracy on all classes."""
+    engine = open_engine(BACKBONE, engine="onnx")
+    engine.threads = threads
     with tempfile.TemporaryDirectory() as store:
         learner = Learner(engine, store)
         learner.learn("domain", folder, method=METHOD, seed=seed)
@@ -199,15 +203,19 @@ def judge(engine: Engine, state: State, classes: Sequence[str], images: ImageSet
     return evaluate(model, images)[0].accuracy
 
 
-def make(engine: Engine, name: str, how: str, seed: int, strategy: str) -> Row:
-    """Make one run: a fleet, its devices alone, all images in one place."""
+def make(engine: Engine, processes: int, name: str, how: str, seed: int, strategy: str) -> Row:
+    """Make one run: a fleet, and in processes beside it its devices alone and all in one place."""
     started = time.perf_counter()
     folders = domains.domain_folders(name)
-    with tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory() as work, _pool(processes) as pool:
         dealt = split(folders.train, how, DEVICES, seed)
         own = lay_out(dealt, Path(work))
+        beside = [
+            pool.submit(learn_alone, engine.threads, folder, folders.test, seed)
+            for folder in (*own, folders.train)
+        ]
         together = learn_together(engine, own, folders.test, seed, strategy)
-        alone = [learn_alone(engine, folder, folders.test, seed) for folder in own]
+        *alone, one_place = (learned.result() for learned in beside)
     words = f"--domain {name} --split {how} --seed {seed} --strategy {strategy}"
     return {
         "domain": name,
@@ -222,12 +230,17 @@ def make(engine: Engine, name: str, how: str, seed: int, strategy: str) -> Row:
         **together,
         "accuracy": together["by_round"][str(ROUNDS)],
         "alone": alone,
-        "one_place": learn_alone(engine, folders.train, folders.test, seed),
+        "one_place": one_place,
         "wall_s": round(time.perf_counter() - started, 1),
     } | surroundings(
         f"python benchmarks/fleet.py run {words} --threads {engine.threads}",
         threads=engine.threads,
     )
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    """Return processes that share nothing with this one, whose engine has threads of its own."""
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -241,7 +254,7 @@ def run(args: argparse.Namespace) -> None:
         (name, how, seed, args.strategy) for seed in seeds for name in names for how in splits
     ]
     todo = [
-        (METHOD, " ".join(map(str, key)), partial(make, engine, *key))
+        (METHOD, " ".join(map(str, key)), partial(make, engine, args.processes, *key))
         for key in wanted
         if key not in done
     ]
@@ -334,6 +347,9 @@ def main() -> None:
     parser.add_argument("--strategy", default="fedavg", help="fedavg, fedprox or fedadam")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--processes", type=int, default=1, help="that learn alone, beside the one of the fleet"
+    )
     parser.add_argument("--devices", type=int, default=2, help="of real processes")
     parser.add_argument("--rounds", type=int, default=3, help="of real processes")
     parser.add_argument("--image-px", type=int, default=224, help="of real processes")
