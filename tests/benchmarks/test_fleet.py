@@ -33,6 +33,17 @@ def test_a_device_can_learn_from_what_it_gets(train: Path, how: str) -> None:
         assert sum(map(len, own.values())) >= fleet.FEWEST
 
 
+def test_a_device_with_one_class_takes_all_others_for_it(tmp_path: Path) -> None:
+    alone = tmp_path / "alone" / "c"
+    alone.mkdir(parents=True)
+    test = {label: 5 + 5 * (label == "c") for label in "abcde"}
+    for label, images in test.items():
+        (tmp_path / "test" / label).mkdir(parents=True)
+        for number in range(images):
+            (tmp_path / "test" / label / f"{number}.png").touch()
+    assert fleet.learn_alone(1, alone.parent, tmp_path / "test", 0) == 10 / 30
+
+
 def test_splits_are_what_they_are_called(train: Path) -> None:
     even, skewed, sizes = (
         [{label: len(paths) for label, paths in own.items()} for own in dealt]
