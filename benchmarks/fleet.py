@@ -281,7 +281,9 @@ def table(rows: Sequence[Row]) -> str:
     found = defaultdict[tuple[str, str, str], list[Row]](list)
     for row in latest(rows, "domain", "split", "seed", "strategy").values():
         found[row["domain"], row["split"], row["strategy"]].append(row)
-    for (domain, how, strategy), own in found.items():
+    ordered = sorted(found, key=lambda key: (key[0], [*SPLITS].index(key[1]), key[2]))
+    for domain, how, strategy in ordered:
+        own = found[domain, how, strategy]
         shares = [
             *(statistics.mean(row["by_round"][str(after)] for row in own) for after in TOLD_ROUNDS),
             statistics.mean(row["one_place"] for row in own),
