@@ -17,6 +17,8 @@ from addapt.engines.torch.backbones import Backbone
 from addapt.engines.torch.backbones.conv_bn import ConvBn
 from addapt.methods import Piggyback
 
+IMAGE_CHANNELS = 3
+
 
 def publish(backbone: Backbone, method: str, classes: int) -> nn.Sequential:
     """Make, from images to logits, the network of a rival, only whose own part asks for gradients.
@@ -131,7 +133,10 @@ class Parallel(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h2 w2"]:
         """Compute the convolution and its adapter."""
-        y: Tensor = self.conv(self.pad(x)) + self.adapter(x)
+        # On processors without AVX-512 PyTorch 2.13 writes past its memory in the backward of a
+        # strided 1 x 1 convolution of images whose channels come last.
+        read = x.contiguous() if x.shape[1] == IMAGE_CHANNELS else x
+        y: Tensor = self.conv(self.pad(x)) + self.adapter(read)
         return y
 
 
