@@ -313,13 +313,14 @@ def test_readme_has_what_teaching_in_the_browser_takes() -> None:
 
 def test_readme_has_what_a_fleet_learns() -> None:
     rows = latest(read_rows(fleet.FILE), "domain", "split", "seed", "strategy")
-    of = {row["split"]: row for row in rows.values() if row["domain"] == "digits"}
-    alone = percent(statistics.mean(of["skewed"]["alone"]))
-    assert (
-        f"{percent(of['even']['accuracy'])} % with images split evenly, "
-        f"{percent(of['skewed']['accuracy'])} skewed by class, where one alone has {alone}; "
-        f"all images in one place {percent(of['even']['one_place'])}"
-    ) in said_of("a fleet of eight devices, digits")
+    for domain in ("digits", "solar-cells"):
+        of = {row["split"]: row for row in rows.values() if row["domain"] == domain}
+        alone = percent(statistics.mean(of["skewed"]["alone"]))
+        assert (
+            f"{percent(of['even']['accuracy'])} % with images split evenly, "
+            f"{percent(of['skewed']['accuracy'])} skewed by class, where one alone has {alone}; "
+            f"all images in one place {percent(of['even']['one_place'])}"
+        ) in said_of(f"a fleet of eight devices, {domain.replace('-', ' ')}")
     assert {row["seed"] for row in rows.values()} == {0}, "tell means over seeds in README"
 
 
