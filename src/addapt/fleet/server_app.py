@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from flwr.app import (
     ArrayRecord,
@@ -19,7 +17,6 @@ from flwr.serverapp import Grid, ServerApp
 
 from addapt._errors import AddaptError, FleetError
 from addapt._text import printable
-from addapt.domains import Store
 from addapt.engines import open_engine
 from addapt.engines.base import Engine
 from addapt.fleet.keeping import Progress, keep_on_server, load_progress, save_progress
@@ -34,9 +31,8 @@ from addapt.fleet.messages import (
     refusal_of,
 )
 from addapt.fleet.names import DeviceNames
-from addapt.fleet.news import tell
 from addapt.fleet.plan import MOST_IMAGES, Offer, Plan, agree_on_classes, agree_on_size, lacking
-from addapt.fleet.privacy import Privacy
+from addapt.fleet.server_settings import ServerSettings
 from addapt.fleet.strategy import CarefulStrategy
 from addapt.methods import build_method
 
@@ -46,61 +42,10 @@ LOOK_EVERY_S = 1.0
 ASK_S = 120.0  # for what devices have
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What was asked for, from Flower's run configuration."""
-
-    name: str
-    rounds: int
-    min_devices: int
-    strategy: str
-    store: Store
-    restart: bool
-    backbone: str
-    weights: str | None
-    method: str
-    image_px: int | None
-    seed: int
-    privacy: Privacy | None
-    round_timeout_s: float
-    news: Path | None
-
-    @classmethod
-    def of(cls, said: dict[str, Any]) -> "_Settings":
-        return cls(
-            name=str(said["name"]),
-            rounds=int(said["rounds"]),
-            min_devices=int(said["min-devices"]),
-            strategy=str(said["strategy"]),
-            store=Store(Path(str(said["store"]))),
-            restart=bool(said["restart"]),
-            backbone=str(said["backbone"]),
-            weights=str(said["weights"]) or None,
-            method=str(said["method"]),
-            image_px=int(said["image-px"]) or None,
-            seed=int(said["seed"]),
-            privacy=Privacy.of(
-                float(said["clipping-norm"]),
-                float(said["noise-multiplier"]),
-                str(said["strategy"]),
-                int(said["min-devices"]),
-            ),
-            round_timeout_s=float(said["round-timeout"]),
-            news=Path(str(said["news"])) if said["news"] else None,
-        )
-
-    def tell(self, **facts: Any) -> None:
-        if self.news:
-            tell(self.news, **facts)
-
-    def leave_out(self, name: str, why: str) -> None:
-        self.tell(left_out=name, why=why)
-
-
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Lead a fleet from its first round, or the one it was left at, to a domain in the store."""
-    settings = _Settings.of(dict(context.run_config))
+    settings = ServerSettings.of(dict(context.run_config))
     try:
         _lead(grid, settings)
     except Exception as error:  # whoever waits for the end must hear of it
@@ -109,7 +54,7 @@ def main(grid: Grid, context: Context) -> None:
         raise
 
 
-def _lead(grid: Grid, settings: _Settings) -> None:
+def _lead(grid: Grid, settings: ServerSettings) -> None:
     engine = open_engine(settings.backbone, settings.weights, engine="onnx")
     before = None if settings.restart else load_progress(settings.store, settings.name)
     names = DeviceNames()
@@ -166,7 +111,7 @@ def _lead(grid: Grid, settings: _Settings) -> None:
 
 
 def _gather(
-    grid: Grid, settings: _Settings, engine: Engine, plan: Plan | None, names: DeviceNames
+    grid: Grid, settings: ServerSettings, engine: Engine, plan: Plan | None, names: DeviceNames
 ) -> dict[int, Offer]:
     """Wait until enough devices are there that can take part; return what they have."""
     offers: dict[int, Offer] = {}
@@ -210,7 +155,7 @@ def _offer_of(reply: Message, engine: Engine, plan: Plan | None) -> Offer:
     return offer
 
 
-def _plan(settings: _Settings, engine: Engine, offers: list[Offer]) -> Plan:
+def _plan(settings: ServerSettings, engine: Engine, offers: list[Offer]) -> Plan:
     method = build_method(settings.method).for_backbone(len(engine.backbone.blocks))
     engine.require(method, None)
     return Plan(
@@ -226,7 +171,7 @@ def _plan(settings: _Settings, engine: Engine, offers: list[Offer]) -> Plan:
 
 
 def _after_round(
-    settings: _Settings,
+    settings: ServerSettings,
     strategy: CarefulStrategy,
     before: Progress,
     started: float,
@@ -255,7 +200,7 @@ def _after_round(
 
 def _end(
     grid: Grid,
-    settings: _Settings,
+    settings: ServerSettings,
     engine: Engine,
     progress: Progress,
     strategy: CarefulStrategy,
