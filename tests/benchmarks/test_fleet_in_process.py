@@ -282,11 +282,13 @@ def test_an_update_much_longer_than_others_does_not_decide(fleet: Fleet) -> None
     assert news[-1]["classes"] == ["green", "red"]
 
 
-def _moved_by_a_round(fleet: Fleet, **privacy: Any) -> npt.NDArray[np.float64]:
+def _moved_by_a_round(
+    fleet: Fleet, change: Change = lambda answer: None, **privacy: Any
+) -> npt.NDArray[np.float64]:
     """Return by how much each number of the domain has changed."""
     for _ in range(3):
         fleet.add("red", "green")
-    fleet.learn(rounds=1, **privacy)
+    fleet.learn(change, rounds=1, **privacy)
     start = FakeEngine().new_model(build_method("head"), 2, seed=0)
     tensors, first = fleet.store.read("colours")[1], start.stored(start.state())
     return np.concatenate([(tensors[name] - first[name]).ravel() for name in first])
@@ -297,9 +299,35 @@ def test_with_privacy_nobody_moves_all_further_than_agreed(fleet: Fleet) -> None
     assert 0.005 < np.linalg.norm(moved) < 0.0101
 
 
+def test_with_privacy_no_device_decides_how_far_another_moves_all(fleet: Fleet) -> None:
+    start = FakeEngine().new_model(build_method("head"), 2, seed=0).state()
+
+    def hardly_move(answer: Message) -> None:
+        if answer.metadata.src_node_id != 3:
+            arrays = {name: array + np.float32(1e-6) for name, array in start.items()}
+            answer.content[ARRAYS] = record_of(arrays)
+
+    moved = _moved_by_a_round(fleet, hardly_move, clipping_norm=0.03, noise_multiplier=1e-9)
+    assert np.linalg.norm(moved) == pytest.approx(0.01, rel=0.01)
+
+
 def test_the_noise_of_privacy_is_as_large_as_asked_for(fleet: Fleet) -> None:
     moved = _moved_by_a_round(fleet, clipping_norm=1e-6, noise_multiplier=1e6)
     assert moved.std() == pytest.approx(1 / 3, rel=0.3)
+
+
+def test_with_privacy_a_device_that_learns_nothing_is_left_out(fleet: Fleet) -> None:
+    for _ in range(3):
+        fleet.add("red", "green")
+    start = FakeEngine().new_model(build_method("head"), 2, seed=0).state()
+
+    def stand_still(answer: Message) -> None:
+        answer.content[ARRAYS] = record_of(start)
+
+    harm = _of_device(2, stand_still)
+    news = fleet.learn(harm, rounds=1, min_devices=2, clipping_norm=1.0, noise_multiplier=1e-9)
+    assert [line["why"] for line in news if "left_out" in line] == ["it has learned nothing"]
+    assert news[-1]["accuracy"] is not None
 
 
 def test_with_privacy_nothing_is_taken_of_too_few(fleet: Fleet) -> None:

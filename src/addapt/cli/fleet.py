@@ -206,8 +206,9 @@ def _of_server(news: "News") -> list[str]:
     if "file" in news:
         return [f"Learned {len(news['classes'])} classes, {_accuracy(news)}: {news['file']}"]
     if "round" in news:
+        devices = "1 device" if news["devices"] == 1 else f"{news['devices']} devices"
         return [
-            f"Round {news['round']} of {news['rounds']}: {news['devices']} devices, "
+            f"Round {news['round']} of {news['rounds']}: {devices}, "
             f"{_accuracy(news)} before it{_left(news)}"
         ]
     lines = [

@@ -1,5 +1,6 @@
 """Flower's strategies, with a look at what devices send before it is averaged."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -158,6 +159,8 @@ class CarefulStrategy(Strategy):
                 state = arrays_of(reply.content.array_records[ARRAYS])
                 check_state(state, self._forms)
                 said = reply.content.metric_records[METRICS]
+                if self._fewest_hidden and not distance(state, self._start):
+                    raise FleetError("it has learned nothing")  # Flower divides by that length
                 images = check_images(said[IMAGES], self._most_images)
                 found.append((reply, state, images))
             except (FleetError, LookupError, TypeError, ValueError) as error:
@@ -171,9 +174,12 @@ class CarefulStrategy(Strategy):
                 name = self._names.of(reply.metadata.src_node_id)
                 self._on_left_out(name, "too few answered for it to hide among")
             return []
-        limit = MOST_TIMES * usual([distance(state, self._start) for _, state, _ in found])
-        most = round(MOST_TIMES * usual([images for _, _, images in found]))
-        most = 1 if self._fewest_hidden else most  # as noise is for devices that count the same
+        if self._fewest_hidden:
+            # Noise is for devices that count the same, and whose length no other has decided.
+            limit, most = math.inf, 1
+        else:
+            limit = MOST_TIMES * usual([distance(state, self._start) for _, state, _ in found])
+            most = round(MOST_TIMES * usual([images for _, _, images in found]))
         self._note(found)
         for reply, state, images in found:
             shorter = clipped(state, self._start, limit)

@@ -133,8 +133,8 @@ class Parallel(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h2 w2"]:
         """Compute the convolution and its adapter."""
-        # On processors without AVX-512 PyTorch 2.13 writes past its memory in the backward of a
-        # strided 1 x 1 convolution of images whose channels come last.
+        # On a processor without AVX-512 (AMD EPYC) PyTorch 2.13 writes past its memory in the
+        # backward of a strided 1 x 1 convolution of images whose channels come last.
         read = x.contiguous() if x.shape[1] == IMAGE_CHANNELS else x
         y: Tensor = self.conv(self.pad(x)) + self.adapter(read)
         return y
