@@ -10,7 +10,8 @@ class's shares drawn from a Dirichlet distribution of .3; by size, the second de
 the first, the third a third. Messages go from the server's app straight to the devices' apps, in
 one process: both apps, Flower's strategy and its averages are those of real processes, which would
 take hours. Accuracy is that on the test images, which nobody learns from. Appends to
-`results/fleet.jsonl`; runs that are there are not made again.
+`results/fleet.jsonl`; runs that are there are made anew only with `--again`. Devices alone and one
+place do not depend on how fleets learn: a run made anew takes their figures over.
 
 `processes` starts a real SuperLink and real SuperNodes on the loopback address and writes the most
 memory of each kind of process, and the time of a round, to `results/fleet_processes.json`.
@@ -210,8 +211,19 @@ def judge(engine: Engine, state: State, classes: Sequence[str], images: ImageSet
     return evaluate(model, images)[0].accuracy
 
 
-def make(engine: Engine, processes: int, name: str, how: str, seed: int, strategy: str) -> Row:
-    """Make one run: a fleet, and in processes beside it its devices alone and all in one place."""
+def make(
+    engine: Engine,
+    processes: int,
+    before: Row | None,
+    name: str,
+    how: str,
+    seed: int,
+    strategy: str,
+) -> Row:
+    """Make one run: a fleet, and in processes beside it its devices alone and all in one place.
+
+    Those are taken from the run of `before` if there is one.
+    """
     started = time.perf_counter()
     folders = domains.domain_folders(name)
     with tempfile.TemporaryDirectory() as work, _pool(processes) as pool:
@@ -219,10 +231,16 @@ def make(engine: Engine, processes: int, name: str, how: str, seed: int, strateg
         own = lay_out(dealt, Path(work))
         beside = [
             pool.submit(learn_alone, engine.threads, folder, folders.test, seed)
-            for folder in (*own, folders.train)
+            for folder in (() if before else (*own, folders.train))
         ]
         together = learn_together(engine, own, folders.test, seed, strategy)
-        *alone, one_place = (learned.result() for learned in beside)
+        found = [learned.result() for learned in beside]
+    apart = (
+        {apart: before[apart] for apart in ("alone", "one_place")}
+        | {"apart_commit": _apart(before)}
+        if before
+        else {"alone": found[:-1], "one_place": found[-1]}
+    )
     words = f"--domain {name} --split {how} --seed {seed} --strategy {strategy}"
     return {
         "domain": name,
@@ -236,13 +254,17 @@ def make(engine: Engine, processes: int, name: str, how: str, seed: int, strateg
         "classes": [len(device) for device in dealt],
         **together,
         "accuracy": together["by_round"][str(ROUNDS)],
-        "alone": alone,
-        "one_place": one_place,
+        **apart,
         "wall_s": round(time.perf_counter() - started, 1),
     } | surroundings(
         f"python benchmarks/fleet.py run {words} --threads {engine.threads}",
         threads=engine.threads,
     )
+
+
+def _apart(row: Row) -> str:
+    """Return the commit of the run that made a row's figures of devices alone and one place."""
+    return str(row.get("apart_commit", row["commit"]))
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
@@ -261,9 +283,13 @@ def run(args: argparse.Namespace) -> None:
         (name, how, seed, args.strategy) for seed in seeds for name in names for how in splits
     ]
     todo = [
-        (METHOD, " ".join(map(str, key)), partial(make, engine, args.processes, *key))
+        (
+            METHOD,
+            " ".join(map(str, key)),
+            partial(make, engine, args.processes, done.get(key), *key),
+        )
         for key in wanted
-        if key not in done
+        if args.again or key not in done
     ]
     make_rows(FILE, todo, len(wanted))
 
@@ -354,6 +380,7 @@ def main() -> None:
     parser.add_argument("--domain", choices=domains.DOMAINS, action="append")
     parser.add_argument("--split", choices=SPLITS, action="append")
     parser.add_argument("--strategy", default="fedavg", help="fedavg, fedprox or fedadam")
+    parser.add_argument("--again", action="store_true", help="make runs that are there, too")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(

@@ -25,8 +25,17 @@ from flwr.app import (  # noqa: E402
 from addapt._errors import FleetError  # noqa: E402
 from addapt.domains import Store  # noqa: E402
 from addapt.fleet import client_app, server_app  # noqa: E402
+from addapt.fleet.client_app import OPTIMISER  # noqa: E402
 from addapt.fleet.keeping import load_progress  # noqa: E402
-from addapt.fleet.messages import ARRAYS, IMAGES, JUDGED, METRICS, REFUSAL, record_of  # noqa: E402
+from addapt.fleet.messages import (  # noqa: E402
+    ARRAYS,
+    IMAGES,
+    JUDGED,
+    METRICS,
+    REFUSAL,
+    arrays_of,
+    record_of,
+)
 from addapt.methods import build_method  # noqa: E402
 from tests.fake_engine import FakeEngine  # noqa: E402
 
@@ -101,7 +110,8 @@ class Fleet:
             "news": str(news),
         }
         changed = {name.replace("_", "-"): value for name, value in settings.items()}
-        lead(InProcessGrid(self.devices, note), asked | changed)
+        self.grid = InProcessGrid(self.devices, note)
+        lead(self.grid, asked | changed)
         return self.told("news.jsonl")
 
     def told(self, file: str) -> list[dict[str, Any]]:
@@ -387,26 +397,29 @@ def test_a_server_that_was_killed_goes_on_from_its_last_round(fleet: Fleet) -> N
     assert load_progress(fleet.store, "colours") is None
 
 
-def test_going_on_gives_what_would_have_been_without_the_break(
-    fleet: Fleet, tmp_path: Path
-) -> None:
-    whole = Fleet(tmp_path / "whole")
-    for each in (fleet, whole):
-        each.add("red", "green")
-    trained = 0
+def test_going_on_learns_only_the_rounds_that_are_left(fleet: Fleet) -> None:
+    fleet.add("red", "green")
 
     def kill(answer: Message) -> None:
-        nonlocal trained
-        trained += 1
-        if trained == 4:
+        if len(fleet.answers) == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fleet.learn(kill)
+    fleet.answers.clear()
+    assert fleet.learn()[-1]["accuracy"] > 0.8
+    assert len(fleet.answers) == 3
+
+
+def test_an_optimiser_goes_on_from_round_to_round_and_stays_on_its_device(fleet: Fleet) -> None:
+    fleet.add("red", "green")
     fleet.learn()
-    whole.learn()
-    left, right = (each.store.read("colours")[1] for each in (fleet, whole))
-    assert all(np.array_equal(left[name], right[name]) for name in right)
+    kept = arrays_of(fleet.grid.contexts[1].state.array_records[OPTIMISER])
+    steps = [array for name, array in kept.items() if name.endswith("step")]
+    assert steps and all(array == 6 * 2 for array in steps)  # rounds, and batches of a round
+    assert kept.keys().isdisjoint(
+        name for answer in fleet.answers for name in answer.content.array_records[ARRAYS]
+    )
 
 
 def test_a_device_with_a_new_class_comes_too_late(fleet: Fleet) -> None:

@@ -16,6 +16,7 @@ from addapt.domains import Store
 from addapt.engines import open_engine
 from addapt.engines.base import State
 from addapt.fleet.device import Device
+from addapt.fleet.head_bias import is_common, with_common_bias
 from addapt.fleet.keeping import keep_on_device
 from addapt.fleet.messages import (
     ARRAYS,
@@ -39,6 +40,8 @@ from addapt.fleet.updates import check_state
 from addapt.learning.controls import Controls
 from addapt.learning.scores import Scores
 from addapt.memory import lean_allocator, process_peak_bytes
+
+OPTIMISER = "optimiser"  # in what Flower keeps for this device from round to round
 
 app = ClientApp()
 
@@ -139,17 +142,23 @@ def learn(message: Message, context: Context) -> Message:
         if type(number) is not int or not 0 <= number < plan.rounds or not isinstance(pull, float):
             raise FleetError(f"The server asked for round {number!r:.40} of {plan.rounds}.")
         judged = device.judge(plan, state)
-        learned, images = device.learn(plan, number, state, pull)
+        before = context.state.array_records.get(OPTIMISER)  # never leaves the device
+        optimiser = None if before is None else arrays_of(before)
+        learned = device.learn(plan, number, state, pull, optimiser)
+        context.state[OPTIMISER] = record_of(learned.optimiser)
         if settings.news:
             tell(
                 settings.news,
                 round=number + 1,
                 rounds=plan.rounds,
-                accuracy=judged.accuracy,
+                accuracy=judged.scores.accuracy,
                 process_peak_bytes=process_peak_bytes(),
             )
-        metrics = MetricRecord({IMAGES: images, **_counts(judged)})
-        return RecordDict({ARRAYS: record_of(learned), METRICS: metrics})
+        sent = learned.state
+        if is_common(number, plan.rounds):
+            sent = with_common_bias(sent, state, judged.off)
+        metrics = MetricRecord({IMAGES: learned.images, **_counts(judged.scores)})
+        return RecordDict({ARRAYS: record_of(sent), METRICS: metrics})
 
     return _answering(answer, message, context)
 
@@ -165,17 +174,17 @@ def end(message: Message, context: Context) -> Message:
         kept = None
         if settings.fetch:
             kept = keep_on_device(
-                device, plan, state, judged, settings.store, personal=settings.personal
+                device, plan, state, judged.scores, settings.store, personal=settings.personal
             )
         if settings.news:
             tell(
                 settings.news,
                 over=True,
-                accuracy=judged.accuracy,
+                accuracy=judged.scores.accuracy,
                 file=None if kept is None else str(kept.file),
                 personal=False if kept is None else kept.is_personal,
                 process_peak_bytes=process_peak_bytes(),
             )
-        return RecordDict({METRICS: MetricRecord({**_counts(judged)})})
+        return RecordDict({METRICS: MetricRecord({**_counts(judged.scores)})})
 
     return _answering(answer, message, context)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +10,34 @@ import numpy as np
 from addapt._errors import DataError, FleetError
 from addapt.domains import temporary_prefix
 from addapt.engines.base import Engine, Form, Model, State
+from addapt.fleet.head_bias import Shares, too_rarely
 from addapt.fleet.plan import Offer, Plan
 from addapt.images import ORDER, ScratchFile, generator_of
 from addapt.learning.budget import allot
 from addapt.learning.checkpoint import largest_run_bytes
 from addapt.learning.controls import Controls
-from addapt.learning.evaluation import EVALUATION_BATCH, evaluate
+from addapt.learning.evaluation import EVALUATION_BATCH, logits_of
 from addapt.learning.job import VAL_FRACTION, Job
 from addapt.learning.lesson import FoundImages, Lesson, find_images, prepare_lesson
 from addapt.learning.loop import Place, lr_factor, make_step
 from addapt.learning.scores import Scores
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A state after a round, from so many images, and what the optimiser goes on with."""
+
+    state: State
+    images: int
+    optimiser: State
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a state makes of the images held out; `off`: how much too rarely it says each class."""
+
+    scores: Scores
+    off: Shares
 
 
 class Device:
@@ -56,14 +74,22 @@ class Device:
             weights_sha256=backbone.weights_sha256,
         )
 
-    def learn(self, plan: Plan, number: int, state: State, pull: float = 0.0) -> tuple[State, int]:
-        """Go through the images once; return the state then, and how many images there were.
+    def learn(
+        self,
+        plan: Plan,
+        number: int,
+        state: State,
+        pull: float = 0.0,
+        optimiser: State | None = None,
+    ) -> Learned:
+        """Go through the images once.
 
         Args:
             plan: of all.
             number: of the round, from 0.
             state: what all have learned so far.
             pull: towards that state, the mu of FedProx.
+            optimiser: what it ended the round before with here; without, it begins anew.
 
         Raises:
             FleetError: the plan is not for this device, or the loss is not finite.
@@ -71,6 +97,7 @@ class Device:
         lesson, job = self.prepared(plan)
         model = self.model(plan, state)
         model.prepare(job.settings)
+        model.load_optimiser_state(optimiser or {})
         steps = job.steps_per_epoch(len(lesson.train))
         order = generator_of(job.seed, ORDER, number).permutation(len(lesson.train))
         for step, indices in enumerate(np.array_split(order, steps)):
@@ -80,13 +107,17 @@ class Device:
                 raise FleetError(f"The loss became {loss} in round {number + 1}.")
             if pull:
                 pull_back(model, state, pull * job.lr * lr_factor(place.step, place.steps))
-        return model.state(), len(lesson.train)
+        return Learned(model.state(), len(lesson.train), model.optimiser_state())
 
-    def judge(self, plan: Plan, state: State) -> Scores:
+    def judge(self, plan: Plan, state: State) -> Judged:
         """Recognise the images held out."""
-        lesson, _ = self.prepared(plan)
-        at_once = self.engine.at_once(plan.image_px, EVALUATION_BATCH)
-        return evaluate(self.model(plan, state), lesson.val, at_once)[0]
+        lesson, job = self.prepared(plan)
+        labels, at_once = lesson.val.labels, self.engine.at_once(plan.image_px, EVALUATION_BATCH)
+        logits = logits_of(self.model(plan, state), lesson.val, at_once)
+        return Judged(
+            Scores.of(labels, logits.argmax(1), len(plan.classes)),
+            too_rarely(logits, labels, lesson.train.labels, job.label_smoothing),
+        )
 
     def forms(self, plan: Plan) -> Mapping[str, Form]:
         """Return types and shapes of what travels."""

@@ -64,8 +64,8 @@ def keep_on_device(
     batch = engine.at_once(plan.image_px, EVALUATION_BATCH)
     is_personal = False
     if personal:
-        own, _ = device.learn(replace(plan, rounds=1), 0, state)
-        own_scores = device.judge(plan, own)
+        own = device.learn(replace(plan, rounds=1), 0, state).state
+        own_scores = device.judge(plan, own).scores
         is_personal = own_scores.accuracy > scores.accuracy
         if is_personal:
             state, scores = own, own_scores
