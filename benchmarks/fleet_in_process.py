@@ -29,7 +29,7 @@ class InProcessGrid(Grid):
     """
 
     def __init__(self, devices: Iterable[Settings], on_message: OnMessage) -> None:
-        self.contexts = {
+        self._contexts = {
             number: Context(RUN, number, settings, RecordDict(), {})
             for number, settings in enumerate(devices, 1)
         }
@@ -57,13 +57,13 @@ class InProcessGrid(Grid):
 
     def get_node_ids(self) -> Iterable[int]:
         """Return all devices."""
-        return list(self.contexts)
+        return list(self._contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Answer messages, and return under which names the answers are kept."""
         names = []
         for message in messages:
-            answer = client_app(message, self.contexts[message.metadata.dst_node_id])
+            answer = client_app(message, self._contexts[message.metadata.dst_node_id])
             self._on_message(message, answer)
             names.append(str(len(self._answers)))
             self._answers[names[-1]] = answer

@@ -21,8 +21,8 @@ from addapt.fleet.processes import free_port
 LOOK_EVERY_S = 0.1
 # By words of their command lines, the first that fits.
 KINDS = {
-    "flwr-clientapp": "device: app",
-    "flwr-serverapp": "server: app",
+    "import run_client": "device: app",
+    "import run_server": "server: app",
     "flower-supernode": "device: SuperNode",
     "flower-superlink": "server: SuperLink",
     "flower-superexec": "executor",

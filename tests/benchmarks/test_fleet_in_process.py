@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 pytest.importorskip("flwr")
 
@@ -25,7 +26,6 @@ from flwr.app import (  # noqa: E402
 from addapt._errors import FleetError  # noqa: E402
 from addapt.domains import Store  # noqa: E402
 from addapt.fleet import client_app, server_app  # noqa: E402
-from addapt.fleet.client_app import OPTIMISER  # noqa: E402
 from addapt.fleet.keeping import load_progress  # noqa: E402
 from addapt.fleet.messages import (  # noqa: E402
     ARRAYS,
@@ -33,9 +33,9 @@ from addapt.fleet.messages import (  # noqa: E402
     JUDGED,
     METRICS,
     REFUSAL,
-    arrays_of,
     record_of,
 )
+from addapt.fleet.optimiser import OPTIMISER_FILE  # noqa: E402
 from addapt.methods import build_method  # noqa: E402
 from tests.fake_engine import FakeEngine  # noqa: E402
 
@@ -110,8 +110,7 @@ class Fleet:
             "news": str(news),
         }
         changed = {name.replace("_", "-"): value for name, value in settings.items()}
-        self.grid = InProcessGrid(self.devices, note)
-        lead(self.grid, asked | changed)
+        lead(InProcessGrid(self.devices, note), asked | changed)
         return self.told("news.jsonl")
 
     def told(self, file: str) -> list[dict[str, Any]]:
@@ -411,15 +410,62 @@ def test_going_on_learns_only_the_rounds_that_are_left(fleet: Fleet) -> None:
     assert len(fleet.answers) == 3
 
 
+def optimiser_files(fleet: Fleet) -> list[Path]:
+    return sorted(fleet.folder.glob(f"device*/store/**/{OPTIMISER_FILE}"))
+
+
 def test_an_optimiser_goes_on_from_round_to_round_and_stays_on_its_device(fleet: Fleet) -> None:
     fleet.add("red", "green")
+    fleet.add("red", "blue")
+
+    def stop(answer: Message) -> None:
+        if len(fleet.answers) == 2 * 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fleet.learn(stop)
+    for file in optimiser_files(fleet):
+        kept = load_file(file)
+        steps = [array for name, array in kept.items() if name.endswith("step")]
+        assert steps and all(array == 4 * 2 for array in steps)  # rounds, and batches of a round
+        assert kept.keys().isdisjoint(
+            name for answer in fleet.answers for name in answer.content.array_records[ARRAYS]
+        )
+    assert len(optimiser_files(fleet)) == 2
     fleet.learn()
-    kept = arrays_of(fleet.grid.contexts[1].state.array_records[OPTIMISER])
-    steps = [array for name, array in kept.items() if name.endswith("step")]
-    assert steps and all(array == 6 * 2 for array in steps)  # rounds, and batches of a round
-    assert kept.keys().isdisjoint(
-        name for answer in fleet.answers for name in answer.content.array_records[ARRAYS]
-    )
+    assert not optimiser_files(fleet)
+    assert not [*fleet.folder.glob("device*/store/.learning/*")]
+
+
+@pytest.mark.parametrize("harm", [b"", b"nonsense", None])
+def test_a_device_goes_on_without_its_optimiser(fleet: Fleet, harm: bytes | None) -> None:
+    fleet.add("red", "green")
+
+    def lose(answer: Message) -> None:
+        (file,) = optimiser_files(fleet)
+        if harm is None:
+            file.unlink()
+        else:
+            file.write_bytes(harm)
+
+    assert fleet.learn(lose, rounds=10)[-1]["accuracy"] > 0.8
+
+
+def test_a_fleet_that_begins_anew_goes_on_with_no_optimiser_of_before(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    left: dict[str, bytes] = {}
+
+    def keep(answer: Message) -> None:
+        left["file"] = optimiser_files(fleet)[0].read_bytes()
+
+    fleet.learn(keep)
+    first = fleet.store.read("colours")[1]
+    path = fleet.folder / "device1" / "store" / ".learning" / "colours" / OPTIMISER_FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(left["file"])
+    fleet.learn(restart=True)
+    again = fleet.store.read("colours")[1]
+    assert all(np.array_equal(first[name], again[name]) for name in first)
 
 
 def test_a_device_with_a_new_class_comes_too_late(fleet: Fleet) -> None:

@@ -35,13 +35,12 @@ from addapt.fleet.messages import (
     refusal,
 )
 from addapt.fleet.news import tell
+from addapt.fleet.optimiser import OptimiserFile
 from addapt.fleet.plan import Plan
 from addapt.fleet.updates import check_state
 from addapt.learning.controls import Controls
 from addapt.learning.scores import Scores
 from addapt.memory import lean_allocator, process_peak_bytes
-
-OPTIMISER = "optimiser"  # in what Flower keeps for this device from round to round
 
 app = ClientApp()
 
@@ -142,10 +141,9 @@ def learn(message: Message, context: Context) -> Message:
         if type(number) is not int or not 0 <= number < plan.rounds or not isinstance(pull, float):
             raise FleetError(f"The server asked for round {number!r:.40} of {plan.rounds}.")
         judged = device.judge(plan, state)
-        before = context.state.array_records.get(OPTIMISER)  # never leaves the device
-        optimiser = None if before is None else arrays_of(before)
-        learned = device.learn(plan, number, state, pull, optimiser)
-        context.state[OPTIMISER] = record_of(learned.optimiser)
+        kept = OptimiserFile(settings.store, plan, settings.images)
+        learned = device.learn(plan, number, state, pull, kept.load(number))
+        kept.save(number, learned.optimiser)
         if settings.news:
             tell(
                 settings.news,
@@ -171,6 +169,7 @@ def end(message: Message, context: Context) -> Message:
         device, plan = settings.device(), _plan(settings, message)
         state = _state(device, plan, message)
         judged = device.judge(plan, state)
+        OptimiserFile(settings.store, plan, settings.images).remove()
         kept = None
         if settings.fetch:
             kept = keep_on_device(
