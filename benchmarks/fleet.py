@@ -236,12 +236,13 @@ def make(
         together = learn_together(engine, own, folders.test, seed, strategy)
         found = [learned.result() for learned in beside]
     apart = (
-        {apart: before[apart] for apart in ("alone", "one_place")}
+        {figure: before[figure] for figure in ("alone", "one_place")}
         | {"apart_commit": _apart(before)}
         if before
         else {"alone": found[:-1], "one_place": found[-1]}
     )
     words = f"--domain {name} --split {how} --seed {seed} --strategy {strategy}"
+    words += " --again" if before else ""
     return {
         "domain": name,
         "split": how,

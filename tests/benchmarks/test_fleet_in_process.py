@@ -451,6 +451,18 @@ def test_a_device_goes_on_without_its_optimiser(fleet: Fleet, harm: bytes | None
     assert fleet.learn(lose, rounds=10)[-1]["accuracy"] > 0.8
 
 
+def test_a_device_that_cannot_write_its_optimiser_is_named_with_the_reason(fleet: Fleet) -> None:
+    fleet.add("red", "green")
+    fleet.add("red", "green")
+    store = fleet.folder / "device2" / "store"
+    store.mkdir()
+    (store / ".learning").touch()
+    why = [line["why"] for line in fleet.learn(min_devices=1) if "left_out" in line]
+    assert len(why) == 6
+    assert all("What this device goes on with was not written to" in each for each in why)
+    assert fleet.store.exists("colours")
+
+
 def test_a_fleet_that_begins_anew_goes_on_with_no_optimiser_of_before(fleet: Fleet) -> None:
     fleet.add("red", "green")
     left: dict[str, bytes] = {}
