@@ -17,8 +17,8 @@ from addapt.learning.evaluation import softmax
 
 # The longest step that cannot go too far: the loss is curved by 1/2 at most (Böhning, 1992).
 STEP = 2.0
-# Of the rounds: the learning rate is about a tenth of its peak then, and falls. Earlier the head's weights
-# still go to and fro, and a bias that answers a round later makes that worse.
+# Of the rounds: the learning rate is about a tenth of its peak then, and falls. Earlier the head's
+# weights still go to and fro, and a bias that answers a round later makes that worse.
 FROM = 0.8
 
 Shares = npt.NDArray[np.float64]
