@@ -86,6 +86,7 @@ def _lead(grid: Grid, settings: ServerSettings) -> None:
         settings.privacy,
         forms,
         before.done,
+        plan.rounds,
         MOST_IMAGES,
         names,
         settings.leave_out,
