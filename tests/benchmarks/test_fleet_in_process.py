@@ -26,7 +26,6 @@ from flwr.app import (  # noqa: E402
 from addapt._errors import FleetError  # noqa: E402
 from addapt.domains import Store  # noqa: E402
 from addapt.fleet import client_app, server_app  # noqa: E402
-from addapt.fleet.head_bias import LONGEST  # noqa: E402
 from addapt.fleet.keeping import load_progress  # noqa: E402
 from addapt.fleet.messages import (  # noqa: E402
     ARRAYS,
@@ -34,11 +33,9 @@ from addapt.fleet.messages import (  # noqa: E402
     JUDGED,
     METRICS,
     REFUSAL,
-    arrays_of,
     record_of,
 )
 from addapt.fleet.optimiser import OPTIMISER_FILE  # noqa: E402
-from addapt.learning.balance import HEAD_BIAS  # noqa: E402
 from addapt.methods import build_method  # noqa: E402
 from tests.fake_engine import FakeEngine  # noqa: E402
 
@@ -292,32 +289,6 @@ def test_an_update_much_longer_than_others_does_not_decide(fleet: Fleet) -> None
     _, tensors = fleet.store.read("colours")
     assert max(abs(tensor).max() for tensor in tensors.values()) < 100
     assert news[-1]["classes"] == ["green", "red"]
-
-
-@pytest.mark.parametrize(("further", "counts"), [(1.5, 1.5), (1e6, LONGEST / 2**0.5)])
-def test_the_bias_has_a_limit_of_its_own_in_the_last_rounds(
-    tmp_path: Path, further: float, counts: float
-) -> None:
-    def tamper(answer: Message) -> None:
-        arrays = arrays_of(answer.content.array_records[ARRAYS])
-        arrays[HEAD_BIAS] += np.array([further, -further], np.float32)
-        answer.content[ARRAYS] = record_of(arrays)
-
-    biases = []
-    for name, change in (("honest", lambda answer: None), ("tampered", _of_device(2, tamper))):
-        one = Fleet(tmp_path / name)
-        for _ in range(3):
-            one.add("red", "green")
-
-        def in_the_last_round(answer: Message, one: Fleet = one, change: Change = change) -> None:
-            if len(one.answers) > 3 * 4:
-                change(answer)
-
-        one.learn(in_the_last_round, rounds=5)
-        biases.append(one.store.read("colours")[1][HEAD_BIAS])
-
-    moved = biases[1] - biases[0]
-    assert moved == pytest.approx(np.array([counts, -counts]) / 3, abs=0.1)
 
 
 def _moved_by_a_round(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from addapt.engines.base import Logits
-from addapt.fleet.head_bias import LONGEST, is_common, limits, too_rarely, with_common_bias
+from addapt.fleet.head_bias import is_common, too_rarely, with_common_bias
 from addapt.learning.balance import HEAD_BIAS
 from addapt.learning.evaluation import cross_entropy
 
@@ -70,14 +70,3 @@ def test_without_images_held_out_the_bias_stays() -> None:
 def test_the_bias_is_common_once_all_else_hardly_moves() -> None:
     assert [number for number in range(20) if is_common(number, 20)] == [16, 17, 18, 19]
     assert not is_common(0, 1)
-
-
-def test_no_step_of_the_bias_is_longer_than_its_limit() -> None:
-    logits = np.array([[-99, 99, 0]], np.float32)
-    start = {HEAD_BIAS: np.zeros(3, np.float32)}
-    off = too_rarely(logits, np.array([0]), np.array([0]), 0.0)
-
-    step = with_common_bias(start, start, off)[HEAD_BIAS]
-
-    assert np.linalg.norm(step) == pytest.approx(LONGEST) == limits(16, 20)[HEAD_BIAS]
-    assert limits(15, 20) == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from addapt._errors import FleetError
-from addapt.fleet.updates import check_images, check_state, clipped, distance, limited, usual
+from addapt.fleet.updates import check_images, check_state, clipped, distance, usual
 
 FORMS = {"head.weight": ("float32", (2, 3)), "head.bias": ("float32", (2,))}
 
@@ -71,24 +71,3 @@ def test_where_nothing_was_learned_nothing_changes() -> None:
 )
 def test_usual_is_what_a_single_device_cannot_decide(values: list[float], middle: float) -> None:
     assert usual(values) == middle
-
-
-def moved(weight: float, bias: float) -> dict[str, Any]:
-    """Return the start moved by so much in one direction."""
-    found = state()
-    found["head.weight"][0, 0] += weight
-    found["head.bias"][1] += bias
-    return found
-
-
-def test_updates_are_limited_to_three_times_the_usual_length() -> None:
-    found = limited([moved(1, 0), moved(0, 2), moved(9, 0)], state(), {})
-    assert [distance(one, state()) for one in found] == pytest.approx([1, 2, 6])
-
-
-def test_arrays_apart_have_a_limit_of_their_own_and_do_not_count_in_the_rest() -> None:
-    found = limited([moved(0.1, 0), moved(0.2, 4), moved(0.9, 900)], state(), {"head.bias": 5.0})
-    for one, weight, bias in zip(found, [0.1, 0.2, 0.6], [0, 4, 5], strict=True):
-        assert one["head.weight"][0, 0] - 1 == pytest.approx(weight, rel=1e-5)
-        assert one["head.bias"].tolist() == pytest.approx([0, bias])
-        assert set(one) == set(state())

@@ -8,8 +8,6 @@ steps of plain gradient descent: each device adds by how much it was off on the 
 and the average of that over devices, by their numbers of images, is the gradient over all images.
 """
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +17,6 @@ from addapt.learning.evaluation import softmax
 
 # The longest step that cannot go too far: the loss is curved by 1/2 at most (Böhning, 1992).
 STEP = 2.0
-LONGEST = STEP * math.sqrt(2)  # where images of one class are all taken for one other
 # Of the rounds: the learning rate is about a tenth of its peak then, and falls. Earlier the head's
 # weights still go to and fro, and a bias that answers a round later makes that worse.
 FROM = 0.8
@@ -52,15 +49,6 @@ def too_rarely(logits: Logits, labels: Labels, train: Labels, label_smoothing: f
 def is_common(number: int, rounds: int) -> bool:
     """Tell whether devices leave the bias alone in round `number`, from 0, of so many."""
     return number >= FROM * rounds
-
-
-def limits(number: int, rounds: int) -> dict[str, float]:
-    """Return how far arrays may move that are limited by themselves in round `number`, by name.
-
-    Once all else hardly moves, the bias of a device with images of few classes does, and the
-    device's update is longer than is usual. So the bias does not count in that length.
-    """
-    return {HEAD_BIAS: LONGEST} if is_common(number, rounds) else {}
 
 
 def with_common_bias(learned: State, start: State, off: Shares) -> State:

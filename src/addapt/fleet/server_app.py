@@ -86,7 +86,6 @@ def _lead(grid: Grid, settings: ServerSettings) -> None:
         settings.privacy,
         forms,
         before.done,
-        plan.rounds,
         MOST_IMAGES,
         names,
         settings.leave_out,

@@ -1,6 +1,7 @@
 """Flower's strategies, with a look at what devices send before it is averaged."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -16,7 +17,6 @@ from flwr.serverapp.strategy import (
 from addapt._errors import FleetError, UnknownNameError
 from addapt._text import printable
 from addapt.engines.base import Form, State
-from addapt.fleet.head_bias import limits
 from addapt.fleet.messages import (
     ARRAYS,
     CONFIG,
@@ -34,8 +34,8 @@ from addapt.fleet.updates import (
     MOST_TIMES,
     check_images,
     check_state,
+    clipped,
     distance,
-    limited,
     usual,
 )
 
@@ -75,8 +75,7 @@ class CarefulStrategy(Strategy):
         devices: the fewest in a round.
         privacy: noise that hides a device among those; all then count the same.
         forms: of the arrays that belong to the domain.
-        first: number of the round that Flower calls 1, from 0.
-        rounds: of the whole plan.
+        first: number of the round that Flower calls 1.
         most_images: that a device may have.
         names: of devices.
         on_left_out: told a device's name and why nothing of it is used.
@@ -89,15 +88,13 @@ class CarefulStrategy(Strategy):
         privacy: Privacy | None,
         forms: dict[str, Form],
         first: int,
-        rounds: int,
         most_images: int,
         names: DeviceNames,
         on_left_out: Callable[[str, str], None],
     ) -> None:
         self._strategy = _inner(name, devices, privacy)
         self._fewest_hidden = devices if privacy else 0
-        self._forms, self._most_images = forms, most_images
-        self._first, self._rounds = first, rounds
+        self._forms, self._first, self._most_images = forms, first, most_images
         self._names, self._on_left_out = names, on_left_out
         self._start: State = {}
         self._asked: set[int] = set()
@@ -111,7 +108,7 @@ class CarefulStrategy(Strategy):
     ) -> Iterable[Message]:
         """Ask all devices that are there."""
         self._start = arrays_of(arrays)
-        config[ROUND] = self._number(server_round)
+        config[ROUND] = self._first + server_round - 1
         messages = list(self._strategy.configure_train(server_round, arrays, config, grid))
         self._asked = {message.metadata.dst_node_id for message in messages}
         return messages
@@ -120,8 +117,7 @@ class CarefulStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Average what can be believed; nothing changes if that is nothing."""
-        believed = self._believed(replies, limits(self._number(server_round), self._rounds))
-        arrays, metrics = self._strategy.aggregate_train(server_round, believed)
+        arrays, metrics = self._strategy.aggregate_train(server_round, self._believed(replies))
         if arrays is None:
             return None, metrics
         # FedAdam's come as numbers of twice the bits, which devices would refuse.
@@ -144,15 +140,8 @@ class CarefulStrategy(Strategy):
         """Log what the other one says."""
         self._strategy.summary()
 
-    def _number(self, server_round: int) -> int:
-        """Return the number of a round in the whole plan, from 0."""
-        return self._first + server_round - 1
-
-    def _believed(self, replies: Iterable[Message], apart: Mapping[str, float]) -> list[Message]:
-        """Return replies that are what they should be, none much larger than the others.
-
-        Arrays of the names `apart` have a limit of their own.
-        """
+    def _believed(self, replies: Iterable[Message]) -> list[Message]:
+        """Return replies that are what they should be, none much larger than the others."""
         self.devices = 0
         found: list[tuple[Message, State, int]] = []
         silent = set(self._asked)
@@ -185,19 +174,20 @@ class CarefulStrategy(Strategy):
                 name = self._names.of(reply.metadata.src_node_id)
                 self._on_left_out(name, "too few answered for it to hide among")
             return []
-        states = [state for _, state, _ in found]
         if self._fewest_hidden:
-            most = 1  # noise is for devices that count the same, whose length no other has decided
+            # Noise is for devices that count the same, and whose length no other has decided.
+            limit, most = math.inf, 1
         else:
-            states = limited(states, self._start, apart)
+            limit = MOST_TIMES * usual([distance(state, self._start) for _, state, _ in found])
             most = round(MOST_TIMES * usual([images for _, _, images in found]))
         self._note(found)
-        for (reply, _, images), state in zip(found, states, strict=True):
+        for reply, state, images in found:
+            shorter = clipped(state, self._start, limit)
             # Nothing else: Flower ends where devices do not tell the same things. And in the order
             # of the server's, as its noise compares them one by one.
             reply.content = RecordDict(
                 {
-                    ARRAYS: record_of({name: state[name] for name in self._start}),
+                    ARRAYS: record_of({name: shorter[name] for name in self._start}),
                     METRICS: MetricRecord({IMAGES: min(images, most)}),
                 }
             )

@@ -57,23 +57,6 @@ def usual(values: Sequence[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2]
 
 
-def limited(states: Sequence[Arrays], start: Arrays, apart: Mapping[str, float]) -> list[State]:
-    """Shorten updates that are much longer than is usual among them.
-
-    Args:
-        states: what devices have learned.
-        start: what they started from.
-        apart: lengths that changes of these arrays may have; they are not measured with the rest.
-    """
-    rest = [{name: state[name] for name in state if name not in apart} for state in states]
-    limit = MOST_TIMES * usual([distance(arrays, start) for arrays in rest])
-    return [
-        clipped(arrays, start, limit)
-        | {name: clipped({name: state[name]}, start, most)[name] for name, most in apart.items()}
-        for arrays, state in zip(rest, states, strict=True)
-    ]
-
-
 def clipped(state: Arrays, start: Arrays, limit: float) -> State:
     """Shorten what has changed to a length of at most `limit`."""
     length = distance(state, start)
