@@ -1,5 +1,6 @@
 """Devices and servers run their own app, whatever others send."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -87,3 +88,25 @@ def test_apps_of_other_kinds_are_not_run(tmp_path: Path) -> None:
     for name in own_app.REFUSED:
         done = subprocess.run([tmp_path / "programs" / name], capture_output=True, check=False)
         assert done.returncode == 1 and b"not run here" in done.stderr
+
+
+def test_an_app_that_waits_ends_after_the_process_that_started_it_was_killed() -> None:
+    app = (
+        "import signal, time; from addapt.fleet import own_app; own_app.END_S = 0.1;"
+        "[signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)];"
+        "own_app.end_with_parent(); print('here', flush=True);"
+        "time.sleep(60); print('outlived', flush=True)"
+    )
+    starter = (
+        "import subprocess, sys; app = subprocess.Popen([sys.executable, '-c', sys.argv[1]]);"
+        "print(app.pid, flush=True); app.wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", starter, app], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        said = sorted([parent.stdout.readline().strip(), parent.stdout.readline().strip()])
+        assert said[1] == "here"
+        os.kill(int(said[0]), 0)  # it lives
+        parent.kill()
+        assert parent.stdout.read() == ""  # to the end of the last process that holds it

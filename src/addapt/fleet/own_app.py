@@ -8,6 +8,8 @@ disk to addapt, and not to whatever program others like to send.
 import os
 import shlex
 import sys
+import threading
+import time
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,7 @@ from addapt._errors import FleetError
 CLIENT, SERVER = "flwr-clientapp", "flwr-serverapp"
 # Started for runs of other kinds.
 REFUSED = ("flwr-agentapp", "flwr-connector", "flwr-model", "flwr-simulation")
+END_S, LOOK_EVERY_S = 5.0, 0.5
 SETTINGS = "run.toml"  # of a server's app, in the home of Flower that its process has made
 
 
@@ -36,6 +39,7 @@ def write_programs(folder: Path) -> None:
 
 def run_client() -> None:
     """Run Flower's program of a device with the own app."""
+    end_with_parent()
     shut_client()
     _pass_over("flwr.supernode.cli")
     import_module("flwr.supernode.cli.flwr_clientapp").flwr_clientapp()
@@ -43,8 +47,26 @@ def run_client() -> None:
 
 def run_server() -> None:
     """Run Flower's program of a server with the own app, by the settings of the own process."""
+    end_with_parent()
     shut_server(Path(os.environ["FLWR_HOME"]) / SETTINGS)
     import_module("flwr.superlink.cli").flwr_serverapp()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has been gone for some seconds.
+
+    Flower tries to by a signal, which a process that waits for an answer never sees to: once
+    `addapt fleet serve` had been killed its app stayed in memory for good.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY_S)
+        time.sleep(END_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def refuse() -> None:
