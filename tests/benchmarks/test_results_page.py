@@ -321,7 +321,7 @@ def test_readme_has_what_a_fleet_learns() -> None:
         alone = statistics.mean(statistics.mean(row["alone"]) for row in skewed)
         assert (
             f"{mean_of('accuracy', even)} % with images split evenly, "
-            f"{mean_of('accuracy', skewed)} skewed by class (draws: {len(skewed)}), "
+            f"{mean_of('accuracy', skewed)} skewed by class (draws of devices: {len(skewed)}), "
             f"where one alone has {percent(alone)}; "
             f"all images in one place {mean_of('one_place', skewed)}"
         ) in said_of(f"a fleet of eight devices, {domain.replace('-', ' ')}")

@@ -94,7 +94,7 @@ def test_an_app_that_waits_ends_after_the_process_that_started_it_was_killed() -
     app = (
         "import signal, time; from addapt.fleet import own_app; own_app.END_S = 0.1;"
         "[signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)];"
-        "own_app.end_with_parent(); print('here', flush=True);"
+        "own_app.end_after_parent(); print('here', flush=True);"
         "time.sleep(60); print('outlived', flush=True)"
     )
     starter = (

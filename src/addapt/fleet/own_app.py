@@ -21,8 +21,8 @@ from addapt._errors import FleetError
 CLIENT, SERVER = "flwr-clientapp", "flwr-serverapp"
 # Started for runs of other kinds.
 REFUSED = ("flwr-agentapp", "flwr-connector", "flwr-model", "flwr-simulation")
-END_S, LOOK_EVERY_S = 5.0, 0.5
 SETTINGS = "run.toml"  # of a server's app, in the home of Flower that its process has made
+END_S, LOOK_EVERY_S = 5.0, 0.5  # for an app to end by itself, once nobody waits for it
 
 
 def write_programs(folder: Path) -> None:
@@ -39,7 +39,7 @@ def write_programs(folder: Path) -> None:
 
 def run_client() -> None:
     """Run Flower's program of a device with the own app."""
-    end_with_parent()
+    end_after_parent()
     shut_client()
     _pass_over("flwr.supernode.cli")
     import_module("flwr.supernode.cli.flwr_clientapp").flwr_clientapp()
@@ -47,16 +47,16 @@ def run_client() -> None:
 
 def run_server() -> None:
     """Run Flower's program of a server with the own app, by the settings of the own process."""
-    end_with_parent()
+    end_after_parent()
     shut_server(Path(os.environ["FLWR_HOME"]) / SETTINGS)
     import_module("flwr.superlink.cli").flwr_serverapp()
 
 
-def end_with_parent() -> None:
+def end_after_parent() -> None:
     """End this process when the one that started it has been gone for some seconds.
 
-    Flower tries to by a signal, which a process that waits for an answer never sees to: once
-    `addapt fleet serve` had been killed its app stayed in memory for good.
+    Flower sends the app a signal then, but an app that waits for an answer does not see to it, and
+    would stay in memory for good after `addapt fleet serve` was killed.
     """
     parent = os.getppid()
 
