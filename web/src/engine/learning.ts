@@ -15,7 +15,9 @@ import { Scores, crossEntropy, standardError } from "./scores";
 import { someHeldOut } from "./signing";
 import { DRAWS, drawVariation, vary } from "./vary";
 
-const ERRORS = 2; // standard errors by which an earlier epoch must be better to be kept
+// By how much an earlier epoch must be better to be kept: standard errors, and images.
+const ERRORS = 2;
+const IMAGES = 5.5;
 
 export interface EpochRecord {
   epoch: number;
@@ -186,7 +188,9 @@ export class Learning {
     state.lossSum = 0;
     // A smaller difference on few images is chance, and later epochs are to be preferred then.
     const highest = Math.max(...state.history.map((each) => each.val_balanced_accuracy));
-    const chance = ERRORS * standardError(highest, scores.balancedImages) + scores.grain;
+    const asImages = scores.balancedImages;
+    const errors = ERRORS * standardError(highest, asImages);
+    const chance = Math.max(errors, IMAGES / asImages) + scores.grain;
     if (record.val_balanced_accuracy >= highest - chance) {
       state.bestEpoch = record.epoch;
       state.best = this.model.values.slice();
