@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from addapt.learning.scores import Scores, meaning, wilson_interval
-from addapt.learning.state import standard_error
+from addapt.learning.scores import Scores, meaning, standard_error, wilson_interval
 
 
 def scores(images: list[int], correct: list[int]) -> Scores:
@@ -41,10 +40,21 @@ def test_even_classes_are_as_sure_as_they_are_many() -> None:
 def test_one_image_of_a_rare_class_is_chance() -> None:
     """It alone changes the balanced accuracy by a half."""
     found = scores([17, 1], [17, 1])
-    assert found.grain + standard_error(1.0, found.balanced_images) > 0.5
-    assert found.grain < 0.5
-    found = scores([170, 10], [170, 10])
-    assert 0.05 < found.grain + standard_error(1.0, found.balanced_images) < 0.2
+    assert found.chance(1.0) > 0.5 > found.grain
+    assert 0.05 < scores([170, 10], [170, 10]).chance(1.0) < 0.25
+
+
+def test_five_images_are_chance_and_so_are_two_standard_errors() -> None:
+    assert scores([2], [2]).chance(1.0) > 1
+    assert 0.5 < scores([5, 5], [5, 5]).chance(1.0) < 0.6
+    assert scores([5000, 5000], [0, 0]).chance(0.5) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_standard_error() -> None:
+    assert standard_error(0.5, 10_000) == pytest.approx(0.005, rel=1e-3)
+    assert standard_error(0.9, 100) == pytest.approx(0.03, rel=0.05)
+    assert 0.05 < standard_error(1.0, 10) < 0.2
+    assert standard_error(0.0, 10) == pytest.approx(standard_error(1.0, 10))
 
 
 @pytest.mark.parametrize("images", [(50, 50), (95, 5), (40, 30, 20, 10)])

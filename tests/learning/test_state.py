@@ -5,7 +5,7 @@ import pytest
 
 from addapt.engines.base import StepSettings
 from addapt.learning.scores import Scores
-from addapt.learning.state import EpochRecord, TrainingState, standard_error
+from addapt.learning.state import EpochRecord, TrainingState
 from addapt.methods import Head
 from tests.fake_engine import FakeEngine
 
@@ -46,10 +46,3 @@ def test_the_last_epoch_is_kept_unless_an_earlier_one_is_better_by_more_than_cha
     assert state.best_record.val_balanced_accuracy == accuracies[kept - 1]
     assert state.best_accuracy == 0.5  # by which none is chosen
     assert state.best["head.bias"].tolist() == 3 * [kept]
-
-
-def test_standard_error() -> None:
-    assert standard_error(0.5, 10_000) == pytest.approx(0.005, rel=1e-3)
-    assert standard_error(0.9, 100) == pytest.approx(0.03, rel=0.05)
-    assert 0.05 < standard_error(1.0, 10) < 0.2
-    assert standard_error(0.0, 10) == pytest.approx(standard_error(1.0, 10))

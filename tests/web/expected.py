@@ -21,7 +21,6 @@ from addapt.learning.evaluation import cross_entropy, softmax
 from addapt.learning.loop import lr_factor
 from addapt.learning.recognising import candidates
 from addapt.learning.scores import Scores, meaning, wilson_interval
-from addapt.learning.state import standard_error
 
 
 def _chance(rng: np.random.Generator) -> dict[str, Any]:
@@ -143,7 +142,7 @@ def _scores(rng: np.random.Generator) -> list[dict[str, Any]]:
                 "balanced_images": scores.balanced_images,
                 "grain": scores.grain,
                 "weakest": scores.weakest,
-                "standard_error": standard_error(scores.accuracy, images),
+                "chance": scores.chance(scores.balanced_accuracy),
                 "interval": wilson_interval(scores.accuracy, images),
                 "meaning": meaning(train, labels, names),
                 "softmax": softmax(logits).tolist(),

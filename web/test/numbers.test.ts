@@ -12,7 +12,6 @@ import {
   crossEntropy,
   meaning,
   softmax,
-  standardError,
   wilsonInterval,
 } from "../src/engine/scores";
 import { drawVariation } from "../src/engine/vary";
@@ -60,7 +59,7 @@ test("scores are the same", () => {
       1e-12,
     );
     assert.equal(scores.weakest, wanted.weakest);
-    assertNear([standardError(scores.accuracy, labels.length)], [wanted.standard_error], 1e-12);
+    assertNear([scores.chance(scores.balancedAccuracy)], [wanted.chance], 1e-12);
     assertNear(wilsonInterval(scores.accuracy, labels.length), wanted.interval, 1e-12);
     // The shell also says that images can be put into a folder.
     const words = wanted.meaning.replace(", or more of them in a folder val", "");

@@ -14,6 +14,11 @@ Z95 = 1.959964  # of the normal distribution, 95 % lie within so many standard d
 FEW_IMAGES = 30  # below this an accuracy is told with its interval
 SMALL_CLASS = 10  # below this it says little at all
 
+# What is chance between two epochs: so many standard errors, and so many images. Five that are lost
+# while none is won are 1 in 32 by a sign test, and the highest of many epochs has been lucky.
+ERRORS = 2.0
+IMAGES = 5.5
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -58,6 +63,14 @@ class Scores:
         images = self.images[self._present]
         return float(1 / (len(images) * images.min()) - 1 / images.sum())
 
+    def chance(self, highest: float) -> float:
+        """Return by how much the balanced accuracy may be below the highest one of all by chance.
+
+        Neither one image of a rare class is more than chance, nor five of all.
+        """
+        images = self.balanced_images
+        return max(ERRORS * standard_error(highest, images), IMAGES / images) + self.grain
+
     @property
     def weakest(self) -> int:
         """The number of the class that was recognised worst; of equals, the one of most images."""
@@ -71,6 +84,15 @@ class Scores:
     @property
     def _shares(self) -> npt.NDArray[np.float64]:
         return self.correct[self._present] / self.images[self._present]
+
+
+def standard_error(accuracy: float, images: float) -> float:
+    """Return the standard error of an accuracy measured on so many images.
+
+    Two right and two wrong are added (Agresti and Coull, 1998): ten right of ten is no certainty.
+    """
+    expected = (accuracy * images + 2) / (images + 4)
+    return math.sqrt(expected * (1 - expected) / (images + 4))
 
 
 def wilson_interval(accuracy: float, images: int) -> tuple[float, float]:

@@ -9,10 +9,6 @@ import numpy as np
 from addapt.engines.base import Model, State
 from addapt.learning.scores import Scores
 
-ERRORS = 2.0  # standard errors by which an earlier epoch must be better to be kept,
-# and images: five that are lost while none is won are 1 in 32 by a sign test, in one of many epochs.
-IMAGES = 5.5
-
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -95,18 +91,14 @@ class TrainingState:
     def end_epoch(self, record: EpochRecord, model: Model, step: int, scores: Scores) -> None:
         """Take note of a finished epoch, and of its tensors unless an earlier one was better.
 
-        Better by more than two standard errors of the highest balanced accuracy, and more than five
-        images: a smaller difference is chance, and then later epochs, at lower learning rates, are
-        to be preferred (after the rule of one standard error of Breiman et al., 1984, which chose
-        earlier epochs too often). Nor is one image of a rare class more than chance. `scores` are
-        those of which the record tells.
+        Better by more than chance: otherwise later epochs, at lower learning rates, are to be
+        preferred (after the rule of one standard error of Breiman et al., 1984, which chose earlier
+        epochs too often). `scores` are those of which the record tells.
         """
         self.history.append(record)
         self.capture(model, step, 0.0)
         highest = max(each.val_balanced_accuracy for each in self.history)
-        images = scores.balanced_images
-        chance = max(ERRORS * standard_error(highest, images), IMAGES / images) + scores.grain
-        if record.val_balanced_accuracy >= highest - chance:
+        if record.val_balanced_accuracy >= highest - scores.chance(highest):
             self.best_epoch = record.epoch
             self.best = dict(self.domain)
 
@@ -121,12 +113,3 @@ def score_fields(scores: Scores) -> dict[str, Any]:
         "weakest_images": int(scores.images[weakest]),
         "weakest_correct": int(scores.correct[weakest]),
     }
-
-
-def standard_error(accuracy: float, images: float) -> float:
-    """Return the standard error of an accuracy measured on so many images.
-
-    Two right and two wrong are added (Agresti and Coull, 1998): ten right of ten is no certainty.
-    """
-    expected = (accuracy * images + 2) / (images + 4)
-    return math.sqrt(expected * (1 - expected) / (images + 4))

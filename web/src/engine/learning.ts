@@ -11,13 +11,9 @@ import { Refusal, type Recipe } from "./description";
 import { batches, lrFactor, stepsPerEpoch, type Job } from "./job";
 import type { Lesson } from "./lesson";
 import type { Model } from "./model";
-import { Scores, crossEntropy, standardError } from "./scores";
+import { Scores, crossEntropy } from "./scores";
 import { someHeldOut } from "./signing";
 import { DRAWS, drawVariation, vary } from "./vary";
-
-// By how much an earlier epoch must be better to be kept: standard errors, and images.
-const ERRORS = 2;
-const IMAGES = 5.5;
 
 export interface EpochRecord {
   epoch: number;
@@ -188,10 +184,7 @@ export class Learning {
     state.lossSum = 0;
     // A smaller difference on few images is chance, and later epochs are to be preferred then.
     const highest = Math.max(...state.history.map((each) => each.val_balanced_accuracy));
-    const asImages = scores.balancedImages;
-    const errors = ERRORS * standardError(highest, asImages);
-    const chance = Math.max(errors, IMAGES / asImages) + scores.grain;
-    if (record.val_balanced_accuracy >= highest - chance) {
+    if (record.val_balanced_accuracy >= highest - scores.chance(highest)) {
       state.bestEpoch = record.epoch;
       state.best = this.model.values.slice();
     }

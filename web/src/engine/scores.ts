@@ -1,7 +1,10 @@
-// What a share of recognised images is worth; addapt.learning.scores and .state do the same.
+// What a share of recognised images is worth; addapt.learning.scores does the same.
 
 const Z95 = 1.959964; // of the normal distribution, 95 % lie within so many standard deviations
 const SMALL_CLASS = 10; // images; below this an accuracy says little at all
+// By how much an epoch must be better than a later one to be kept: standard errors, and images.
+const ERRORS = 2;
+const IMAGES = 5.5;
 
 /** How many images of each class there were, and how many of them were recognised. */
 export class Scores {
@@ -41,6 +44,12 @@ export class Scores {
     return 1 / (counts.length * Math.min(...counts)) - 1 / sum(this.images);
   }
 
+  /** By how much the balanced accuracy may be below the highest one of all by chance. */
+  chance(highest: number): number {
+    const images = this.balancedImages;
+    return Math.max(ERRORS * standardError(highest, images), IMAGES / images) + this.grain;
+  }
+
   /** The class that was recognised worst; of equals, the one of most images. */
   get weakest(): number {
     return this.present.reduce((worst, label) => {
@@ -60,7 +69,7 @@ export class Scores {
 }
 
 /** The standard error of an accuracy; two right and two wrong are added (Agresti and Coull). */
-export function standardError(accuracy: number, images: number): number {
+function standardError(accuracy: number, images: number): number {
   const expected = (accuracy * images + 2) / (images + 4);
   return Math.sqrt((expected * (1 - expected)) / (images + 4));
 }
