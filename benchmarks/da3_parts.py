@@ -45,7 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     BASE: {},
     "no spatial attention": {"spatial": False},
     "no channel attention": {"channel": False},
-    "no attention": {"spatial": False, "channel": False},  # the squeezed map alone
+    "no attention": {"spatial": False, "channel": False},  # the shortcut alone
     "no shortcut": {"shortcut": False},
     "no inner shifts": {"inner": False},
     "no biases": {"biases": False},

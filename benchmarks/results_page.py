@@ -105,12 +105,12 @@ def page() -> str:
         "over seeds; *s a run* is the median, and includes neither reading nor validation.",
         engines_accuracy.table(read_rows(engines_accuracy.FILE)),
         "## What each part gives",
-        "DA³ as it is by default (*base*) and with one thing changed at a time, learned without "
-        "PyTorch by the method's recipe, in the size of images that `addapt learn` chooses "
-        "(`python benchmarks/da3_parts.py run`). Accuracy in % on the 1,000 spare images of each "
-        "domain, ± standard deviation over two seeds; test images were not looked at. *To the "
-        "base*: points more or less, mean of the pairs of one domain and one seed, ± its standard "
-        "error; what is within twice that is noise.",
+        "DA³ as it is by default (*base*) and with one thing changed at a time, or both kinds of "
+        "attention left out, learned without PyTorch by the method's recipe, in the size of images "
+        "that `addapt learn` chooses (`python benchmarks/da3_parts.py run`). Accuracy in % on the "
+        "1,000 spare images of each domain, ± standard deviation over two seeds; test images were "
+        "not looked at. *To the base*: points more or less, mean of the pairs of one domain and "
+        "one seed, ± its standard error; what is within twice that is noise.",
         da3_parts.table(read_rows(da3_parts.FILE)),
         "## Learned one after another",
         "Test accuracy in % after each step. *finetune*: one network for all, which each domain "
